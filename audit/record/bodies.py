@@ -1,0 +1,58 @@
+"""The fields of every kind of entry, as shapes.
+
+Two kinds are only partly taken apart here: a ballot and the ceremony's messages, whose inner lists depend on the election and are
+parsed by `audit.protocol`. Every body but the manifest's names the manifest by its hash, so that nothing said in one election, a
+rehearsal with the same origin included, can be replayed in another.
+"""
+
+from __future__ import annotations
+
+from audit.protocol.canonical import MAX_INTEGER
+from audit.record.manifest_shape import MANIFEST, NAME
+from audit.record.shapes import Shape, anything, array, integer, octets, record, string, table
+
+HASH = octets(32)
+ELEMENT = octets(32)
+SCALAR = octets(32)
+PROOF = record(c=SCALAR, z=SCALAR)
+COUNT = integer(0, MAX_INTEGER)
+SHARE = record(D=ELEMENT, c=SCALAR, z=SCALAR)
+PART = record(hash=HASH, index=COUNT, of=integer(1, 1 << 20))
+
+
+def bound(**fields: Shape) -> Shape:
+    return record(manifest=HASH, **fields)
+
+
+def roll(value: object, path: str) -> dict[str, object]:
+    """A chunk of a roll: the first issuer's carries the encrypted weights and the total of their randomness, others' do not."""
+    first = isinstance(value, dict) and "total" in value
+    row = {"K": ELEMENT, "proof": PROOF}
+    if first:
+        row["E"] = array(ELEMENT, 2, 2)
+    fields = {"class": NAME, "first": COUNT, "part": PART, "revision": COUNT, "rows": array(record(**row), 1)}
+    if first:
+        fields["total"] = SCALAR
+    parsed: dict[str, object] = bound(**fields)(value, path)
+    return parsed
+
+
+BODIES: dict[str, Shape] = {
+    "manifest": MANIFEST,
+    "trustee-commit": bound(attempt=COUNT, commitment=HASH, key=octets(32)),
+    "trustee-deal": bound(attempt=COUNT, commitments=array(ELEMENT, 1), proof=PROOF, shares=table(octets(None))),
+    "trustee-confirm": bound(attempt=COUNT, key=ELEMENT),
+    "trustee-complaint": bound(attempt=COUNT, dealer=NAME),
+    "trustee-answer": bound(attempt=COUNT, receiver=NAME, share=SCALAR),
+    "roll": roll,
+    "roll-signed": bound(**{"class": NAME, "hash": HASH}),
+    "open": bound(),
+    "ballot": bound(contests=anything, pseudonym=ELEMENT, revision=COUNT, roll=NAME, signature=anything),
+    "closing": bound(),
+    "reconcile": bound(count=COUNT, root=HASH),
+    "close": bound(overruled=array(NAME)),
+    "decrypt": bound(closing=HASH, contests=table(table(SHARE)), present=table(SHARE)),
+    "certify": bound(result=anything),
+    "refusal": bound(detail=string(500), identity=HASH, intake=string(200), kind=string(40), reason=string(60)),
+    "receipt": bound(deadline=COUNT, identity=HASH, leaf=HASH),
+}

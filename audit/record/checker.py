@@ -1,0 +1,48 @@
+"""The stateless half of checking a ballot: signature lines and proofs, in any process, given the voter's encrypted weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from audit.log.keys import Verifier
+from audit.log.notes import verify_signature
+from audit.protocol.ballot import BallotContext, parse_ballot, verify_proofs, verify_signature as verify_ballot_signature
+from audit.protocol.elgamal import Ciphertext
+from audit.protocol.refused import Refused
+from audit.record.entries import Entry
+
+
+@dataclass(frozen=True)
+class BallotChecker:
+    """All that is fixed while voting is open; small, and picklable to worker processes."""
+
+    origin: str
+    manifest: bytes
+    intakes: tuple[Verifier, ...]
+    contexts: Mapping[str, BallotContext]
+
+    def check(self, entry: Entry, weight: Ciphertext) -> None:
+        """Refuses a ballot without exactly one true intake line, or whose signature or proofs fail."""
+        self.check_line(entry)
+        self.check_ballot(entry, weight)
+
+    def check_line(self, entry: Entry) -> None:
+        """Refuses a ballot that does not bear exactly one line, by an intake of the manifest."""
+        if len(entry.signatures) != 1:
+            raise Refused("wrong-signers", f"a ballot bears one intake's line; it bears {len(entry.signatures)}", "signatures")
+        line = entry.signatures[0]
+        for key in self.intakes:
+            if key.name == line.name:
+                verify_signature(key, entry.text, line)
+                return
+        raise Refused("wrong-signers", f"{line.name} is not an intake of this election", "signatures")
+
+    def check_ballot(self, entry: Entry, weight: Ciphertext) -> None:
+        """Refuses a ballot whose form, signature or proofs fail, cheapest first. `weight` is the row's encrypted weight E."""
+        context = self.contexts.get(entry.fields["roll"])
+        if context is None:
+            raise Refused("unknown-roll", f"the roll {entry.fields['roll'][:60]} is not in this election", "roll")
+        ballot = parse_ballot(context, entry.body)
+        verify_ballot_signature(context, ballot, entry.body)
+        verify_proofs(context, ballot, weight)

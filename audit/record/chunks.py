@@ -1,0 +1,95 @@
+"""Long things in the log: a list of rows too large for one entry is chunked, and exists when whole and right.
+
+Every chunk names its place, how many there are, the row it begins with, and the hash of the whole; chunks may come in any order.
+The hash covers the head (what all chunks say alike) and every row, each as a line of canonical JSON, labelled and length-framed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from audit.protocol.canonical import canonical
+from audit.protocol.group import b64
+from audit.protocol.refused import Refused
+
+BUDGET = 60_000  # bytes of canonical rows in one chunk; the rest of an entry's 65,535 is head, part and signature
+
+
+def whole_hash(head: dict[str, Any], rows: Iterable[dict[str, Any]]) -> bytes:
+    """SHA-256 over the label, the head and the rows, a line each (32 bytes)."""
+    digest = hashlib.sha256(b"psephos/v1 chunked\n" + canonical(head) + b"\n")
+    for row in rows:
+        digest.update(canonical(row) + b"\n")
+    return digest.digest()
+
+
+def split(head: dict[str, Any], rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The bodies of the chunks of `rows`, in order; each is `head` and `first`, `part`, `rows`."""
+    groups: list[list[dict[str, Any]]] = [[]]
+    room = BUDGET
+    for row in rows:
+        cost = len(canonical(row)) + 1
+        if groups[-1] and cost > room:
+            groups.append([])
+            room = BUDGET
+        groups[-1].append(row)
+        room -= cost
+    whole = b64(whole_hash(head, rows))
+    first = 0
+    for index, group in enumerate(groups):
+        yield {**head, "first": first, "part": {"hash": whole, "index": index, "of": len(groups)}, "rows": group}
+        first += len(group)
+
+
+class Assembly:
+    """Collects the chunks of one thing. All name the same whole; which one that is, the first chunk admitted decides."""
+
+    def __init__(self) -> None:
+        self.head: dict[str, Any] | None = None
+        self.of = 0
+        self.hash = ""
+        self.parts: dict[int, tuple[int, list[dict[str, Any]]]] = {}
+
+    def check(self, body: dict[str, Any]) -> None:
+        """Refuses a chunk that does not belong to what is here."""
+        head, part = head_of(body), body["part"]
+        if part["index"] >= part["of"]:
+            raise Refused("out-of-range", "a chunk's index is below the number of chunks", "part.index")
+        if self.head is None:
+            return
+        if head != self.head or (part["of"], part["hash"]) != (self.of, self.hash):
+            raise Refused("not-complete", "another whole has been begun; every chunk must name the same one", "part")
+        if part["index"] in self.parts:
+            raise Refused("duplicate", "this chunk is in the log already", "part.index")
+
+    def with_chunk(self, body: dict[str, Any]) -> Assembly:
+        """A copy with this chunk added; the original stays as it is."""
+        self.check(body)
+        more = Assembly()
+        more.head = head_of(body)
+        more.of, more.hash = body["part"]["of"], body["part"]["hash"]
+        more.parts = {**self.parts, body["part"]["index"]: (body["first"], body["rows"])}
+        return more
+
+    @property
+    def complete(self) -> bool:
+        return self.head is not None and len(self.parts) == self.of
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of the whole in order; refuses a whole whose chunks do not join or do not have the hash they name."""
+        rows: list[dict[str, Any]] = []
+        for index in range(self.of):
+            first, part = self.parts[index]
+            if first != len(rows):
+                raise Refused("wrong-length", f"chunk {index} says it begins with row {first}, but row {len(rows)} is next", "first")
+            rows += part
+        assert self.head is not None
+        if b64(whole_hash(self.head, rows)) != self.hash:
+            raise Refused("not-complete", "the chunks together do not have the hash that each of them names", "part.hash")
+        return rows
+
+
+def head_of(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name not in ("first", "part", "rows")}

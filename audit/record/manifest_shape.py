@@ -1,0 +1,61 @@
+"""The fields of the manifest, entry 0, which names every key and every rule of an election."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from audit.record.shapes import Shape, array, integer, octets, one_of, record, string
+
+NAME = string(120, r"[A-Za-z0-9][A-Za-z0-9._/-]*", least=1)
+IDENTIFIER = string(60, r"[a-z0-9][a-z0-9-]*", least=1)
+TEXT = string(20_000)
+TITLE = string(300, least=1)
+VKEY = string(4_000, r"[^ +]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+")
+VOTES = integer(1, (1 << 40) - 1)
+SMALL = integer(1, 1_000)
+
+MAJORITY = record(
+    abstain=one_of("ignored"),
+    basis=one_of("cast"),
+    comparator=one_of(">", ">="),
+    name=one_of("majority"),
+    threshold=array(SMALL, 2, 2),
+)
+PLURALITY = record(name=one_of("plurality"), seats=SMALL)
+
+
+def rule(value: Any, path: str) -> Any:
+    plural = isinstance(value, dict) and value.get("name") == "plurality"
+    shape: Shape = PLURALITY if plural else MAJORITY
+    return shape(value, path)
+
+
+CONTEST = record(
+    choices=array(IDENTIFIER, 1, 200),
+    classes=array(IDENTIFIER, 1, 50),
+    form=one_of("choose-one", "choose-up-to", "cumulative"),
+    id=IDENTIFIER,
+    kind=one_of("director", "resolution"),
+    limit=SMALL,
+    rule=rule,
+    text=TEXT,
+    title=TITLE,
+)
+
+MANIFEST = record(
+    batch=record(min=integer(1, 10_000), wait_ms=integer(10, 600_000)),
+    classes=array(record(id=IDENTIFIER, votes=VOTES, votes_per_share=SMALL), 1, 50),
+    contests=array(CONTEST, 1, 500),
+    custodians=record(keys=array(array(VKEY, 1, 4), 1, 50), threshold=SMALL),
+    election=octets(16),
+    inspectors=array(VKEY, 0, 20),
+    intakes=array(VKEY, 1, 50),
+    issuers=array(VKEY, 1, 2),
+    log=array(VKEY, 2, 2),
+    meeting=record(issuer=TITLE, kind=one_of("annual", "special"), title=TITLE),
+    minimum=record(pseudonyms=integer(1, 1_000_000), roll=integer(1, 1_000_000)),
+    mixers=array(VKEY, 0, 20),
+    officials=record(keys=array(VKEY, 1, 50), threshold=SMALL),
+    times=record(close=string(40), open=string(40), record_date=string(40)),
+    trustees=record(keys=array(VKEY, 1, 50), threshold=SMALL),
+)

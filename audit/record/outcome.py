@@ -1,0 +1,142 @@
+"""After the close: the trustees' shares, the totals, and the result that the officials certify."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from audit.protocol.decryption import DecryptionShare, combine, verify_decryption_share
+from audit.protocol.discrete_log import DiscreteLog
+from audit.protocol.elgamal import Ciphertext
+from audit.protocol.group import Element
+from audit.protocol.refused import Refused
+from audit.record.admission import signer_of
+from audit.record.counting import NOT_DECRYPTED, outcome
+from audit.record.entries import Entry
+from audit.record.seen import Seen
+from audit.record.shapes import only
+from audit.record.totals import Sums, decrypted_classes, decrypted_contests, sum_ballots
+
+if TYPE_CHECKING:
+    from audit.record.election import Election
+
+Slot = tuple[str, str]  # what one sum is of: (contest, choice), or ("present", class)
+Shares = dict[Slot, Element]  # one trustee's D for every slot
+
+
+def sums_of(election: Election, seen: Seen) -> Sums:
+    """The sums over the counted ballots, computed once."""
+    if election.closing_root is None:
+        raise Refused("wrong-phase", "the vote is not closed yet")
+    if election.sums is None:
+        election.sums = sum_ballots(election.manifest, seen.counted(), election.weight)
+    return election.sums
+
+
+def slots(election: Election, sums: Sums) -> Iterator[tuple[Slot, Ciphertext]]:
+    """Every sum that is decrypted, in agenda order; none behind which too few pseudonyms stand."""
+    decrypted = set(decrypted_contests(election.manifest, sums))
+    for contest in election.manifest.contests:
+        if contest.id in decrypted:
+            for choice in contest.choices:
+                yield (contest.id, choice), sums.choices[contest.id, choice]
+    for share_class in decrypted_classes(election.manifest, sums):
+        yield ("present", share_class), sums.present[share_class]
+
+
+def admit_decrypt(election: Election, entry: Entry, seen: Seen) -> None:
+    """One answer of each trustee, ever, over exactly the sums of the closing head, each share with a proof that holds."""
+    trustee = signer_of(entry)
+    if trustee not in election.ceremony.participants:
+        raise Refused("wrong-signers", f"{trustee} has no share of the key", "signatures")
+    if trustee in election.shares:
+        raise Refused("duplicate", f"{trustee} has answered already, and answers once")
+    if entry.fields["closing"] != election.closing_root:
+        raise Refused("another-election", "these shares are for another closing head", "closing")
+    sums = sums_of(election, seen)
+    check_slots(election, sums, entry.body)
+    j = election.manifest.trustees.names.index(trustee) + 1
+    for slot, C in slots(election, sums):
+        share = DecryptionShare.from_json(share_at(entry.body, slot), ".".join(slot))
+        verify_decryption_share(
+            election.context, trustee, election.ceremony.Y_j[trustee], slot[0], slot[1], entry.fields["closing"], C, j, share
+        )
+
+
+def check_slots(election: Election, sums: Sums, body: Mapping[str, Any]) -> None:
+    only(body["contests"], set(decrypted_contests(election.manifest, sums)), "contests")
+    for contest in election.manifest.contests:
+        if contest.id in body["contests"]:
+            only(body["contests"][contest.id], set(contest.choices), f"contests.{contest.id}")
+    only(body["present"], set(decrypted_classes(election.manifest, sums)), "present")
+
+
+def share_at(body: Mapping[str, Any], slot: Slot) -> Any:
+    return body["present"][slot[1]] if slot[0] == "present" else body["contests"][slot[0]][slot[1]]
+
+
+def apply_decrypt(election: Election, entry: Entry) -> None:
+    assert election.sums is not None
+    election.shares[signer_of(entry)] = {
+        slot: DecryptionShare.from_json(share_at(entry.body, slot), ".".join(slot)).D for slot, _ in slots(election, election.sums)
+    }
+
+
+def decrypt_totals(election: Election, sums: Sums) -> dict[Slot, int]:
+    """Every decrypted total, in votes, from the shares in the log; refuses while fewer than t trustees have answered."""
+    manifest = election.manifest
+    if len(election.shares) < manifest.trustees.threshold:
+        answered = f"{len(election.shares)} of {manifest.trustees.threshold} trustees needed have answered"
+        raise Refused("not-complete", f"{answered}; the totals cannot be computed yet")
+    bounds = [manifest.votes_on(contest) for contest in manifest.contests] + [c.votes for c in manifest.classes]
+    logarithm = DiscreteLog(max(bounds))
+    index = {name: j for j, name in enumerate(manifest.trustees.names, start=1)}
+    answered_by = list(election.shares)[: manifest.trustees.threshold]
+    return {
+        slot: logarithm.find(combine({index[name]: election.shares[name][slot] for name in answered_by}, C))
+        for slot, C in slots(election, sums)
+    }
+
+
+def result_of(election: Election, seen: Seen) -> dict[str, Any]:
+    """The result: votes present, ballots counted, the votes of every choice, and what they decide. Refuses one that does not foot."""
+    sums = sums_of(election, seen)
+    totals = decrypt_totals(election, sums)
+    present = {c.id: totals.get(("present", c.id), 0) for c in election.manifest.classes}
+    contests: dict[str, dict[str, int]] = {}
+    outcomes: dict[str, Any] = {}
+    decrypted = set(decrypted_contests(election.manifest, sums))
+    for contest in election.manifest.contests:
+        outcomes[contest.id] = NOT_DECRYPTED
+        if contest.id in decrypted:
+            contests[contest.id] = {choice: totals[contest.id, choice] for choice in contest.choices}
+            outcomes[contest.id] = outcome(contest, contests[contest.id])
+            check_footing(contest.id, contest.form.form, contests[contest.id], sum(present[c] for c in contest.classes))
+    return {"ballots": sums.ballots, "contests": contests, "outcome": outcomes, "present": sum(present.values())}
+
+
+def check_footing(contest: str, form: str, totals: Mapping[str, int], present: int) -> None:
+    """For choose-one, every vote present is on one choice or on none, so the choices cannot exceed the votes present."""
+    if form == "choose-one" and sum(totals.values()) > present:
+        raise Refused("does-not-foot", f"{sum(totals.values())} votes on {contest}, but {present} are present", f"contests.{contest}")
+
+
+def admit_certify(election: Election, entry: Entry, seen: Seen) -> None:
+    """The officials certify the result that anyone computes from the log, and no other."""
+    result = result_of(election, seen)
+    if entry.body["result"] != result:
+        raise Refused("wrong-result", first_difference(entry.body["result"], result), "result")
+
+
+def first_difference(said: Any, computed: Any, path: str = "result") -> str:
+    """Where two results differ first, in words."""
+    if isinstance(said, dict) and isinstance(computed, dict):
+        for name in sorted(set(said) | set(computed)):
+            if said.get(name) != computed.get(name):
+                return first_difference(said.get(name), computed.get(name), f"{path}.{name}")
+    return f"{path} is said to be {said!r:.80}; from the log it is {computed!r:.80}"
+
+
+def apply_certify(election: Election, entry: Entry) -> None:
+    election.result = entry.body["result"]
+

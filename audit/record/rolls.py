@@ -1,0 +1,105 @@
+"""The roll of a share class as the log holds it: chunked halves by each issuer, joined into rows, then anonymous.
+
+While the manifest names no mixers, the anonymous roll is the roll itself: pseudonym P_i = K_i under the generator G, so that the
+issuers can trace pseudonyms. `Roll` says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from audit.protocol.elgamal import Ciphertext
+from audit.protocol.group import G, Element, b64, element_from, scalar_from, unb64
+from audit.protocol.refused import Refused
+from audit.protocol.roll import anonymous_roll_hash, check_total
+from audit.protocol.transcript import Context, labelled_hash
+from audit.record.chunks import Assembly
+
+
+@dataclass(frozen=True)
+class Roll:
+    """A complete roll. `rows` maps the 32-byte pseudonym to the 64 bytes of its encrypted weight."""
+
+    share_class: str
+    hash: bytes  # 32 bytes, binds generator and rows: every transcript of a ballot holds it
+    issued: bytes  # 32 bytes, binds what the issuers published: what the other issuers and inspectors sign
+    generator: Element
+    rows: dict[bytes, bytes] = field(repr=False)
+    mixers: tuple[str, ...] = ()
+
+    def weight(self, pseudonym: bytes) -> Ciphertext:
+        """The encrypted weight of a row; refuses a pseudonym that is not on the roll."""
+        row = self.rows.get(pseudonym)
+        if row is None:
+            raise Refused("unknown-pseudonym", "this pseudonym is not on the roll; check the control number", "pseudonym")
+        return Ciphertext.from_bytes(row)
+
+
+class RollAssembly:
+    """Collects the halves of one class's roll, an `Assembly` for every issuer."""
+
+    def __init__(self, share_class: str, issuers: tuple[str, ...]) -> None:
+        self.share_class = share_class
+        self.issuers = issuers
+        self.halves = {issuer: Assembly() for issuer in issuers}
+
+    def check(self, issuer: str, body: dict[str, Any]) -> None:
+        first = issuer == self.issuers[0]
+        if first != ("total" in body):
+            holder = f"{self.issuers[0]} publishes the weights and their total"
+            raise Refused("wrong-signers", f"{holder}; other issuers publish their halves alone", "total")
+        if body["revision"] != 0:
+            raise Refused("out-of-range", "a roll begins with revision 0", "revision")
+        self.halves[issuer].check(body)
+
+    def completed_by(self, issuer: str, body: dict[str, Any]) -> RollAssembly:
+        """A copy with this chunk taken in; the original is untouched, so that admission can look ahead."""
+        ahead = RollAssembly(self.share_class, self.issuers)
+        ahead.halves = {name: half if name != issuer else half.with_chunk(body) for name, half in self.halves.items()}
+        return ahead
+
+    @property
+    def complete(self) -> bool:
+        return all(half.complete for half in self.halves.values())
+
+    def join(self, context: Context, votes: int) -> Roll:
+        """The roll of all halves. Refuses unequal row counts, repeated keys, and weights that do not add up to `votes`."""
+        halves = [self.halves[issuer].rows() for issuer in self.issuers]
+        for issuer, rows in zip(self.issuers, halves, strict=True):
+            if len(rows) != len(halves[0]):
+                raise Refused("wrong-length", f"{issuer} published {len(rows)} rows, {self.issuers[0]} {len(halves[0])}", "rows")
+        head = self.halves[self.issuers[0]].head
+        assert head is not None
+        assert context.Y is not None
+        keys = [sum_of_halves(rows) for rows in zip(*halves, strict=True)]
+        refuse_repeats(keys)
+        weights = [Ciphertext.from_json(row["E"], f"rows[{i}].E") for i, row in enumerate(halves[0])]
+        check_total(weights, votes, scalar_from(head["total"]), context.Y)
+        wholes = [unb64(self.halves[issuer].hash, 32) for issuer in self.issuers]
+        return Roll(
+            self.share_class,
+            anonymous_roll_hash(G, list(zip(keys, weights, strict=True))),
+            labelled_hash("roll issued", self.share_class, *wholes),
+            G,
+            {key.raw: weight.raw for key, weight in zip(keys, weights, strict=True)},
+        )
+
+
+def sum_of_halves(rows: tuple[dict[str, Any], ...]) -> Element:
+    """K_i, the sum over the issuers of K_ik."""
+    key = element_from(rows[0]["K"])
+    for row in rows[1:]:
+        key = key + element_from(row["K"])
+    return key
+
+
+def refuse_repeats(keys: list[Element]) -> None:
+    """Two holders with one key would share one vote; the identity belongs to nobody."""
+    at: dict[bytes, int] = {}
+    for i, key in enumerate(keys):
+        if key.is_identity:
+            raise Refused("identity", "the key of this row is the identity", f"rows[{i}].K")
+        if key.raw in at:
+            raise Refused("duplicate", f"row {i} has the key {b64(key.raw)} of row {at[key.raw]}", f"rows[{i}].K")
+        at[key.raw] = i

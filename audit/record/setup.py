@@ -1,0 +1,104 @@
+"""Before the vote: the manifest, the trustees' key ceremony, the rolls, and the opening that all of it must precede."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from audit.protocol.group import Element
+from audit.protocol.refused import Refused
+from audit.protocol.roll import Half, verify_half
+from audit.protocol.threshold import Ceremony
+from audit.protocol.transcript import Context
+from audit.record.admission import signer_of
+from audit.record.entries import Entry
+from audit.record.manifest import Manifest, parse_manifest
+from audit.record.rolls import Roll, RollAssembly
+from audit.record.seen import Seen
+
+if TYPE_CHECKING:
+    from audit.record.election import Election
+
+
+def apply_manifest(election: Election, entry: Entry) -> None:
+    manifest = parse_manifest(entry)
+    election._manifest = manifest
+    election._ceremony = Ceremony.start(manifest.hash, manifest.trustees.names, manifest.trustees.threshold)
+    issuers = tuple(key.name for key in manifest.issuers)
+    election.assemblies = {c.id: RollAssembly(c.id, issuers) for c in manifest.classes}
+
+
+def admit_ceremony(election: Election, entry: Entry, seen: Seen) -> None:
+    election.ceremony.step(entry.kind, signer_of(entry), entry.body)
+
+
+def apply_ceremony(election: Election, entry: Entry) -> None:
+    election._ceremony = election.ceremony.step(entry.kind, signer_of(entry), entry.body)
+
+
+def check_rows(manifest: Manifest, Y: Element, entry: Entry) -> None:
+    """Verifies the Schnorr proof of every half in a chunk: one who does not know s_ik cannot publish K_ik (no rogue halves)."""
+    context, issuer = Context(manifest.hash, Y), signer_of(entry)
+    k = [key.name for key in manifest.issuers].index(issuer)
+    for i, row in enumerate(entry.body["rows"]):
+        half = Half.from_json(row, f"rows[{i}]")
+        try:
+            verify_half(context, entry.body["class"], entry.body["first"] + i, k, half)
+        except Refused as refusal:
+            raise Refused(refusal.reason, f"{issuer}: {refusal.detail}", f"rows[{i}].{refusal.field}".rstrip(".")) from None
+
+
+def admit_roll(election: Election, entry: Entry, seen: Seen) -> None:
+    """A chunk joins its whole; the last one is admitted only if the whole roll then holds."""
+    assembly = election.assemblies.get(entry.body["class"])
+    if assembly is None:
+        raise Refused("unknown-roll", f"there is no class {entry.body['class'][:60]} in the manifest", "class")
+    assembly.check(signer_of(entry), entry.body)
+    look_ahead(election, entry)
+
+
+def apply_roll(election: Election, entry: Entry) -> None:
+    share_class = entry.body["class"]
+    election.assemblies[share_class], roll = look_ahead(election, entry)
+    if roll is not None:
+        election.rolls[share_class] = roll
+        del election.assemblies[share_class]
+
+
+def look_ahead(election: Election, entry: Entry) -> tuple[RollAssembly, Roll | None]:
+    """What this chunk would lead to. Joining a large roll is long work, so that of the last chunk looked at is kept."""
+    if election.ahead is None or election.ahead[0] != entry.identity:
+        share_class = entry.body["class"]
+        assembly = election.assemblies[share_class].completed_by(signer_of(entry), entry.body)
+        votes = votes_of(election.manifest, share_class)
+        roll = assembly.join(election.context, votes) if assembly.complete else None
+        election.ahead = (entry.identity, assembly, roll)
+    return election.ahead[1], election.ahead[2]
+
+
+def votes_of(manifest: Manifest, share_class: str) -> int:
+    return next(c.votes for c in manifest.classes if c.id == share_class)
+
+
+def admit_roll_signed(election: Election, entry: Entry, seen: Seen) -> None:
+    """An issuer or inspector signs the roll as published, after recomputing it from its own register."""
+    roll = election.roll(entry.body["class"])
+    if entry.fields["hash"] != roll.issued:
+        raise Refused("another-roll", "the roll in the log has another hash than the one signed here", "hash")
+    if (roll.share_class, signer_of(entry)) in election.roll_signatures:
+        raise Refused("duplicate", f"{signer_of(entry)} has signed this roll already")
+
+
+def apply_roll_signed(election: Election, entry: Entry) -> None:
+    election.roll_signatures.add((entry.body["class"], signer_of(entry)))
+
+
+def admit_open(election: Election, entry: Entry, seen: Seen) -> None:
+    """Voting opens on a complete key and complete, countersigned rolls."""
+    manifest = election.manifest
+    _ = election.Y
+    for share_class in manifest.classes:
+        election.roll(share_class.id)
+        for key in manifest.issuers[1:] + manifest.inspectors:
+            if (share_class.id, key.name) not in election.roll_signatures:
+                raise Refused("not-complete", f"{key.name} has not signed the roll of {share_class.id}")
+

@@ -1,0 +1,82 @@
+"""The vote itself: ballots, refusals, closing, and the reconciliation that nothing passed on was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from audit.log.merkle import CompactRange, leaf_hash
+from audit.protocol.refused import Refused
+from audit.record.admission import signer_of
+from audit.record.entries import Entry
+from audit.record.seen import Seen
+
+if TYPE_CHECKING:
+    from audit.record.election import Election
+
+
+def admit_ballot(election: Election, entry: Entry, seen: Seen) -> None:
+    """On the roll, and of a higher revision than the log holds: so neither order nor delay decides which ballot counts."""
+    pseudonym, revision = entry.fields["pseudonym"], entry.fields["revision"]
+    election.weight(entry.fields["roll"], pseudonym)
+    highest = seen.revision(pseudonym)
+    if highest is not None and revision < highest:
+        raise Refused("revision-lower", f"a ballot with revision {highest} is recorded, this one has {revision}", "revision")
+    if revision == highest:
+        raise Refused("revision-repeated", f"another ballot with revision {revision} is recorded", "revision")
+
+
+def apply_ballot(election: Election, entry: Entry) -> None:
+    election.ballots += 1
+
+
+def admit_refusal(election: Election, entry: Entry, seen: Seen) -> None:
+    """A refusal says of an entry, as one intake handed it in, that it will never be recorded from there."""
+    identity, intake = entry.fields["identity"], entry.fields["intake"]
+    if seen.refused(identity, intake):
+        raise Refused("duplicate", "the log holds this refusal already", "identity")
+    if seen.recorded(identity) == intake:
+        raise Refused("duplicate", "the entry that this refuses is recorded", "identity")
+
+
+def apply_refusal(election: Election, entry: Entry) -> None:
+    election.refusals += 1
+
+
+def admit_reconcile(election: Election, entry: Entry, seen: Seen) -> None:
+    if signer_of(entry) in election.reconciled:
+        raise Refused("duplicate", f"{signer_of(entry)} has reconciled already")
+
+
+def apply_reconcile(election: Election, entry: Entry) -> None:
+    election.reconciled[signer_of(entry)] = (entry.fields["count"], entry.fields["root"])
+
+
+def reconcile_root(identities: Iterable[bytes]) -> tuple[int, bytes]:
+    """Count and RFC 6962 root (32 bytes) over identities, given in ascending order."""
+    tree = CompactRange()
+    for identity in identities:
+        tree.append(leaf_hash(identity))
+    return tree.size, tree.root()
+
+
+def admit_close(election: Election, entry: Entry, seen: Seen) -> None:
+    """Every intake's account of what it passed on equals what the log holds of it, unless the officials overrule that intake."""
+    intakes = {key.name for key in election.manifest.intakes}
+    overruled = entry.fields["overruled"]
+    for name in overruled:
+        if name not in intakes:
+            raise Refused("unknown-key", f"{name[:120]} is not an intake of this election", "overruled")
+    for name in sorted(intakes - set(overruled)):
+        if name not in election.reconciled:
+            raise Refused("not-complete", f"{name} has not reconciled yet; the officials may overrule it by name", "overruled")
+        said, held = election.reconciled[name], reconcile_root(seen.passed(name))
+        if said != held:
+            text = f"{name} says it passed on {said[0]} ballots, the log holds {held[0]}, or others; wait, or overrule it"
+            raise Refused("not-complete", text, "overruled")
+
+
+def apply_close(election: Election, entry: Entry) -> None:
+    """The head whose last leaf is this entry is the closing head: what trustees decrypt is bound to it."""
+    election.overruled = entry.fields["overruled"]
+    election.closing_root = election.head.root()

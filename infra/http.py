@@ -1,0 +1,176 @@
+"""What all HTTP services share: refusals as one problem object (RFC 9457) and nothing else, the bearer-token check,
+bodies read only up to a limit, and the uvicorn runner with every line of its own logging turned off. A service builds
+its FastAPI app with `application` and hands it to `serve`."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from audit.protocol.refused import Refused
+from infra import log
+
+PROBLEM = "application/problem+json"
+SHUTDOWN_SECONDS = 5
+
+# A refusal by the rules is 422 unless its reason says something about the request rather than about the entry.
+STATUS_OF_REASON = {
+    "too-long": 413,
+    "syntax": 400,
+    "not-canonical": 400,
+    "closed": 409,
+    "not-open": 409,
+    "wrong-phase": 409,
+    "duplicate": 409,
+    "revision-lower": 409,
+    "revision-repeated": 409,
+}
+
+Message = MutableMapping[str, Any]
+App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+
+
+class Problem(Exception):
+    """Ends a request with this status and one problem object; `field` is the JSON path at fault, or empty."""
+
+    def __init__(self, status: int, reason: str, detail: str, field: str = "") -> None:
+        self.status, self.reason, self.detail, self.field = status, reason, detail, field
+        super().__init__(reason)
+
+
+def application(title: str) -> FastAPI:
+    """An app without documentation pages that answers `GET /healthz` with 204 and every failure with a problem."""
+    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(Refused, _on_refused)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_failure)
+
+    @app.get("/healthz", status_code=204)
+    async def healthz() -> Response:
+        return Response(status_code=204)
+
+    return app
+
+
+def problem(status: int, reason: str, detail: str, field: str = "") -> Response:
+    """The RFC 9457 response: type, title, status, detail, and our members reason (kebab-case code) and field."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "field": field,
+        "reason": reason,
+    }
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return Response(json.dumps(body), status, headers, PROBLEM)
+
+
+def refusal(refused: Refused) -> Response:
+    """The problem response for a refusal by the rules; its status is 4xx."""
+    return problem(STATUS_OF_REASON.get(refused.reason, 422), refused.reason, refused.detail, refused.field)
+
+
+def require_token(request: Request, token: str) -> None:
+    """Returns if the request carries `Authorization: Bearer TOKEN` (RFC 6750); Problem 401 otherwise."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+        raise Problem(401, "no-token", "the request does not carry this service's bearer token")
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body, at most `limit` bytes; Problem 413 as soon as more is announced or arrives."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise _too_long(limit)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise _too_long(limit)
+    return bytes(body)
+
+
+def serve(app: App, listen: str, *, protocol: type[Any] | str = "httptools") -> None:
+    """Serves `app` on `listen` (`ADDRESS:PORT`) until SIGTERM or SIGINT, then finishes what it is answering, for at
+    most 5 seconds. ValueError if `listen` is not of that form; SystemExit if the port cannot be had."""
+    address, port = parse_listen(listen)
+    log.quieten_libraries()
+    uvicorn.run(
+        _silent(app),
+        host=address,
+        port=port,
+        loop="uvloop",
+        http=protocol,
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+
+
+def parse_listen(listen: str) -> tuple[str, int]:
+    """Address and port of `ADDRESS:PORT` (IPv6 in brackets); ValueError otherwise."""
+    address, colon, port = listen.rpartition(":")
+    if not colon or not address or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"`listen` must be ADDRESS:PORT, not {listen!r}")
+    return address.strip("[]"), int(port)
+
+
+def _silent(app: App) -> App:
+    """`app`, except that an error it has already answered is not raised again: the server would print its traceback."""
+
+    async def silent(scope: Message, receive: Any, send: Any) -> None:
+        try:
+            await app(scope, receive, send)
+        except Exception:
+            if scope["type"] != "http":
+                raise
+
+    return silent
+
+
+def _too_long(limit: int) -> Problem:
+    return Problem(413, "too-long", f"the request is longer than {limit} bytes")
+
+
+async def _on_problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return problem(error.status, error.reason, error.detail, error.field)
+
+
+async def _on_refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return refusal(error)
+
+
+async def _on_invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    return problem(422, "wrong-type", first["msg"], ".".join(str(part) for part in first["loc"]))
+
+
+async def _on_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    reasons = {404: "not-found", 405: "method-not-allowed"}
+    return problem(error.status_code, reasons.get(error.status_code, "refused"), HTTPStatus(error.status_code).phrase)
+
+
+async def _on_failure(_: Request, error: Exception) -> Response:
+    log.failure(error)
+    return problem(500, "internal", "the service failed; what it had accepted before is not lost")

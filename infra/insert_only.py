@@ -1,0 +1,46 @@
+"""Tables that only grow. What is recorded here cannot be rebuilt from anywhere, so the database itself refuses to change it:
+the service's role may INSERT and SELECT, and triggers that fire for everybody, superusers and replication included, refuse
+UPDATE, DELETE and TRUNCATE. Only who owns the tables can take the triggers away, and no service runs as that role."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, MetaData, Table, text
+
+GUARD = "psephos_insert_only"
+
+_FUNCTION = f"""
+CREATE OR REPLACE FUNCTION {GUARD}() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'table % only grows: % is refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'insufficient_privilege';
+END $$
+"""
+
+
+def create_insert_only(connection: Connection, metadata: MetaData, role: str) -> None:
+    """Creates the tables of `metadata` with their triggers, and lets `role` INSERT and SELECT and nothing else.
+
+    Run by the tables' owner, inside a transaction; running it again changes nothing. ValueError if `role` is no plain role name.
+    """
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", role):
+        raise ValueError(f"{role!r} is not the name of a role")
+    metadata.create_all(connection)
+    connection.execute(text(_FUNCTION))
+    _guard(connection, metadata.sorted_tables, role)
+
+
+def _guard(connection: Connection, tables: Iterable[Table], role: str) -> None:
+    quote = connection.dialect.identifier_preparer.quote
+    for table in tables:
+        name = quote(table.name)
+        for statement in (
+            f"DROP TRIGGER IF EXISTS {GUARD} ON {name}",
+            f"CREATE TRIGGER {GUARD} BEFORE UPDATE OR DELETE OR TRUNCATE ON {name} EXECUTE FUNCTION {GUARD}()",
+            # ALWAYS: also where session_replication_role would switch ordinary triggers off.
+            f"ALTER TABLE {name} ENABLE ALWAYS TRIGGER {GUARD}",
+            f"REVOKE ALL ON {name} FROM PUBLIC, {quote(role)}",
+            f"GRANT INSERT, SELECT ON {name} TO {quote(role)}",
+        ):
+            connection.execute(text(statement))

@@ -1,0 +1,95 @@
+"""Structured logs by allow-list. Each module declares which events it reports and which keys each may carry; a line is
+one JSON object on standard error. Values are numbers or short lower-case words, so that no body, pseudonym, key or
+hash can slip into a log through a forgotten detail, and what libraries want to say is reduced to who said it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+from types import TracebackType
+
+Value = int | float | str
+# Too short and too plain for 32 bytes in any encoding this project uses.
+WORD = re.compile(r"[a-z0-9][a-z0-9.:-]{0,39}")
+
+
+class Undeclared(LookupError):
+    """An event, key or value that the module's declaration does not allow: a fault of the program, found by its tests."""
+
+
+class Log:
+    """Reports events of one module, each declared with the keys it may carry: `Log("tally", sequenced=("size",))`.
+
+    Event names use `-` where the declaration uses `_`.
+    """
+
+    def __init__(self, source: str, **events: tuple[str, ...]) -> None:
+        self._source = source
+        self._events = {name.replace("_", "-"): frozenset(keys) for name, keys in events.items()}
+
+    def info(self, event: str, **values: Value) -> None:
+        """Writes one line; Undeclared if the event, a key or a value's form is not allowed."""
+        self._write("info", event, values)
+
+    def warning(self, event: str, **values: Value) -> None:
+        """As `info`, for what works but needs somebody's attention."""
+        self._write("warning", event, values)
+
+    def error(self, event: str, **values: Value) -> None:
+        """As `info`, for what did not work."""
+        self._write("error", event, values)
+
+    def _write(self, level: str, event: str, values: dict[str, Value]) -> None:
+        if event not in self._events:
+            raise Undeclared(f"{self._source}: event {event!r} is not declared")
+        for key, value in values.items():
+            if key not in self._events[event]:
+                raise Undeclared(f"{self._source}: event {event!r} may not carry {key!r}")
+            if isinstance(value, str) and not WORD.fullmatch(value):
+                raise Undeclared(f"{self._source}: {event}.{key} is not a short lower-case word")
+        line = {"time": round(time.time(), 3), "level": level, "source": self._source, "event": event, **values}
+        # One write a line, so that lines of threads and processes sharing a file do not mix.
+        sys.stderr.write(json.dumps(line) + "\n")
+        sys.stderr.flush()
+
+
+_libraries = Log("infra.log", library=("module", "kind"), failure=("kind", "where", "line"))
+
+
+def failure(error: BaseException) -> None:
+    """Reports an unexpected exception by its type and the place it was raised, never by its message or its values."""
+    where, line = _place(error.__traceback__)
+    _libraries.error("failure", kind=_word(type(error).__name__), where=where, line=line)
+
+
+def quieten_libraries() -> None:
+    """Lets the standard logging tree, into which libraries write freely, report only module and kind of its warnings."""
+    root = logging.getLogger()
+    root.handlers[:] = [_NameOnly(logging.WARNING)]
+    root.setLevel(logging.WARNING)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = name != "uvicorn.access"
+
+
+class _NameOnly(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else record.levelname
+        _libraries.warning("library", module=_word(record.name), kind=_word(kind))
+
+
+def _place(traceback: TracebackType | None) -> tuple[str, int]:
+    where, line = "unknown", 0
+    while traceback is not None:
+        where, line = _word(traceback.tb_frame.f_globals.get("__name__", "unknown")), traceback.tb_lineno
+        traceback = traceback.tb_next
+    return where, line
+
+
+def _word(text: str) -> str:
+    word = re.sub(r"[^a-z0-9.:-]", "-", text.lower())[:40]
+    return word if WORD.fullmatch(word) else "unnamed"

@@ -1,0 +1,112 @@
+"""A custodian: stores what the log hands it, durably and only if it continues what is held; then, and only then, cosigns.
+
+Nothing here knows HTTP. The clock and the store are arguments. One custodian keeps several logs, each under its origin.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from audit.log.checkpoint import LogPolicy, open_note
+from audit.log.keys import Signer
+from audit.log.notes import parse_note
+from audit.protocol.refused import Refused
+from vault.custodian.cosign import WrongOldSize, check_clock, check_log_signed, cosignatures, next_head, parse_append
+from vault.custodian.store import WIDTH, Overtaken, Store
+
+Clock = Callable[[], int]
+
+
+class Damaged(Exception):
+    """Rows that were stored are not there: this custodian must not answer as if it held them."""
+
+
+class Custodian:
+    """Keeps the logs of `logs` (origin -> whose signatures count) in `store` and cosigns with `signers`; `clock` gives POSIX seconds."""
+
+    def __init__(self, store: Store, logs: Mapping[str, LogPolicy], signers: Sequence[Signer], clock: Clock) -> None:
+        self._store = store
+        self._logs = logs
+        self._signers = signers
+        self._clock = clock
+        self._one_at_a_time = threading.Lock()
+        # This process alone publishes; a second one on the same database would only serve an older checkpoint for a while.
+        self._published = {origin: store.published(origin) for origin in logs}
+
+    def append(self, origin: str, body: bytes) -> bytes:
+        """Stores an append and returns the cosignature lines; the same append again returns the same lines.
+
+        Refused `unknown-log`, `not-signed-by-log`, or as `parse_append`, `next_head` and `check_clock`.
+        """
+        policy = self._policy(origin)
+        append = parse_append(body)
+        if append.checkpoint.origin != origin:
+            raise Refused("unknown-log", "the checkpoint is of another log than the address names")
+        check_log_signed(policy, append)
+        with self._one_at_a_time:
+            stored = self._store.head_at(origin, append.checkpoint.size)
+            if stored and (stored.old_size, stored.root) == (append.old_size, append.checkpoint.root):
+                return cosignatures(self._signers, stored)
+            now = self._clock()
+            new, leaves = next_head(self._store.newest(origin), append, now)
+            check_clock(self._store.last_time(), now)
+            try:
+                self._store.append(origin, new, leaves, append.entries)
+            except Overtaken:
+                raise WrongOldSize(self._store.newest(origin).size) from None
+        # A crash here leaves a stored head without a cosignature: the log asks again and gets it then.
+        return cosignatures(self._signers, new)
+
+    def publish(self, origin: str, raw: bytes) -> None:
+        """Takes a checkpoint with W cosignatures as the one to serve. Older than the present one, it changes nothing.
+
+        Refused `unknown-log`; WrongOldSize if its entries are not held; `wrong-root` if they differ; or as `open_note`.
+        """
+        policy = self._policy(origin)
+        note = parse_note(raw)
+        checkpoint = open_note(note, policy, exact=True)
+        held = self._store.head_at(origin, checkpoint.size)
+        if held is None:
+            raise WrongOldSize(self._store.newest(origin).size)
+        if held.root != checkpoint.root:
+            raise Refused("wrong-root", f"this custodian holds another tree of {checkpoint.size} entries")
+        if checkpoint.size > self._published[origin][0]:
+            self._store.publish(origin, checkpoint.size, note.raw)
+            self._published[origin] = max(self._published[origin], (checkpoint.size, note.raw))
+
+    def checkpoint(self, origin: str) -> bytes | None:
+        """The newest published checkpoint, None if there is none."""
+        return self._published.get(origin, (0, b""))[1] or None
+
+    def tile(self, origin: str, level: int, index: int, width: int) -> bytes | None:
+        """`width` hashes of tile `index`; None if the published tree, or a smaller one, has no such tile."""
+        if not self._has(origin, level, index, width):
+            return None
+        start = index * WIDTH
+        return b"".join(whole(self._store.hashes(origin, level, start, start + width), width))
+
+    def bundle(self, origin: str, index: int, width: int) -> bytes | None:
+        """The first `width` entries of bundle `index`, each after its u16 length; None as for `tile`."""
+        if not self._has(origin, 0, index, width):
+            return None
+        start = index * WIDTH
+        entries = whole(self._store.entries(origin, start, start + width), width)
+        return b"".join(part for data in entries for part in (len(data).to_bytes(2, "big"), data))
+
+    def _has(self, origin: str, level: int, index: int, width: int) -> bool:
+        size, _ = self._published.get(origin, (0, b""))
+        return 0 < width <= WIDTH and index * WIDTH + width <= size >> (8 * level)
+
+    def _policy(self, origin: str) -> LogPolicy:
+        policy = self._logs.get(origin)
+        if policy is None:
+            raise Refused("unknown-log", "this custodian does not keep that log")
+        return policy
+
+
+def whole(rows: list[bytes], width: int) -> list[bytes]:
+    """The rows, if they are as many as were stored; Damaged otherwise."""
+    if len(rows) != width:
+        raise Damaged(f"{width - len(rows)} rows are missing")
+    return rows

@@ -1,0 +1,77 @@
+"""The tables of one custodian, keyed by the log's origin. Nothing in them is ever changed or removed.
+
+What their loss buys an attacker: one copy of N. What their capture buys: nothing that is not public. Rows of `node` can be computed
+from `entry`; they are stored so that a tile of a large log is read without hashing the log.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Connection,
+    Index,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    desc,
+    text,
+)
+
+from infra.insert_only import create_insert_only
+
+metadata = MetaData()
+
+entry = Table(
+    "entry",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("leaf", LargeBinary, CheckConstraint("octet_length(leaf) = 32"), nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+# Every head continues exactly one other: two appends that start from the same size cannot both be stored.
+head = Table(
+    "head",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("old_size", BigInteger, nullable=False),
+    Column("root", LargeBinary, CheckConstraint("octet_length(root) = 32"), nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+    Column("note", LargeBinary, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    UniqueConstraint("origin", "old_size"),
+    CheckConstraint("0 <= old_size AND old_size < size"),
+)
+Index("head_time", desc(head.c.time))
+
+published = Table(
+    "published",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("note", LargeBinary, nullable=False),
+)
+
+# The root of the complete subtree over 256^level leaves, level 1 and above: what a tile of that level is made of.
+node = Table(
+    "node",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("level", SmallInteger, primary_key=True, autoincrement=False),
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, CheckConstraint("octet_length(hash) = 32"), nullable=False),
+)
+
+
+def install(connection: Connection, role: str) -> None:
+    """Creates the tables as their owner and lets the service's `role` INSERT and SELECT; again, it changes nothing."""
+    create_insert_only(connection, metadata, role)
+    # Entries are mostly random bytes in base64: trying to compress them only costs time.
+    connection.execute(text("ALTER TABLE entry ALTER COLUMN data SET STORAGE EXTERNAL"))

@@ -1,0 +1,143 @@
+"""What a custodian holds, in PostgreSQL, through a role that can only add to it.
+
+An append is one transaction: entries, the hashes of tiles that became full, and the head. A crash leaves all of it or none, and
+nothing has been cosigned before the commit is on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Connection, Engine, Row, Select, func, insert, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import IntegrityError
+
+from audit.log.merkle import CompactRange
+from vault.custodian.cosign import EMPTY, Head
+from vault.custodian.schema import entry, head, node, published
+
+WIDTH = 256
+
+
+class Overtaken(Exception):
+    """Another append that starts from the same size has been stored."""
+
+
+class Unsafe(Exception):
+    """The database is set so that a commit, or a page, may be lost without anybody noticing."""
+
+
+class Store:
+    """The tables of one custodian, for all logs it keeps. Methods raise SQLAlchemyError when the database cannot be used."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def check_safe(self) -> None:
+        """Unsafe unless the cluster writes through to disk and checks every page it reads."""
+        with self._engine.connect() as connection:
+            for setting in ("fsync", "full_page_writes", "data_checksums"):
+                if connection.scalar(select(func.current_setting(setting))) != "on":
+                    raise Unsafe(f"the database runs with {setting} off: a custodian must not vouch for what it holds")
+
+    def newest(self, origin: str) -> Head:
+        """The head with the most entries; of a log that has none yet, the empty tree's."""
+        query = select(*_HEAD).where(head.c.origin == origin).order_by(head.c.size.desc()).limit(1)
+        return self._head(query) or EMPTY
+
+    def head_at(self, origin: str, size: int) -> Head | None:
+        """The head of exactly this size, None if there is none."""
+        return self._head(select(*_HEAD).where(head.c.origin == origin, head.c.size == size))
+
+    def last_time(self) -> int:
+        """The latest time ever cosigned, over all logs (POSIX seconds); 0 if none was."""
+        with self._engine.connect() as connection:
+            return connection.scalar(select(head.c.time).order_by(head.c.time.desc()).limit(1)) or 0
+
+    def append(self, origin: str, new: Head, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
+        """Stores entries and head; when it returns they are on disk. Overtaken if the old size has been continued already."""
+        places = range(new.old_size, new.size)
+        rows = [
+            {"origin": origin, "index": index, "leaf": leaf, "data": data}
+            for index, leaf, data in zip(places, leaves, entries, strict=True)
+        ]
+        try:
+            with self._engine.begin() as connection:
+                # Whatever the role or the cluster is set to: the commit below waits for the disk.
+                connection.execute(text("SET LOCAL synchronous_commit TO on"))
+                connection.execute(insert(head).values(origin=origin, **{name: getattr(new, name) for name in _FIELDS}))
+                connection.execute(insert(entry), rows)
+                complete_nodes(connection, origin, new.old_size, new.size)
+        except IntegrityError:
+            raise Overtaken(origin) from None
+
+    def published(self, origin: str) -> tuple[int, bytes]:
+        """Size and note of the newest published checkpoint; (0, b"") if there is none."""
+        query = (
+            select(published.c.size, published.c.note)
+            .where(published.c.origin == origin)
+            .order_by(published.c.size.desc())
+            .limit(1)
+        )
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        return (row.size, bytes(row.note)) if row else (0, b"")
+
+    def publish(self, origin: str, size: int, note: bytes) -> None:
+        """Stores a published checkpoint. The first one of a size stands: another only bears more cosignatures."""
+        with self._engine.begin() as connection:
+            connection.execute(upsert(published).values(origin=origin, size=size, note=note).on_conflict_do_nothing())
+
+    def hashes(self, origin: str, level: int, start: int, end: int) -> list[bytes]:
+        """The 32-byte hashes [start, end) of a tile level: leaf hashes at 0, roots of full tiles of the level below above it."""
+        with self._engine.connect() as connection:
+            return tile_hashes(connection, origin, level, start, end)
+
+    def entries(self, origin: str, start: int, end: int) -> list[bytes]:
+        """The entries [start, end)."""
+        query = (
+            select(entry.c.data)
+            .where(entry.c.origin == origin, entry.c.index >= start, entry.c.index < end)
+            .order_by(entry.c.index)
+        )
+        with self._engine.connect() as connection:
+            return [bytes(data) for data in connection.scalars(query)]
+
+    def _head(self, query: Select[tuple[int, int, bytes, bytes, bytes, int]]) -> Head | None:
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        return head_of(row) if row else None
+
+
+_HEAD = (head.c.old_size, head.c.size, head.c.root, head.c.frontier, head.c.note, head.c.time)
+_FIELDS = tuple(column.name for column in _HEAD)
+
+
+def head_of(row: Row[tuple[int, int, bytes, bytes, bytes, int]]) -> Head:
+    return Head(row.old_size, row.size, bytes(row.root), bytes(row.frontier), bytes(row.note), row.time)
+
+
+def complete_nodes(connection: Connection, origin: str, old_size: int, size: int) -> None:
+    """Stores the root of every tile that became full between the two sizes, lowest level first."""
+    for level, index in completed(old_size, size):
+        tile = CompactRange()
+        tile.extend(tile_hashes(connection, origin, level - 1, index * WIDTH, (index + 1) * WIDTH))
+        connection.execute(insert(node).values(origin=origin, level=level, index=index, hash=tile.root()))
+
+
+def completed(old_size: int, size: int) -> Iterator[tuple[int, int]]:
+    """(level, index) of the nodes, level 1 and above, that a tree of `size` leaves has and one of `old_size` has not."""
+    level = 1
+    while size >> (8 * level):
+        for index in range(old_size >> (8 * level), size >> (8 * level)):
+            yield level, index
+        level += 1
+
+
+def tile_hashes(connection: Connection, origin: str, level: int, start: int, end: int) -> list[bytes]:
+    if level == 0:
+        table, value, place = entry, entry.c.leaf, (entry.c.origin == origin,)
+    else:
+        table, value, place = node, node.c.hash, (node.c.origin == origin, node.c.level == level)
+    query = select(value).where(*place, table.c.index >= start, table.c.index < end).order_by(table.c.index)
+    return [bytes(row) for row in connection.scalars(query)]
