@@ -1,0 +1,1 @@
+"""Offline: what election officials and trustees do, each act a signed entry handed in at the door."""
