@@ -1,17 +1,27 @@
-"""The `psephos` command. It owns no command of its own beyond the queue's services: each room installs an entry point
-in group `psephos.commands`, a function that is handed the root and adds what the room can do. A room that is not
+"""The `psephos` command. It owns no command of its own beyond keys and the queue's services: each room installs an entry
+point in group `psephos.commands`, a function that is handed the root and adds what the room can do. A room that is not
 installed, as in an image that holds only what it runs, adds nothing."""
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable
+from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from audit.log import keys
+from audit.protocol.refused import Refused
+from infra.config import ConfigError
+from infra.keys import KeyFileError, read_signer, write_secret
 
 GROUP = "psephos.commands"
+ROOMS = frozenset({"audit", "infra", "intake", "tally", "vault"})
 
 Config = Annotated[Path, typer.Option("--config", help="The service's TOML file.", metavar="FILE.toml")]
 
@@ -23,7 +33,7 @@ def main() -> None:
     except Exception as error:
         if not _is_expected(error):
             raise
-        print(f"psephos: {error}", file=sys.stderr)
+        print(f"psephos: {_sentence(error)}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -55,3 +65,81 @@ def group(parent: typer.Typer, name: str, help: str = "") -> typer.Typer:
     made = typer.Typer(no_args_is_help=True)
     parent.add_typer(made, name=name, **({"help": help} if help else {}))
     return made
+
+
+class KeyType(StrEnum):
+    """What a key is for: entries and the log's heads; a custodian's cosignatures; the log's heads again, post-quantum."""
+
+    ED25519 = "ed25519"
+    COSIGNATURE = "cosignature"
+    ML_DSA_44 = "ml-dsa-44"
+
+
+KEY_TYPES = {KeyType.ED25519: keys.ED25519, KeyType.COSIGNATURE: keys.COSIGNATURE, KeyType.ML_DSA_44: keys.ML_DSA_44}
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `key new`, `key show`, `serve queue-ingress` and `serve queue-egress`."""
+    key = group(app, "key", "Keys that sign entries, log heads and cosignatures.")
+    key.command("new")(new_key)
+    key.command("show")(show_key)
+    serve = group(app, "serve", "Runs one service until it is told to stop.")
+    serve.command("queue-ingress")(serve_ingress)
+    serve.command("queue-egress")(serve_egress)
+
+
+def new_key(
+    name: Annotated[str, typer.Argument(help="The name it signs under, e.g. intake-1.vote.example.")],
+    out: Annotated[Path, typer.Option("--out", help="The file to keep the private key in.", metavar="FILE")],
+    type: Annotated[KeyType, typer.Option("--type", help="What the key is for.")] = KeyType.ED25519,
+) -> None:
+    """Makes a private key, keeps it in a file only its owner may read, and prints the verifier key that goes with it."""
+    signer = keys.Signer(name, KEY_TYPES[type], os.urandom(keys.SEED_SIZE))
+    write_secret(out, signer.private + "\n")
+    print(signer.vkey)
+
+
+def show_key(file: Annotated[Path, typer.Argument(help="A private key's file.", metavar="FILE")]) -> None:
+    """Prints the verifier key that belongs to a private key."""
+    print(read_signer(file).vkey)
+
+
+def serve_ingress(config: Config) -> None:
+    """Takes entries from intake and says nothing back."""
+    from infra.queue import ingress
+
+    ingress.run(config)
+
+
+def serve_egress(config: Config) -> None:
+    """Hands entries to tally and deletes what tally acknowledges."""
+    from infra.queue import egress
+
+    egress.run(config)
+
+
+def _load(entry: EntryPoint) -> Callable[[typer.Typer], None] | None:
+    """The room's function; None if the room is not installed. A library that the room misses is a fault, and raised."""
+    try:
+        return cast("Callable[[typer.Typer], None]", entry.load())
+    except ModuleNotFoundError as error:
+        if error.name is not None and (entry.module == error.name or entry.module.startswith(f"{error.name}.")):
+            return None
+        raise
+
+
+def _is_expected(error: Exception) -> bool:
+    """Whether somebody outside the program can have caused it, so that its own sentence helps more than a traceback."""
+    if isinstance(error, Refused | ConfigError | KeyFileError | OperationalError):
+        return True
+    # A file or an address that somebody named. Errors of our own rooms are written to be read, faults of the program
+    # (LookupError, ValueError, TypeError and their kind) excepted.
+    if isinstance(error, OSError):
+        return True
+    ours = type(error).__module__.partition(".")[0] in ROOMS
+    return ours and not isinstance(error, LookupError | ValueError | TypeError | AssertionError)
+
+
+def _sentence(error: Exception) -> str:
+    """What the error says, without SQLAlchemy's link to its own manual."""
+    return f"the database: {str(error.orig).strip()}" if isinstance(error, DBAPIError) else str(error)

@@ -9,6 +9,9 @@ import secrets
 import stat
 from pathlib import Path
 
+from audit.log.keys import Signer, parse_private_key
+from audit.protocol.refused import Refused
+
 TOKEN_BYTES = 32
 
 
@@ -67,6 +70,14 @@ def read_token(path: Path) -> str:
     if len(token) < TOKEN_BYTES or not token.replace("-", "").replace("_", "").isalnum():
         raise KeyFileError(f"{path}: does not hold a bearer token")
     return token
+
+
+def read_signer(path: Path) -> Signer:
+    """The signer whose private key is stored at `path`; KeyFileError as `read_secret`, or if it holds no private key."""
+    try:
+        return parse_private_key(read_secret(path).decode("utf-8", errors="replace").removesuffix("\n"))
+    except Refused as refusal:
+        raise KeyFileError(f"{path}: {refusal.detail}") from None
 
 
 def _sync_folder(folder: Path) -> None:
