@@ -60,14 +60,19 @@ class CompactRange:
     def hashes(self) -> tuple[bytes, ...]:
         return tuple(self._hashes)
 
-    def append(self, leaf: bytes) -> None:
-        """Grow by one leaf hash."""
-        size = self._size
+    def append(self, subtree: bytes, level: int = 0) -> None:
+        """Grow by a leaf hash, or by the hash of a complete subtree over 2^level leaves.
+
+        ValueError unless the subtree can begin here: the size must be a multiple of 2^level.
+        """
+        size = self._size >> level
+        if size << level != self._size:
+            raise ValueError(f"a subtree over {1 << level} leaves does not begin at leaf {self._size}")
         while size & 1:
-            leaf = node_hash(self._hashes.pop(), leaf)
+            subtree = node_hash(self._hashes.pop(), subtree)
             size >>= 1
-        self._hashes.append(leaf)
-        self._size += 1
+        self._hashes.append(subtree)
+        self._size += 1 << level
 
     def extend(self, leaves: Iterable[bytes]) -> None:
         """Grow by several leaf hashes, in order."""

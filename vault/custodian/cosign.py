@@ -15,13 +15,13 @@ from audit.log.encoding import decode_base64, parse_decimal
 from audit.log.keys import Signer
 from audit.log.merkle import EMPTY_ROOT, HASH_SIZE, MAX_PROOF, CompactRange, leaf_hash, verify_consistency
 from audit.log.notes import Note, parse_note
+from audit.log.tiles import MAX_DATA, WIDTH, unframe
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 
-MAX_ENTRIES = 256
-MAX_ENTRY = 65_535
+MAX_ENTRIES = WIDTH
 MAX_HEADER = 1 << 16
-MAX_APPEND = 4 + MAX_HEADER + MAX_ENTRIES * (2 + MAX_ENTRY)
+MAX_APPEND = 4 + MAX_HEADER + MAX_ENTRIES * (2 + MAX_DATA)
 """Bytes of the longest append."""
 
 
@@ -70,7 +70,7 @@ def parse_append(raw: bytes) -> Append:
     if length > MAX_HEADER:
         raise Refused("too-long", f"the header is longer than {MAX_HEADER} bytes")
     old_size, proof, note = parse_header(raw[4 : 4 + length])
-    return Append(old_size, proof, note, parse_checkpoint(note.text), tuple(unframe(raw, 4 + length)))
+    return Append(old_size, proof, note, parse_checkpoint(note.text), tuple(unframe(raw[4 + length :], MAX_ENTRIES)))
 
 
 def parse_header(raw: bytes) -> tuple[int, tuple[bytes, ...], Note]:
@@ -86,20 +86,6 @@ def parse_header(raw: bytes) -> tuple[int, tuple[bytes, ...], Note]:
         raise Refused("too-long", f"a consistency proof has at most {MAX_PROOF} hashes")
     proof = tuple(decode_base64(line, "a hash of the proof", HASH_SIZE) for line in lines[1:])
     return parse_decimal(lines[0][4:], "the old size"), proof, parse_note(note)
-
-
-def unframe(raw: bytes, start: int) -> Iterable[bytes]:
-    """The entries in `raw` from `start`, each after its big-endian u16 length."""
-    found = 0
-    while start < len(raw):
-        end = start + 2 + int.from_bytes(raw[start : start + 2], "big")
-        if start + 2 > len(raw) or end > len(raw):
-            raise Refused("syntax", "the body ends within an entry")
-        found += 1
-        if found > MAX_ENTRIES:
-            raise Refused("too-long", f"an append holds at most {MAX_ENTRIES} entries")
-        yield raw[start + 2 : end]
-        start = end
 
 
 def check_log_signed(policy: LogPolicy, append: Append) -> None:

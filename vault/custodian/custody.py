@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from audit.log.checkpoint import LogPolicy, open_note
 from audit.log.keys import Signer
 from audit.log.notes import parse_note
+from audit.log.tiles import WIDTH, frame, width_of
 from audit.protocol.refused import Refused
 from vault.custodian.cosign import WrongOldSize, check_clock, check_log_signed, cosignatures, next_head, parse_append
-from vault.custodian.store import WIDTH, Overtaken, Store
+from vault.custodian.store import Overtaken, Store
 
 Clock = Callable[[], int]
 
@@ -91,12 +92,11 @@ class Custodian:
         if not self._has(origin, 0, index, width):
             return None
         start = index * WIDTH
-        entries = whole(self._store.entries(origin, start, start + width), width)
-        return b"".join(part for data in entries for part in (len(data).to_bytes(2, "big"), data))
+        return frame(whole(self._store.entries(origin, start, start + width), width))
 
     def _has(self, origin: str, level: int, index: int, width: int) -> bool:
         size, _ = self._published.get(origin, (0, b""))
-        return 0 < width <= WIDTH and index * WIDTH + width <= size >> (8 * level)
+        return 0 < width <= width_of(size, level, index)
 
     def _policy(self, origin: str) -> LogPolicy:
         policy = self._logs.get(origin)

@@ -13,10 +13,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
 from audit.log.merkle import CompactRange
+from audit.log.tiles import HEIGHT, WIDTH
 from vault.custodian.cosign import EMPTY, Head
 from vault.custodian.schema import entry, head, node, published
-
-WIDTH = 256
 
 
 class Overtaken(Exception):
@@ -128,8 +127,8 @@ def complete_nodes(connection: Connection, origin: str, old_size: int, size: int
 def completed(old_size: int, size: int) -> Iterator[tuple[int, int]]:
     """(level, index) of the nodes, level 1 and above, that a tree of `size` leaves has and one of `old_size` has not."""
     level = 1
-    while size >> (8 * level):
-        for index in range(old_size >> (8 * level), size >> (8 * level)):
+    while size >> (HEIGHT * level):
+        for index in range(old_size >> (HEIGHT * level), size >> (HEIGHT * level)):
             yield level, index
         level += 1
 
