@@ -3,9 +3,9 @@
 Holdings are heavy-tailed and indivisible: an account casts one choice per nominee with all its shares. That every
 figure can be hit is shown by construction. Lay the voting accounts out in a row, in any order: the first shares are to
 vote for the nominee, the next against, the rest to abstain. Where the border between two choices falls inside an
-account, that account is two accounts. A nominee has two borders, so nine nominees, each with an order of its own, cut at
-most 18 accounts; starting with 18 fewer than wanted, never fewer than one, all nine come out exactly. Hence the least: 19
-voting accounts, one broker's, one absent.
+account, that account is two accounts. A nominee has two borders, so nine nominees, each with an order of its own, cut
+at most 18 accounts; starting with 18 fewer than wanted, never fewer than one, all nine come out exactly. Hence the
+least: 19 voting accounts, one broker's, one absent.
 """
 
 from __future__ import annotations
@@ -80,9 +80,10 @@ def sizes_of_parts(figures: Published, accounts: int) -> tuple[int, int]:
     least = least_accounts(figures)
     if accounts < least:
         raise TooFewAccounts(
-            f"{accounts} accounts cannot reach the published figures: an account is indivisible, and the for, against and "
-            f"abstain of {len(figures.nominees)} nominees cut the shares that voted into {borders(figures.nominees) + 1} "
-            f"holdings; with a broker's account, which votes on no nominee, and an absent one it takes at least {least}"
+            f"{accounts} accounts cannot reach the published figures: an account is indivisible, and the for, against "
+            f"and abstain of {len(figures.nominees)} nominees cut the shares that voted into "
+            f"{borders(figures.nominees) + 1} holdings; with a broker's account, which votes on no nominee, and an "
+            f"absent one it takes at least {least}"
         )
     spare = accounts - least
     brokers = (figures.broker_non_votes > 0) + spare * BROKERS_PER_MILLE // 1000

@@ -45,7 +45,7 @@ class Published:
     def __post_init__(self) -> None:
         for nominee in self.nominees:
             if sum(nominee.votes) + self.broker_non_votes != self.present:
-                raise DoesNotFoot(f"{nominee.name}: votes and broker non-votes are not the {self.present} shares present")
+                raise DoesNotFoot(f"{nominee.name}: votes and broker non-votes are not the {self.present} present")
         if not 0 < self.voting <= self.present <= self.outstanding:
             raise DoesNotFoot(f"{self.present} shares cannot be present of {self.outstanding}")
 

@@ -1,7 +1,7 @@
 """The files a real meeting starts from: the share register as CSV, and what every account present wants to vote.
 
-Names and addresses are made up, in ranges that belong to nobody (RFC 2606). Whoever is absent stands in the register and
-not among the ballots; a broker's account casts a ballot that leaves every nominee empty.
+Names and addresses are made up, in ranges that belong to nobody (RFC 2606). Whoever is absent stands in the register
+and not among the ballots; a broker's account casts a ballot that leaves every nominee empty.
 """
 
 from __future__ import annotations
