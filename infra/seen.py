@@ -1,0 +1,202 @@
+"""What admission remembers about the log, kept in PostgreSQL: memory does not grow with the log, and a restart forgets
+nothing.
+
+Tally and intake each keep these tables in their own database, filled in the same transaction that moves them forward in
+the log. Their loss costs reading the log again; their capture buys nothing that is not public.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import BigInteger, Column, Connection, LargeBinary, MetaData, Table, Text, any_, bindparam, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from audit.record.entries import Entry
+from audit.record.seen import intake_of
+
+PAGE = 256
+"""Rows read at a time where the whole index is walked."""
+
+metadata = MetaData()
+
+recorded = Table(
+    "seen_recorded",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("identity", LargeBinary, primary_key=True),
+    Column("intake", Text, nullable=False),
+)
+
+refused = Table(
+    "seen_refused",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("identity", LargeBinary, primary_key=True),
+    Column("intake", Text, primary_key=True),
+)
+
+# Ballots, recorded or refused, by the intake they came through: what it must account for when voting closes.
+passed = Table(
+    "seen_passed",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("intake", Text, primary_key=True),
+    Column("identity", LargeBinary, primary_key=True),
+)
+
+latest = Table(
+    "seen_latest",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("pseudonym", LargeBinary, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("ballot", LargeBinary, nullable=False),
+)
+
+
+def install(connection: Connection, role: str) -> None:
+    """Creates the tables as their owner and lets `role` keep them; again, it changes nothing."""
+    metadata.create_all(connection)
+    # Ballots are mostly random bytes in base64: trying to compress them only costs time.
+    connection.execute(text("ALTER TABLE seen_latest ALTER COLUMN ballot SET STORAGE EXTERNAL"))
+    quote = connection.dialect.identifier_preparer.quote
+    for table in metadata.sorted_tables:
+        connection.execute(text(f"GRANT SELECT, INSERT, UPDATE ON {table.name} TO {quote(role)}"))
+
+
+class SqlSeen:
+    """`audit.record.seen.Seen` over one log's rows, for the length of one transaction of the caller.
+
+    Reading works at once. Adding works inside `with`, and is written when that ends without an exception:
+
+        with engine.begin() as connection, SqlSeen(connection, origin) as seen:
+            election.admit(entry, seen)
+            election.apply(entry)
+            seen.add(entry)
+
+    `look_up` fetches what is known of many entries in a few statements. Everything raises SQLAlchemyError if the
+    database fails.
+    """
+
+    def __init__(self, connection: Connection, origin: str) -> None:
+        self._connection = connection
+        self._origin = origin
+        self._adding = False
+        # What has been read or added in this transaction, as the database will have it once flushed.
+        self._recorded: dict[bytes, str | None] = {}
+        self._refused: dict[bytes, set[str]] = {}
+        self._revisions: dict[bytes, int | None] = {}
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._ballots: dict[bytes, tuple[int, bytes]] = {}
+
+    def __enter__(self) -> Self:
+        self._adding = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._adding = False
+        if kind is None:
+            self.flush()
+
+    def recorded(self, identity: bytes) -> str | None:
+        if identity not in self._recorded:
+            self._fetch_recorded([identity])
+        return self._recorded[identity]
+
+    def refused(self, identity: bytes, intake: str) -> bool:
+        if identity not in self._refused:
+            self._fetch_refused([identity])
+        return intake in self._refused[identity]
+
+    def revision(self, pseudonym: bytes) -> int | None:
+        if pseudonym not in self._revisions:
+            self._fetch_revisions([pseudonym])
+        return self._revisions[pseudonym]
+
+    def passed(self, intake: str) -> Iterator[bytes]:
+        self.flush()
+        mine = passed.c.origin == self._origin, passed.c.intake == intake
+        return self._walk(select(passed.c.identity).where(*mine).order_by(passed.c.identity))
+
+    def counted(self) -> Iterator[bytes]:
+        self.flush()
+        return self._walk(select(latest.c.ballot).where(latest.c.origin == self._origin).order_by(latest.c.pseudonym))
+
+    def look_up(self, entries: Iterable[Entry]) -> None:
+        """Fetches all that admission will ask about these entries."""
+        entries = list(entries)
+        self._fetch_recorded([entry.identity for entry in entries])
+        self._fetch_refused([entry.identity for entry in entries])
+        self._fetch_revisions([entry.fields["pseudonym"] for entry in entries if entry.kind == "ballot"])
+
+    def add(self, entry: Entry) -> None:
+        """Remembers an admitted entry. RuntimeError outside `with`, where it would never be written."""
+        if not self._adding:
+            raise RuntimeError("SqlSeen.add works inside `with` only")
+        intake = intake_of(entry)
+        self._recorded[entry.identity] = intake
+        self._row(recorded, identity=entry.identity, intake=intake)
+        if entry.kind == "ballot":
+            pseudonym, revision = entry.fields["pseudonym"], entry.fields["revision"]
+            self._row(passed, identity=entry.identity, intake=intake)
+            self._revisions[pseudonym] = revision
+            self._ballots[pseudonym] = (revision, entry.raw)
+        if entry.kind == "refusal":
+            identity, intake = entry.fields["identity"], entry.fields["intake"]
+            self._refused.setdefault(identity, set()).add(intake)
+            self._row(refused, identity=identity, intake=intake)
+            if entry.fields["kind"] == "ballot":
+                self._row(passed, identity=identity, intake=intake)
+
+    def flush(self) -> None:
+        """Writes what was added, into the caller's transaction."""
+        for table in (recorded, refused, passed):
+            if rows := self._rows.pop(table.name, []):
+                self._connection.execute(upsert(table).on_conflict_do_nothing(), rows)
+        if self._ballots:
+            statement = upsert(latest)
+            newer = {"revision": statement.excluded.revision, "ballot": statement.excluded.ballot}
+            rows = [
+                {"origin": self._origin, "pseudonym": pseudonym, "revision": revision, "ballot": raw}
+                for pseudonym, (revision, raw) in self._ballots.items()
+            ]
+            key = ["origin", "pseudonym"]
+            self._connection.execute(statement.on_conflict_do_update(index_elements=key, set_=newer), rows)
+            self._ballots = {}
+
+    def _row(self, table: Table, **values: Any) -> None:
+        self._rows.setdefault(table.name, []).append({"origin": self._origin, **values})
+
+    def _fetch_recorded(self, identities: list[bytes]) -> None:
+        wanted = [identity for identity in identities if identity not in self._recorded]
+        found = self._among(select(recorded.c.identity, recorded.c.intake), recorded, recorded.c.identity, wanted)
+        self._recorded |= dict.fromkeys(wanted) | {bytes(identity): intake for identity, intake in found}
+
+    def _fetch_refused(self, identities: list[bytes]) -> None:
+        wanted = [identity for identity in identities if identity not in self._refused]
+        found = self._among(select(refused.c.identity, refused.c.intake), refused, refused.c.identity, wanted)
+        for identity in wanted:
+            self._refused[identity] = set()
+        for identity, intake in found:
+            self._refused[bytes(identity)].add(intake)
+
+    def _fetch_revisions(self, pseudonyms: list[bytes]) -> None:
+        wanted = [pseudonym for pseudonym in pseudonyms if pseudonym not in self._revisions]
+        found = self._among(select(latest.c.pseudonym, latest.c.revision), latest, latest.c.pseudonym, wanted)
+        self._revisions |= dict.fromkeys(wanted) | {bytes(pseudonym): revision for pseudonym, revision in found}
+
+    def _among(self, query: Any, table: Table, column: Column[bytes], wanted: list[bytes]) -> list[Any]:
+        if not wanted:
+            return []
+        values = bindparam("wanted", wanted, type_=ARRAY(LargeBinary))
+        return list(self._connection.execute(query.where(table.c.origin == self._origin, column == any_(values))))
+
+    def _walk(self, query: Any) -> Iterator[bytes]:
+        result = self._connection.execution_options(yield_per=PAGE).execute(query)
+        return (bytes(value) for value in result.scalars())

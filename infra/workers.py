@@ -1,0 +1,113 @@
+"""Ballots checked on all cores: a pool of processes that are given once all that is fixed while voting is open.
+
+Nothing else crosses: the bytes of ballots with the weights of their rows go in, a refusal or nothing comes out. A
+worker that dies is replaced and what it was checking is checked again; workers end with the process that started them, however
+that ends.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from typing import Literal
+
+from audit.protocol.elgamal import Ciphertext
+from audit.protocol.refused import Refused
+from audit.record.checker import BallotChecker
+from audit.record.entries import parse_entry, read_text
+
+Pair = tuple[bytes, bytes]  # a ballot, and the 64 bytes of its row's encrypted weight
+Verdict = Refused | None
+What = Literal["entry", "text"]
+
+CHUNK = 8
+"""Ballots sent to a worker at once: so few that cores share a small batch, so many that sending them costs nothing."""
+
+
+class CheckingPool:
+    """`workers` processes that run the stateless half of checking over ballots. `close` ends them."""
+
+    def __init__(self, checker: BallotChecker, workers: int) -> None:
+        self._checker = checker
+        self._workers = workers
+        self._starting = threading.Lock()
+        self._executor = self._start()
+
+    def check_entries(self, pairs: Sequence[tuple[bytes, Ciphertext]]) -> list[Verdict]:
+        """For each (entry, weight E of its row), in order: the refusal of its line, signature or proofs, or None."""
+        raw = [(entry, weight.raw) for entry, weight in pairs]
+        chunks = [raw[i : i + CHUNK] for i in range(0, len(raw), CHUNK)]
+        try:
+            return self._collect(self._executor, chunks)
+        except BrokenProcessPool:
+            return self._collect(self._restart(self._executor), chunks)
+
+    def submit_text(self, text: bytes, weight: Ciphertext) -> Future[list[Verdict]]:
+        """The one verdict, in a list, on a ballot's text that no intake has signed yet.
+
+        The future raises BrokenProcessPool if its worker died; the next submission starts new workers.
+        """
+        pair = [(text, weight.raw)]
+        try:
+            return self._executor.submit(_check, "text", pair)
+        except BrokenProcessPool:
+            return self._restart(self._executor).submit(_check, "text", pair)
+
+    def close(self) -> None:
+        """Ends the workers, without waiting for what nobody asks for any more."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def _collect(self, executor: ProcessPoolExecutor, chunks: list[list[Pair]]) -> list[Verdict]:
+        futures = [executor.submit(_check, "entry", chunk) for chunk in chunks]
+        return [verdict for future in futures for verdict in future.result()]
+
+    def _restart(self, broken: ProcessPoolExecutor) -> ProcessPoolExecutor:
+        with self._starting:
+            if self._executor is broken:
+                broken.shutdown(wait=False)
+                self._executor = self._start()
+            return self._executor
+
+    def _start(self) -> ProcessPoolExecutor:
+        # Spawned, not forked: a fork would copy database connections and threads' locks into the worker.
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self._workers, context, initializer=_begin, initargs=(self._checker,))
+
+
+_checker: BallotChecker
+
+
+def _begin(checker: BallotChecker) -> None:
+    global _checker
+    _checker = checker
+    # Ctrl-C goes to the whole group of processes: the parent decides when workers end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _check(what: What, pairs: Sequence[Pair]) -> list[Verdict]:
+    return [_verdict(what, raw, weight) for raw, weight in pairs]
+
+
+def _verdict(what: What, raw: bytes, weight: bytes) -> Verdict:
+    try:
+        if what == "entry":
+            _checker.check(parse_entry(raw), Ciphertext.from_bytes(weight))
+        else:
+            _checker.check_ballot(read_text(raw), Ciphertext.from_bytes(weight))
+    except Refused as refusal:
+        return refusal
+    return None
