@@ -1,8 +1,8 @@
 """Tiles (C2SP tlog-tiles): a log as static files, their names, and how entries lie in them.
 
-Tile `index` of `level` holds up to 256 hashes of complete subtrees over 256^level leaves each; an entry bundle holds the
-entries of a level-0 tile. The last tile of a level may be partial, and then its name says its width, so that no file ever
-changes.
+Tile `index` of `level` holds up to 256 hashes of complete subtrees over 256^level leaves each; an entry bundle holds
+the entries of a level-0 tile. The last tile of a level may be partial, and then its name says its width, so that no
+file ever changes.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def tiles_of(size: int) -> Iterator[Tile]:
 
 def frame(entries: Iterable[bytes]) -> bytes:
     """The entries, each after its big-endian u16 length: a bundle, or the end of an append. Refused `too-long`."""
-    parts = []
+    parts: list[bytes] = []
     for entry in entries:
         if len(entry) > MAX_DATA:
             raise Refused("too-long", f"an entry holds at most {MAX_DATA} bytes, this one {len(entry)}")
@@ -108,7 +108,10 @@ def frame(entries: Iterable[bytes]) -> bytes:
 
 
 def unframe(raw: bytes, most: int = WIDTH) -> Iterator[bytes]:
-    """The inverse of `frame`. Refused `syntax` if `raw` ends within an entry, `too-long` for more than `most` entries."""
+    """The inverse of `frame`.
+
+    Refused `syntax` if `raw` ends within an entry, `too-long` for more than `most` entries.
+    """
     start = found = 0
     while start < len(raw):
         end = start + 2 + int.from_bytes(raw[start : start + 2], "big")

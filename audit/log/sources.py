@@ -1,0 +1,189 @@
+"""Where the files of a log come from: a custodian's address, or the folder of an exported record. Nothing here is
+verified.
+
+What cannot be had, or cannot be what was asked for, is a `ReadError` naming the address or the file: another custodian
+can be asked then. Nothing read once is kept, so a fault of one moment does not outlive it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+
+from audit.log.merkle import HASH_SIZE
+from audit.log.notes import MAX_NOTE
+from audit.log.tiles import MAX_BUNDLE, WIDTH, bundle_path, tile_path, unframe
+from audit.protocol.refused import Refused
+
+CHECKPOINT = "checkpoint"
+TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+TRIES = 2
+_LOOPBACK = ("all://127.0.0.1", "all://[::1]", "all://localhost")
+
+
+class ReadError(Exception):
+    """What was read is missing, unreachable or wrong. `where` is the address or file, `reason` a kebab-case code."""
+
+    def __init__(self, detail: str, where: str = "", reason: str = "unreadable") -> None:
+        super().__init__(detail, where, reason)
+        self.detail, self.where, self.reason = detail, where, reason
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.detail}" if self.where else self.detail
+
+
+class Reader(Protocol):
+    """The static files of one log, unverified. `str` of a reader is the address or folder that errors name. Raises
+    ReadError.
+    """
+
+    def checkpoint(self) -> bytes | None:
+        """The newest checkpoint, a note; None if nothing has been published yet."""
+
+    def tile(self, level: int, index: int, width: int) -> bytes:
+        """`width` hashes of a tile, exactly 32 * width bytes. Only for a tile that a verified checkpoint demands."""
+
+    def bundle(self, index: int, width: int) -> bytes:
+        """The first `width` entries of a bundle, framed (see `tiles.unframe`)."""
+
+
+class HttpReader:
+    """The log under `url`, a custodian's address, a slash and the origin. Keeps its connections.
+
+    May be used by several threads.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        try:
+            address = httpx.URL(self._url)
+        except httpx.InvalidURL as error:
+            raise ReadError(f"is not an address: {error}", url) from None
+        if address.scheme not in ("http", "https") or not address.host:
+            raise ReadError("is not an address that begins with http:// or https://", url)
+        # A proxy of the environment cannot reach what listens on this machine only.
+        self._client = httpx.Client(timeout=TIMEOUT, mounts=dict.fromkeys(_LOOPBACK))
+
+    def __str__(self) -> str:
+        return self._url
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
+    def checkpoint(self) -> bytes | None:
+        return self._get(CHECKPOINT, MAX_NOTE)
+
+    def tile(self, level: int, index: int, width: int) -> bytes:
+        raw = self._get(tile_path(level, index, width), WIDTH * HASH_SIZE)
+        if raw is None and width < WIDTH:
+            # C2SP tlog-tiles: a partial tile may be deleted once the full one is there.
+            raw = (self._get(tile_path(level, index), WIDTH * HASH_SIZE) or b"")[: width * HASH_SIZE] or None
+        return _whole_tile(raw, width, f"{self}/{tile_path(level, index, width)}")
+
+    def bundle(self, index: int, width: int) -> bytes:
+        where = f"{self}/{bundle_path(index, width)}"
+        raw = self._get(bundle_path(index, width), MAX_BUNDLE)
+        if raw is None and width < WIDTH:
+            raw = self._get(bundle_path(index), MAX_BUNDLE)
+        return _cut_bundle(raw, width, where)
+
+    def _get(self, path: str, most: int) -> bytes | None:
+        """The body of a 200, None for a 404."""
+        where = f"{self._url}/{path}"
+        for left in reversed(range(TRIES)):
+            try:
+                return self._get_once(where, most)
+            except httpx.TransportError as error:
+                # A kept connection may have been closed from the other side at any moment: asking again costs nothing.
+                if not left:
+                    raise ReadError(f"cannot be reached: {_cause(error)}", where, "unreachable") from None
+            except httpx.HTTPError as error:
+                raise ReadError(f"cannot be read: {_cause(error)}", where) from None
+        raise AssertionError("unreachable code")
+
+    def _get_once(self, where: str, most: int) -> bytes | None:
+        with self._client.stream("GET", where) as answer:
+            if answer.status_code == 404:
+                return None
+            if answer.status_code != 200:
+                raise ReadError(f"answered {answer.status_code} {answer.reason_phrase}".strip(), where, "unreachable")
+            body = bytearray()
+            for part in answer.iter_bytes():
+                body += part
+                if len(body) > most:
+                    raise ReadError(f"is longer than the {most} bytes it may have", where, "wrong-length")
+            return bytes(body)
+
+
+class FolderReader:
+    """An exported record: the files of one log in a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = Path(path)
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def checkpoint(self) -> bytes | None:
+        if not self._path.is_dir():
+            raise ReadError("is not a folder", str(self._path), "not-found")
+        return self._read(CHECKPOINT, MAX_NOTE)
+
+    def tile(self, level: int, index: int, width: int) -> bytes:
+        path = tile_path(level, index, width)
+        return _whole_tile(self._read(path, width * HASH_SIZE), width, str(self._path / path))
+
+    def bundle(self, index: int, width: int) -> bytes:
+        path = bundle_path(index, width)
+        return _cut_bundle(self._read(path, MAX_BUNDLE), width, str(self._path / path), exactly=True)
+
+    def _read(self, path: str, most: int) -> bytes | None:
+        file = self._path / path
+        try:
+            with file.open("rb") as stream:
+                raw = stream.read(most + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ReadError(error.strerror or "cannot be read", str(file)) from None
+        if len(raw) > most:
+            raise ReadError(f"is longer than the {most} bytes it may have", str(file), "wrong-length")
+        return raw
+
+
+def open_reader(source: str) -> HttpReader | FolderReader:
+    """The reader of an address that begins with http:// or https://, otherwise of a folder. ReadError for no address.
+    """
+    return HttpReader(source) if source.startswith(("http://", "https://")) else FolderReader(Path(source))
+
+
+def _cause(error: httpx.HTTPError) -> str:
+    return str(error) or type(error).__name__
+
+
+def _whole_tile(raw: bytes | None, width: int, where: str) -> bytes:
+    if raw is None:
+        raise ReadError("is missing", where, "not-found")
+    if len(raw) != width * HASH_SIZE:
+        raise ReadError(f"has {len(raw)} bytes, not {width * HASH_SIZE}", where, "wrong-length")
+    return raw
+
+
+def _cut_bundle(raw: bytes | None, width: int, where: str, exactly: bool = False) -> bytes:
+    """The first `width` entries of a bundle, still framed; `exactly` refuses a longer one."""
+    if raw is None:
+        raise ReadError("is missing", where, "not-found")
+    found = end = 0
+    try:
+        for entry in unframe(raw):
+            found, end = found + 1, end + 2 + len(entry)
+            if found == width and not exactly:
+                break
+    except Refused as refusal:
+        raise ReadError(refusal.detail, where, refusal.reason) from None
+    if found != width:
+        raise ReadError(f"has {found} entries, not {width}", where, "wrong-length")
+    return raw[:end]
