@@ -25,11 +25,11 @@ ABSENT_PER_MILLE = 170
 VOTING, BROKER, ABSENT = "voting", "broker", "absent"
 
 
-class TooFewAccounts(ValueError):
+class TooFewAccounts(Exception):
     """No register of this size reaches the figures; the message says why."""
 
 
-class TooManyAccounts(ValueError):
+class TooManyAccounts(Exception):
     """More accounts than shares to hold."""
 
 
