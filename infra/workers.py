@@ -1,6 +1,6 @@
 """Ballots checked on all cores: a pool of processes that are given once all that is fixed while voting is open.
 
-Nothing else crosses: the bytes of ballots with the weights of their rows go in, a refusal or nothing comes out. A
+Nothing else crosses: ballots with the weights of their rows go in, a refusal or nothing comes out. A
 worker that dies is replaced and what it was checking is checked again; workers end with the process that started them, however
 that ends.
 """

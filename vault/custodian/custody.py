@@ -76,6 +76,10 @@ class Custodian:
             self._store.publish(origin, checkpoint.size, note.raw)
             self._published[origin] = max(self._published[origin], (checkpoint.size, note.raw))
 
+    def held(self, origin: str) -> bytes | None:
+        """The log's note of the largest tree that is stored here, published or not; None if there is none."""
+        return self._store.newest(origin).note or None
+
     def checkpoint(self, origin: str) -> bytes | None:
         """The newest published checkpoint, None if there is none."""
         return self._published.get(origin, (0, b""))[1] or None

@@ -1,0 +1,36 @@
+"""The vault's commands: `serve custodian`, and `schema custodian` for the owner of its database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.commands import Config, group
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `serve custodian` and `schema custodian`."""
+    group(app, "serve", "Runs one service until it is told to stop.").command("custodian")(serve_custodian)
+    group(app, "schema", "Makes a service's tables, as the owner of its database.").command("custodian")(schema_custodian)
+
+
+def serve_custodian(config: Config) -> None:
+    """Keeps and cosigns logs, and serves them as tiles."""
+    from vault.custodian import serve
+
+    serve.run(config)
+
+
+def schema_custodian(
+    database: Annotated[str, typer.Option("--database", help="The owner's URL of the database.", metavar="URL")],
+    passfile: Annotated[Path, typer.Option("--passfile", help="The owner's password file.", metavar="FILE")],
+    role: Annotated[str, typer.Option("--role", help="The role that the service logs in as.")],
+) -> None:
+    """Makes a custodian's tables, which nobody can change or shorten; again, it changes nothing."""
+    from infra.database import engine
+    from vault.custodian.schema import install
+
+    with engine(database, passfile, name="psephos-schema").begin() as connection:
+        install(connection, role)

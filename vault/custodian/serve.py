@@ -1,0 +1,141 @@
+"""A custodian's HTTP service: what the log may ask of it with a token, and the public tiles that anybody may read.
+
+Under `/ORIGIN/` of every log it keeps: `POST append` and `POST publish` with the bearer token, `GET held` with it too;
+`GET checkpoint` and `GET tile/...` for all (C2SP tlog-tiles). Tiles never change, so any cache may keep them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import time
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from audit.log.keys import Signer
+from audit.log.notes import MAX_NOTE
+from audit.log.tiles import parse_path
+from audit.protocol.refused import Refused
+from audit.record.manifest import Manifest, load_manifest
+from infra.config import ConfigError, load
+from infra.database import engine
+from infra.http import Problem, application, problem, read_body, refusal, require_token, serve
+from infra.keys import read_signer, read_token
+from vault.custodian.cosign import MAX_APPEND, WrongOldSize
+from vault.custodian.custody import Custodian
+from vault.custodian.store import Store
+
+CONNECTIONS = 8
+FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+NOT_KEPT = {"Cache-Control": "no-cache"}
+
+# As tlog-witness answers; other refusals are 422.
+STATUS = {"unknown-log": 404, "not-signed-by-log": 403, "old-size-above": 400, "clock-backwards": 503}
+
+
+@dataclass(frozen=True)
+class CustodianConfig:
+    """`manifests`: the signed manifest note of every log to keep; `keys`: this custodian's private keys, as named there."""
+
+    listen: str
+    database: str
+    passfile: Path
+    token: Path
+    manifests: tuple[Path, ...]
+    keys: tuple[Path, ...]
+
+
+def run(path: Path) -> None:
+    """Serves until told to stop. ConfigError, KeyFileError, Refused, Unsafe or SQLAlchemyError if it cannot begin."""
+    config = load(CustodianConfig, path)
+    manifests = [load_manifest(manifest)[0] for manifest in config.manifests]
+    signers = [read_signer(key) for key in config.keys]
+    check_office(path, manifests, signers)
+    store = Store(engine(config.database, config.passfile, name="psephos-custodian", connections=CONNECTIONS))
+    store.check_safe()
+    custodian = Custodian(store, {m.origin: m.log for m in manifests}, signers, lambda: int(time()))
+    serve(custodian_app(custodian, [m.origin for m in manifests], read_token(config.token)), config.listen)
+
+
+def check_office(path: Path, manifests: Iterable[Manifest], signers: Iterable[Signer]) -> None:
+    """ConfigError unless these are exactly the keys of one custodian of every manifest: its cosignature must count."""
+    mine = {signer.verifier for signer in signers}
+    faults = [
+        f"key `keys` holds other keys than those of any custodian of {manifest.origin}"
+        for manifest in manifests
+        if not any(set(keys) == mine for _, keys in manifest.log.custodians)
+    ]
+    if faults:
+        raise ConfigError(path, faults)
+
+
+def custodian_app(custodian: Custodian, origins: Iterable[str], token: str) -> FastAPI:
+    """The service of one custodian, for the logs of these origins."""
+    app = application("custodian")
+    app.add_exception_handler(WrongOldSize, _on_wrong_old_size)
+    app.add_exception_handler(Refused, _on_refused)
+    for origin in origins:
+        app.include_router(_log_routes(custodian, origin, token), prefix=f"/{origin}")
+    return app
+
+
+def _log_routes(custodian: Custodian, origin: str, token: str) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/append")
+    async def append(request: Request) -> Response:
+        require_token(request, token)
+        body = await read_body(request, MAX_APPEND)
+        lines = await run_in_threadpool(custodian.append, origin, body)
+        return Response(lines, media_type="text/plain; charset=utf-8")
+
+    @router.post("/publish")
+    async def publish(request: Request) -> Response:
+        require_token(request, token)
+        await run_in_threadpool(custodian.publish, origin, await read_body(request, MAX_NOTE))
+        return Response(status_code=204)
+
+    @router.get("/held")
+    def held(request: Request) -> Response:
+        require_token(request, token)
+        return _note(custodian.held(origin))
+
+    @router.get("/checkpoint")
+    def checkpoint() -> Response:
+        return _note(custodian.checkpoint(origin))
+
+    @router.get("/tile/{rest:path}")
+    def tile(rest: str) -> Response:
+        content: bytes | None = None
+        with suppress(Refused):
+            wanted = parse_path(f"tile/{rest}")
+            if wanted.level is None:
+                content = custodian.bundle(origin, wanted.index, wanted.width)
+            else:
+                content = custodian.tile(origin, wanted.level, wanted.index, wanted.width)
+        if content is None:
+            raise Problem(404, "not-found", "the published log has no such tile")
+        return Response(content, headers=FOREVER, media_type="application/octet-stream")
+
+    return router
+
+
+def _note(raw: bytes | None) -> Response:
+    if raw is None:
+        raise Problem(404, "not-found", "nothing of this log yet")
+    return Response(raw, headers=NOT_KEPT, media_type="text/plain; charset=utf-8")
+
+
+async def _on_wrong_old_size(_: Request, error: Exception) -> Response:
+    assert isinstance(error, WrongOldSize)
+    return Response(f"{error.size}\n", 409, media_type="text/x.tlog.size")
+
+
+async def _on_refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    if error.reason not in STATUS:
+        return refusal(error)
+    return problem(STATUS[error.reason], error.reason, error.detail, error.field)
