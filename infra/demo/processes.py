@@ -88,7 +88,7 @@ class Processes:
                 time.sleep(POLL_SECONDS)
 
     def wait_until(self, done: Callable[[], bool], what: str, seconds: float) -> None:
-        """Returns when `done` is true; ProcessFailed naming `what` if it takes too long, or if a service ends before."""
+        """Returns when `done` is true; ProcessFailed naming `what` if it takes too long, or if a service ends."""
         deadline = time.monotonic() + seconds
         while not done():
             self.check()
