@@ -1,7 +1,7 @@
 """Admission as a table: (phase, kind) -> who must sign, and the phase that follows. A missing row is a refusal.
 
-Only entries change the phase; the manifest's times are announcements. What else an entry of a kind requires is checked by the
-function of that kind in `setup`, `voting` and `outcome`.
+Only entries change the phase; the manifest's times are announcements. What else an entry of a kind requires is checked
+by the function of that kind in `setup`, `voting` and `outcome`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from audit.log.keys import Verifier
-from audit.log.notes import verify_signature
 from audit.protocol.refused import Refused
-from audit.record.entries import Entry
-from audit.record.manifest import Manifest
+from audit.record.entries import Entry, check_lines
+from audit.record.manifest import Manifest, check_quorum
 
 PHASES = ("none", "noticed", "open", "closing", "closed", "certified")
 
@@ -63,7 +62,8 @@ def rule_for(phase: str, kind: str) -> Rule:
     if kind == "ballot":
         early = PHASES.index(phase) < PHASES.index("open")
         reason = "not-open" if early else "closed"
-        raise Refused(reason, "voting is not open yet" if early else "voting is closed: this ballot came too late", "type")
+        detail = "voting is not open yet" if early else "voting is closed: this ballot came too late"
+        raise Refused(reason, detail, "type")
     when = " or ".join(phases)
     raise Refused("wrong-phase", f"{kind} is admitted while the election is {when}; it is {phase} now", "type")
 
@@ -73,29 +73,21 @@ def check_signatures(manifest: Manifest, entry: Entry) -> None:
     office = SIGNED_BY.get(entry.kind)
     if office is None:
         raise Refused("wrong-phase", f"an entry of type {entry.kind} is never admitted to the log", "type")
-    keys = keys_of_office(manifest, office)
-    least, most = (manifest.officials.threshold, len(keys)) if office == "officials" else (1, 1)
-    for line in entry.signatures:
-        key = keys.get(line.name)
-        if key is None:
-            raise Refused("wrong-signers", f"{line.name} does not sign {entry.kind}", "signatures")
-        verify_signature(key, entry.text, line)
-    if not least <= len(entry.signatures) <= most:
-        wanted = f"{least} of the {most} officials" if office == "officials" else f"exactly one {office}"
-        raise Refused("wrong-signers", f"{entry.kind} is signed by {wanted}; it bears {len(entry.signatures)} lines", "signatures")
+    if office == "officials":
+        check_quorum(manifest.officials, entry)
+    else:
+        check_lines(entry, keys_of_office(manifest, office), 1, 1, f"exactly one {office}")
 
 
-def keys_of_office(manifest: Manifest, office: str) -> dict[str, Verifier]:
-    """The keys that may sign in this office, by name."""
-    keys: tuple[Verifier, ...] = {
-        "officials": manifest.officials.keys,
+def keys_of_office(manifest: Manifest, office: str) -> tuple[Verifier, ...]:
+    """The keys of which each may sign alone in this office."""
+    return {
         "trustee": manifest.trustees.keys,
         "issuer": manifest.issuers,
         "witness": manifest.issuers[1:] + manifest.inspectors,
         "intake": manifest.intakes,
         "log": (manifest.log_key,),
     }[office]
-    return {key.name: key for key in keys}
 
 
 def signer_of(entry: Entry) -> str:

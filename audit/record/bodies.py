@@ -1,8 +1,8 @@
 """The fields of every kind of entry, as shapes.
 
-Two kinds are only partly taken apart here: a ballot and the ceremony's messages, whose inner lists depend on the election and are
-parsed by `audit.protocol`. Every body but the manifest's names the manifest by its hash, so that nothing said in one election, a
-rehearsal with the same origin included, can be replayed in another.
+Two kinds are only partly taken apart here: a ballot and the ceremony's messages, whose inner lists depend on the
+election and are parsed by `audit.protocol`. Every body but the manifest's names the manifest by its hash, so that
+nothing said in one election, a rehearsal with the same origin included, can be replayed in another.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ SCALAR = octets(32)
 PROOF = record(c=SCALAR, z=SCALAR)
 COUNT = integer(0, MAX_INTEGER)
 SHARE = record(D=ELEMENT, c=SCALAR, z=SCALAR)
+REASON = string(60, r"[a-z]+(-[a-z]+)*")
 PART = record(hash=HASH, index=COUNT, of=integer(1, 1 << 20))
 
 
@@ -25,7 +26,9 @@ def bound(**fields: Shape) -> Shape:
 
 
 def roll(value: object, path: str) -> dict[str, object]:
-    """A chunk of a roll: the first issuer's carries the encrypted weights and the total of their randomness, others' do not."""
+    """A chunk of a roll: the first issuer's carries the encrypted weights and the total of their randomness, others' do
+    not.
+    """
     first = isinstance(value, dict) and "total" in value
     row = {"K": ELEMENT, "proof": PROOF}
     if first:
@@ -53,6 +56,6 @@ BODIES: dict[str, Shape] = {
     "close": bound(overruled=array(NAME)),
     "decrypt": bound(closing=HASH, contests=table(table(SHARE)), present=table(SHARE)),
     "certify": bound(result=anything),
-    "refusal": bound(detail=string(500), identity=HASH, intake=string(200), kind=string(40), reason=string(60)),
+    "refusal": bound(detail=string(500), identity=HASH, intake=string(200), kind=string(40), reason=REASON),
     "receipt": bound(deadline=COUNT, identity=HASH, leaf=HASH),
 }

@@ -1,4 +1,6 @@
-"""The stateless half of checking a ballot: signature lines and proofs, in any process, given the voter's encrypted weight."""
+"""The stateless half of checking a ballot: signature lines and proofs, in any process, given the voter's encrypted
+weight.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from audit.log.keys import Verifier
-from audit.log.notes import verify_signature
-from audit.protocol.ballot import BallotContext, parse_ballot, verify_proofs, verify_signature as verify_ballot_signature
+from audit.protocol.ballot import BallotContext, parse_ballot, verify_proofs, verify_signature
 from audit.protocol.elgamal import Ciphertext
 from audit.protocol.refused import Refused
-from audit.record.entries import Entry
+from audit.record.entries import Entry, check_lines
 
 
 @dataclass(frozen=True)
@@ -29,20 +30,15 @@ class BallotChecker:
 
     def check_line(self, entry: Entry) -> None:
         """Refuses a ballot that does not bear exactly one line, by an intake of the manifest."""
-        if len(entry.signatures) != 1:
-            raise Refused("wrong-signers", f"a ballot bears one intake's line; it bears {len(entry.signatures)}", "signatures")
-        line = entry.signatures[0]
-        for key in self.intakes:
-            if key.name == line.name:
-                verify_signature(key, entry.text, line)
-                return
-        raise Refused("wrong-signers", f"{line.name} is not an intake of this election", "signatures")
+        check_lines(entry, self.intakes, 1, 1, "exactly one intake")
 
     def check_ballot(self, entry: Entry, weight: Ciphertext) -> None:
-        """Refuses a ballot whose form, signature or proofs fail, cheapest first. `weight` is the row's encrypted weight E."""
+        """Refuses a ballot whose form, signature or proofs fail, cheapest first. `weight` is the row's encrypted weight
+        E.
+        """
         context = self.contexts.get(entry.fields["roll"])
         if context is None:
             raise Refused("unknown-roll", f"the roll {entry.fields['roll'][:60]} is not in this election", "roll")
         ballot = parse_ballot(context, entry.body)
-        verify_ballot_signature(context, ballot, entry.body)
+        verify_signature(context, ballot, entry.body)
         verify_proofs(context, ballot, weight)

@@ -1,7 +1,8 @@
 """Long things in the log: a list of rows too large for one entry is chunked, and exists when whole and right.
 
-Every chunk names its place, how many there are, the row it begins with, and the hash of the whole; chunks may come in any order.
-The hash covers the head (what all chunks say alike) and every row, each as a line of canonical JSON, labelled and length-framed.
+Every chunk names its place, how many there are, the row it begins with, and the hash of the whole; chunks may come in
+any order. The hash covers the head (what all chunks say alike) and every row, each as a line of canonical JSON,
+labelled and length-framed.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def split(head: dict[str, Any], rows: list[dict[str, Any]]) -> Iterator[dict[str
 
 
 class Assembly:
-    """Collects the chunks of one thing. All name the same whole; which one that is, the first chunk admitted decides."""
+    """Collects the chunks of one thing. All name the same whole; which one that is, the first chunk admitted
+    decides.
+    """
 
     def __init__(self) -> None:
         self.head: dict[str, Any] | None = None
@@ -78,16 +81,19 @@ class Assembly:
         return self.head is not None and len(self.parts) == self.of
 
     def rows(self) -> list[dict[str, Any]]:
-        """The rows of the whole in order; refuses a whole whose chunks do not join or do not have the hash they name."""
+        """The rows of the whole in order; refuses a whole whose chunks do not join or do not have the hash they
+        name.
+        """
         rows: list[dict[str, Any]] = []
         for index in range(self.of):
             first, part = self.parts[index]
             if first != len(rows):
-                raise Refused("wrong-length", f"chunk {index} says it begins with row {first}, but row {len(rows)} is next", "first")
+                text = f"chunk {index} says it begins with row {first}, but row {len(rows)} is next"
+                raise Refused("wrong-length", text, "first")
             rows += part
         assert self.head is not None
         if b64(whole_hash(self.head, rows)) != self.hash:
-            raise Refused("not-complete", "the chunks together do not have the hash that each of them names", "part.hash")
+            raise Refused("not-complete", "the chunks together do not have the hash that each names", "part.hash")
         return rows
 
 

@@ -1,7 +1,7 @@
 """Counting rules: what totals mean. Exact integers throughout.
 
-Majority of votes cast: For / (For + Against) compared with the threshold; abstentions and no vote have no effect. Plurality: the
-n choices with most votes; a tie over the last seats is reported, not broken.
+Majority of votes cast: For / (For + Against) compared with the threshold; abstentions and no vote have no effect.
+Plurality: the n choices with most votes; a tie over the last seats is reported, not broken.
 """
 
 from __future__ import annotations
@@ -28,17 +28,21 @@ def outcome(contest: Contest, totals: Mapping[str, int]) -> str | dict[str, list
 
 
 def majority(in_favour: int, against: int, rule: Mapping[str, Any]) -> bool:
-    """Whether For exceeds (or reaches, by the comparator) the threshold's share of For + Against; nothing cast carries nothing."""
+    """Whether For exceeds (or reaches, by the comparator) the threshold's share of For + Against; nothing cast carries
+    nothing.
+    """
     numerator, denominator = rule["threshold"]
     cast = in_favour + against
     if cast == 0:
         return False
-    left, right = in_favour * denominator, cast * numerator
+    left: int = in_favour * denominator
+    right: int = cast * numerator
     return left >= right if rule["comparator"] == ">=" else left > right
 
 
 def plurality(totals: Mapping[str, int], seats: int) -> dict[str, list[str]]:
-    """`elected`: the choices whose votes decide one of the `seats` for them; `tied`: those among whom a last seat is undecided.
+    """`elected`: the choices whose votes decide one of the `seats` for them; `tied`: those among whom a last seat is
+    undecided.
 
     A choice without a vote is never elected. Both lists are in agenda order.
     """

@@ -1,9 +1,9 @@
 """The state of an election as a pure function of its log.
 
-Checking an entry has two halves. `check` looks at the entry alone: origin, manifest, signature lines, proofs; it may run anywhere,
-in parallel. `admit` asks whether the entry may follow what the log holds: the phase, what its kind requires, duplicates and
-revisions. Both raise `Refused`. `apply` then takes the entry in. Tally, intake, trustees and auditors all run this same code; the
-log holds only entries that passed it.
+Checking an entry has two halves. `check` looks at the entry alone: origin, manifest, signature lines, proofs; it may
+run anywhere, in parallel. `admit` asks whether the entry may follow what the log holds: the phase, what its kind
+requires, duplicates and revisions. Both raise `Refused`. `apply` then takes the entry in. Tally, intake, trustees and
+auditors all run this same code; the log holds only entries that passed it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from audit.record import outcome, setup, voting
 from audit.record.admission import check_signatures, rule_for
 from audit.record.checker import BallotChecker
 from audit.record.entries import Entry
-from audit.record.manifest import Manifest, parse_manifest
+from audit.record.manifest import Manifest, check_pinned, parse_manifest
 from audit.record.rolls import Roll, RollAssembly
-from audit.record.seen import Seen
+from audit.record.seen import MemorySeen, Seen
 from audit.record.totals import Sums
 
 Admit = Callable[["Election", Entry, Seen], None]
@@ -59,6 +59,10 @@ KINDS: dict[str, tuple[Admit, Apply]] = {
 }
 
 
+NEED_THE_WHOLE_LOG = frozenset({"ballot", "refusal", "close", "decrypt", "certify"})
+"""Kinds whose admission asks the index over the log; of all others, a repetition shows in the state itself."""
+
+
 class Election:
     """The state after `size` entries. With `manifest_hash` (32 bytes) given, no other manifest is admitted."""
 
@@ -68,6 +72,7 @@ class Election:
         self.head = CompactRange()
         self._manifest: Manifest | None = None
         self._ceremony: Ceremony | None = None
+        self._checker: BallotChecker | None = None
         self.assemblies: dict[str, RollAssembly] = {}
         self.ahead: tuple[bytes, RollAssembly, Roll | None] | None = None
         self.rolls: dict[str, Roll] = {}
@@ -129,12 +134,18 @@ class Election:
         return self.roll(share_class).weight(pseudonym)
 
     def checker(self) -> BallotChecker:
-        """The stateless half for ballots, to be sent to worker processes."""
-        contexts = {share_class: self.ballot_context(share_class) for share_class in self.rolls}
-        return BallotChecker(self.manifest.origin, self.manifest.hash, self.manifest.intakes, contexts)
+        """The stateless half for ballots, to be sent to worker processes. Refused `not-complete` before every roll is
+        complete.
+        """
+        if self._checker is None:
+            contexts = {c.id: self.ballot_context(c.id) for c in self.manifest.classes}
+            self._checker = BallotChecker(self.manifest.origin, self.manifest.hash, self.manifest.intakes, contexts)
+        return self._checker
 
     def check(self, entry: Entry) -> None:
-        """The stateless half: this entry is of this election, bears the signatures its rule demands, and its proofs hold."""
+        """The stateless half: this entry is of this election, bears the signatures its rule demands, and its proofs
+        hold.
+        """
         if entry.kind == "manifest":
             check_signatures(parse_manifest(entry), entry)
             return
@@ -157,9 +168,7 @@ class Election:
         KINDS[entry.kind][0](self, entry, seen)
 
     def admit_manifest(self, entry: Entry) -> None:
-        manifest = parse_manifest(entry)
-        if self.pinned is not None and manifest.hash != self.pinned:
-            raise Refused("another-election", f"this manifest has the hash {b64(manifest.hash)}, not {b64(self.pinned)}")
+        check_pinned(parse_manifest(entry), self.pinned)
 
     def apply(self, entry: Entry) -> None:
         """Takes in an entry that was checked and admitted."""
@@ -168,10 +177,36 @@ class Election:
         KINDS[entry.kind][1](self, entry)
         self.phase = then or self.phase
 
+    def take(self, entry: Entry, seen: Seen) -> None:
+        """Checks everything, admits and applies: for who believes nobody. `seen` is the caller's to fill afterwards."""
+        self.check(entry)
+        self.admit(entry, seen)
+        self.apply(entry)
+
+    def apply_recorded(self, entry: Entry) -> None:
+        """Takes in the next entry of a witnessed log: for readers that believe the log and W custodians in what needs
+        the whole log.
+
+        Keys, rolls, phases and every signature line but a ballot's are checked as always, so that nobody can be shown
+        another election, key or roll. Believed are the ballots' proofs, that nothing stands there twice, the
+        reconciliation, the shares and the result; who acts on those (trustees, officials, auditors) uses `take`. """
+        if entry.kind == "ballot":
+            check_binding(self.manifest.origin, self.manifest.hash, entry)
+        else:
+            self.check(entry)
+        rule_for(self.phase, entry.kind)
+        if entry.kind == "manifest":
+            self.admit_manifest(entry)
+        elif entry.kind not in NEED_THE_WHOLE_LOG:
+            KINDS[entry.kind][0](self, entry, MemorySeen())
+        self.apply(entry)
+
 
 def check_binding(origin: str, manifest_hash: bytes, entry: Entry) -> None:
     """Refuses an entry of another election, or of a rehearsal with the same origin."""
     if entry.origin != origin:
-        raise Refused("another-election", f"this entry is for {entry.origin[:120]}, this election is {origin}", "origin")
+        text = f"this entry is for {entry.origin[:120]}, this election is {origin}"
+        raise Refused("another-election", text, "origin")
     if entry.kind != "manifest" and unb64(entry.body["manifest"], 32) != manifest_hash:
-        raise Refused("another-election", f"this entry names another manifest; this election's is {b64(manifest_hash)}", "manifest")
+        text = f"this entry names another manifest; this election's is {b64(manifest_hash)}"
+        raise Refused("another-election", text, "manifest")

@@ -1,20 +1,20 @@
 """An entry: the unit of the log, a signed note whose text is three lines: type, origin, one line of canonical JSON.
 
-Ballots, a trustee's share, the opening of the vote: everything that happens in an election is one of the kinds below. Parsing
-checks syntax only: size, shape of the note, canonical bytes, the fields of the kind. Whether an entry is true and allowed is
-decided by `Election`. Entries too large for one note are chunked (`chunks`).
+Ballots, a trustee's share, the opening of the vote: everything that happens in an election is one of the kinds below.
+Parsing checks syntax only: size, shape of the note, canonical bytes, the fields of the kind. Whether an entry is true
+and allowed is decided by `Election`. Entries too large for one note are chunked (`chunks`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from audit.log.keys import Signer
+from audit.log.keys import Signer, Verifier
 from audit.log.merkle import leaf_hash
-from audit.log.notes import Note, Signature, parse_note
+from audit.log.notes import Note, Signature, parse_note, verify_signature
 from audit.protocol.canonical import canonical, parse_canonical
 from audit.protocol.refused import Refused
 from audit.record.bodies import BODIES
@@ -25,7 +25,9 @@ MAX_ENTRY = 65_535
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A well-formed entry. `body` is the JSON as it stood (not to be changed), `fields` the same parsed by its shape."""
+    """A well-formed entry. `body` is the JSON as it stood (not to be changed), `fields` the same parsed by its
+    shape.
+    """
 
     kind: str
     origin: str
@@ -52,7 +54,9 @@ def make_text(kind: str, origin: str, body: dict[str, Any]) -> bytes:
 
 
 def identity_of(kind: str, origin: str, body: dict[str, Any]) -> bytes:
-    """The 32 bytes by which duplicates are known. A ballot's signature is left out, so that signing again changes nothing."""
+    """The 32 bytes by which duplicates are known. A ballot's signature is left out, so that signing again changes
+    nothing.
+    """
     if kind == "ballot":
         body = {name: value for name, value in body.items() if name != "signature"}
     return hashlib.sha256(make_text(kind, origin, body)).digest()
@@ -108,3 +112,18 @@ def seal(text: bytes, signers: Sequence[Signer]) -> bytes:
 def add_signatures(text: bytes, signatures: Sequence[Signature]) -> bytes:
     """The note of `text` with these lines, sorted by name."""
     return Note(text, tuple(sorted(signatures, key=lambda line: (line.name, line.key_id)))).raw
+
+
+def check_lines(entry: Entry, keys: Iterable[Verifier], least: int, most: int, wanted: str) -> None:
+    """Refuses an entry that does not bear `least` to `most` lines, each true and by one of `keys`; `wanted` says so in
+    words.
+    """
+    known = {key.name: key for key in keys}
+    for line in entry.signatures:
+        if line.name not in known:
+            raise Refused("wrong-signers", f"{line.name} does not sign {entry.kind}", "signatures")
+    if not least <= len(entry.signatures) <= most:
+        found = len(entry.signatures)
+        raise Refused("wrong-signers", f"{entry.kind} is signed by {wanted}; it bears {found} lines", "signatures")
+    for line in entry.signatures:
+        verify_signature(known[line.name], entry.text, line)

@@ -1,42 +1,41 @@
-"""The manifest: entry 0, parsed into the typed facts of an election, with every rule that can be checked before it begins."""
+"""The manifest: entry 0, parsed into the typed facts of an election, with every rule that can be checked before it
+begins.
+
+Its hash is all that anybody has to be told: whoever pins it cannot be shown another election, whatever answers under an
+address.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from audit.log.checkpoint import LogPolicy
 from audit.log.keys import ED25519, ML_DSA_44, Verifier, parse_vkey
-from audit.protocol.ballot import ContestForm
+from audit.log.treehead import MAX_ORIGIN
+from audit.protocol.group import b64
 from audit.protocol.refused import Refused
-from audit.record.entries import Entry
+from audit.record import agenda
+from audit.record.agenda import Contest, ShareClass, check_agenda, contest_of
+from audit.record.ballot_size import check_ballot_size, largest_ballot
+from audit.record.entries import Entry, check_lines, parse_entry
 from audit.record.shapes import distinct, inside
 
-TOTAL_BOUND = 1 << 40
+__all__ = [
+    "Contest",
+    "Manifest",
+    "Quorum",
+    "ShareClass",
+    "largest_ballot",
+    "load_manifest",
+    "open_manifest",
+    "parse_manifest",
+]
 
-
-@dataclass(frozen=True)
-class Contest:
-    """One agenda item: its form says what a ballot may hold, its rule what the totals mean."""
-
-    id: str
-    title: str
-    text: str
-    kind: str  # "director" or "resolution"
-    form: ContestForm
-    choices: tuple[str, ...]
-    classes: tuple[str, ...]
-    rule: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class ShareClass:
-    """A class of shares, voting by a roll of its own; `votes` is the sum of all weights on that roll."""
-
-    id: str
-    votes: int
-    votes_per_share: int
+# Stands in addresses and, as it is, in the paths of files: no segment is empty or begins with a dot.
+ORIGIN = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
 
 
 @dataclass(frozen=True)
@@ -81,26 +80,59 @@ class Manifest:
 
     def contests_of(self, share_class: str) -> tuple[Contest, ...]:
         """The contests a ballot of this class votes on, in agenda order."""
-        return tuple(contest for contest in self.contests if share_class in contest.classes)
+        return agenda.contests_of(self.contests, share_class)
 
     def votes_on(self, contest: Contest) -> int:
         """All votes that could be given to one choice of this contest."""
-        q = contest.form.limit if contest.form.form == "cumulative" else 1
-        return q * sum(c.votes for c in self.classes if c.id in contest.classes)
+        return agenda.votes_on(contest, self.classes)
+
+
+def load_manifest(path: Path, pinned: bytes | None = None) -> tuple[Manifest, Entry]:
+    """The manifest in a file that holds its signed note, as every service and command reads it. See `open_manifest`.
+
+    OSError; Refused with the path in front of the detail.
+    """
+    try:
+        return open_manifest(path.read_bytes(), pinned)
+    except Refused as refusal:
+        raise Refused(refusal.reason, f"{path}: {refusal.detail}", refusal.field) from None
+
+
+def open_manifest(raw: bytes, pinned: bytes | None = None) -> tuple[Manifest, Entry]:
+    """The manifest in a signed note, parsed, and signed by a quorum of the officials it names.
+
+    Those signatures show nothing until the hash is compared, for anybody can name officials: with `pinned` (32 bytes)
+    it is, and another manifest is Refused `another-election`. Otherwise Refused as `parse_entry` and `parse_manifest`,
+    or `wrong-signers`. """
+    entry = parse_entry(raw)
+    manifest = parse_manifest(entry)
+    check_pinned(manifest, pinned)
+    check_quorum(manifest.officials, entry)
+    return manifest, entry
+
+
+def check_pinned(manifest: Manifest, pinned: bytes | None) -> None:
+    """Refuses another manifest than the one of this hash (any, if None)."""
+    if pinned is not None and manifest.hash != pinned:
+        raise Refused("another-election", f"this manifest has the hash {b64(manifest.hash)}, not {b64(pinned)}")
+
+
+def check_quorum(officials: Quorum, entry: Entry) -> None:
+    """Refuses an entry that a quorum of the officials has not signed, or anybody else has."""
+    wanted = f"{officials.threshold} of the {len(officials.keys)} officials"
+    check_lines(entry, officials.keys, officials.threshold, len(officials.keys), wanted)
 
 
 def parse_manifest(entry: Entry) -> Manifest:
-    """The manifest in entry 0; refuses one that breaks a rule, naming the field. Its signatures are checked by admission."""
+    """The manifest in entry 0; refuses one that breaks a rule, naming the field. Its signatures are checked by
+    `check_quorum`.
+    """
     if entry.kind != "manifest":
         raise Refused("wrong-phase", f"the log begins with the manifest, not with {entry.kind}", "type")
     fields = entry.fields
-    custodians = tuple(keys_of(keys, inside("custodians.keys", i)) for i, keys in enumerate(fields["custodians"]["keys"]))
-    for i, keys in enumerate(custodians):
-        if len({key.name for key in keys}) != 1:
-            raise Refused("wrong-signers", "the keys of one custodian carry one name", inside("custodians.keys", i))
     manifest = Manifest(
-        hash=hashlib.sha256(entry.text).digest(),
-        origin=entry.origin,
+        hash=entry.identity,
+        origin=origin_of(entry),
         title=fields["meeting"]["title"],
         meeting=fields["meeting"],
         classes=tuple(ShareClass(c["id"], c["votes"], c["votes_per_share"]) for c in fields["classes"]),
@@ -111,22 +143,27 @@ def parse_manifest(entry: Entry) -> Manifest:
         inspectors=entry_keys(fields["inspectors"], "inspectors"),
         mixers=entry_keys(fields["mixers"], "mixers"),
         intakes=entry_keys(fields["intakes"], "intakes"),
-        log=LogPolicy(
-            entry.origin,
-            keys_of(fields["log"], "log"),
-            tuple((keys[0].name, keys) for keys in custodians),
-            threshold_of(fields["custodians"]["threshold"], len(custodians), "custodians"),
-        ),
+        log=log_policy(entry.origin, fields),
         minimum_pseudonyms=fields["minimum"]["pseudonyms"],
         minimum_roll=fields["minimum"]["roll"],
         batch_min=fields["batch"]["min"],
         batch_wait=fields["batch"]["wait_ms"] / 1000,
         times=fields["times"],
     )
-    check_log_keys(manifest)
+    if manifest.mixers:
+        raise Refused("not-supported", "rolls are not mixed by this release: there are no mixers to name", "mixers")
     check_names(manifest)
-    check_agenda(manifest)
+    check_publics(manifest)
+    check_agenda(manifest.classes, manifest.contests)
+    check_ballot_size(manifest)
     return manifest
+
+
+def origin_of(entry: Entry) -> str:
+    if not ORIGIN.fullmatch(entry.origin) or len(entry.origin) > MAX_ORIGIN:
+        text = "an origin is a host and a path: lower-case letters, digits, and . _ - between slashes"
+        raise Refused("syntax", text, "origin")
+    return entry.origin
 
 
 def keys_of(vkeys: tuple[str, ...], path: str) -> tuple[Verifier, ...]:
@@ -160,76 +197,55 @@ def threshold_of(threshold: int, keys: int, path: str) -> int:
     return threshold
 
 
-def contest_of(fields: dict[str, Any], path: str) -> Contest:
-    distinct(fields["choices"], inside(path, "choices"))
-    distinct(fields["classes"], inside(path, "classes"))
-    form = ContestForm(fields["id"], fields["form"], len(fields["choices"]), fields["limit"])
-    return Contest(
-        fields["id"], fields["title"], fields["text"], fields["kind"], form, fields["choices"], fields["classes"], fields["rule"]
-    )
+def log_policy(origin: str, fields: dict[str, Any]) -> LogPolicy:
+    """Whose signatures make a checkpoint.
 
-
-def check_log_keys(manifest: Manifest) -> None:
-    """The log signs with Ed25519 and with ML-DSA-44, so that a broken one of the two does not suffice to forge a head."""
-    if tuple(key.type for key in manifest.log.log) != (ED25519, ML_DSA_44):
+    The log signs with Ed25519 and with ML-DSA-44, so that a broken one of the two does not suffice to forge a head.
+    """
+    log = keys_of(fields["log"], "log")
+    if tuple(key.type for key in log) != (ED25519, ML_DSA_44):
         raise Refused("unknown-key", "the log's keys are one of type 0x01 and one of type 0x06, in this order", "log")
-    if len({key.name for key in manifest.log.log}) != 1:
+    if len({key.name for key in log}) != 1:
         raise Refused("wrong-signers", "both keys of the log carry one name", "log")
+    path = "custodians.keys"
+    custodians = tuple(keys_of(keys, inside(path, i)) for i, keys in enumerate(fields["custodians"]["keys"]))
+    for i, keys in enumerate(custodians):
+        if len({key.name for key in keys}) != 1:
+            raise Refused("wrong-signers", "the keys of one custodian carry one name", inside(path, i))
+    W = threshold_of(fields["custodians"]["threshold"], len(custodians), "custodians")
+    try:
+        return LogPolicy(origin, log, tuple((keys[0].name, keys) for keys in custodians), W)
+    except Refused as refusal:
+        raise refusal.at("custodians") from None
 
 
 def check_names(manifest: Manifest) -> None:
     """One name, one office: a signature line must say in which office somebody acts."""
-    roles = {
+    held: dict[str, str] = {}
+    for office, key in signers(manifest):
+        if held.setdefault(key.name, office) != office:
+            raise Refused("duplicate", f"the name {key.name} is among the {held[key.name]} already", office)
+
+
+def check_publics(manifest: Manifest) -> None:
+    """One key, one name and purpose: otherwise one person could be counted as two of a quorum."""
+    held: dict[bytes, str] = {}
+    for office, key in signers(manifest):
+        if key.public in held:
+            raise Refused("duplicate", f"{key.name} has the key of {held[key.public]}", office)
+        held[key.public] = key.name
+
+
+def signers(manifest: Manifest) -> list[tuple[str, Verifier]]:
+    """Every key of the election with its office."""
+    offices = {
         "officials": manifest.officials.keys,
         "trustees": manifest.trustees.keys,
         "issuers": manifest.issuers,
         "inspectors": manifest.inspectors,
         "mixers": manifest.mixers,
         "intakes": manifest.intakes,
-        "log": manifest.log.log[:1],
-        "custodians": tuple(keys[0] for _, keys in manifest.log.custodians),
+        "log": manifest.log.log,
+        "custodians": tuple(key for _, keys in manifest.log.custodians for key in keys),
     }
-    held: dict[str, str] = {}
-    for role, keys in roles.items():
-        for key in keys:
-            if key.name in held:
-                raise Refused("duplicate", f"the name {key.name} is among the {held[key.name]} already", role)
-            held[key.name] = role
-
-
-def check_agenda(manifest: Manifest) -> None:
-    distinct(manifest.classes, "classes", lambda c: c.id)
-    distinct(manifest.contests, "contests", lambda c: c.id)
-    known = {c.id for c in manifest.classes}
-    for i, contest in enumerate(manifest.contests):
-        check_contest(manifest, contest, known, inside("contests", i))
-    for i, share_class in enumerate(manifest.classes):
-        if not manifest.contests_of(share_class.id):
-            raise Refused("missing-contest", "this class votes on nothing", inside("classes", i))
-
-
-def check_contest(manifest: Manifest, contest: Contest, known: set[str], path: str) -> None:
-    for i, share_class in enumerate(contest.classes):
-        if share_class not in known:
-            raise Refused("unknown-roll", f"there is no class {share_class}", inside(inside(path, "classes"), i))
-    if contest.form.form == "choose-one" and contest.form.limit != 1:
-        raise Refused("out-of-range", "choose-one has limit 1", inside(path, "limit"))
-    if contest.form.form == "choose-up-to" and contest.form.limit > len(contest.choices):
-        raise Refused("out-of-range", "more may be chosen than there are choices", inside(path, "limit"))
-    if manifest.votes_on(contest) >= TOTAL_BOUND:
-        raise Refused("out-of-range", "votes per share times all votes must stay below 2^40", inside(path, "limit"))
-    check_rule(contest, inside(path, "rule"))
-
-
-def check_rule(contest: Contest, path: str) -> None:
-    if contest.rule["name"] == "plurality":
-        if contest.rule["seats"] > len(contest.choices):
-            raise Refused("out-of-range", "more seats than choices", inside(path, "seats"))
-        return
-    numerator, denominator = contest.rule["threshold"]
-    if not {"for", "against"} <= set(contest.choices):
-        raise Refused("missing-field", "a majority is counted between the choices for and against", inside(path, "name"))
-    if contest.form.form != "choose-one":
-        raise Refused("syntax", "a majority is counted over choose-one", inside(path, "name"))
-    if numerator > denominator:
-        raise Refused("out-of-range", "the threshold is at most 1", inside(path, "threshold"))
+    return [(office, key) for office, keys in offices.items() for key in keys]

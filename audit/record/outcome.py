@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from audit.protocol.decryption import DecryptionShare, combine, verify_decryption_share
+from audit.protocol.decryption import PRESENT, DecryptionShare, combine, verify_decryption_share
 from audit.protocol.discrete_log import DiscreteLog
 from audit.protocol.elgamal import Ciphertext
 from audit.protocol.group import Element
@@ -20,7 +20,7 @@ from audit.record.totals import Sums, decrypted_classes, decrypted_contests, sum
 if TYPE_CHECKING:
     from audit.record.election import Election
 
-Slot = tuple[str, str]  # what one sum is of: (contest, choice), or ("present", class)
+Slot = tuple[str, str]  # what one sum is of: (contest, choice), or (PRESENT, class)
 Shares = dict[Slot, Element]  # one trustee's D for every slot
 
 
@@ -41,11 +41,13 @@ def slots(election: Election, sums: Sums) -> Iterator[tuple[Slot, Ciphertext]]:
             for choice in contest.choices:
                 yield (contest.id, choice), sums.choices[contest.id, choice]
     for share_class in decrypted_classes(election.manifest, sums):
-        yield ("present", share_class), sums.present[share_class]
+        yield (PRESENT, share_class), sums.present[share_class]
 
 
 def admit_decrypt(election: Election, entry: Entry, seen: Seen) -> None:
-    """One answer of each trustee, ever, over exactly the sums of the closing head, each share with a proof that holds."""
+    """One answer of each trustee, ever, over exactly the sums of the closing head, each share with a proof that
+    holds.
+    """
     trustee = signer_of(entry)
     if trustee not in election.ceremony.participants:
         raise Refused("wrong-signers", f"{trustee} has no share of the key", "signatures")
@@ -55,12 +57,10 @@ def admit_decrypt(election: Election, entry: Entry, seen: Seen) -> None:
         raise Refused("another-election", "these shares are for another closing head", "closing")
     sums = sums_of(election, seen)
     check_slots(election, sums, entry.body)
-    j = election.manifest.trustees.names.index(trustee) + 1
+    j, Y_j = election.ceremony.index(trustee), election.ceremony.Y_j[trustee]
     for slot, C in slots(election, sums):
-        share = DecryptionShare.from_json(share_at(entry.body, slot), ".".join(slot))
-        verify_decryption_share(
-            election.context, trustee, election.ceremony.Y_j[trustee], slot[0], slot[1], entry.fields["closing"], C, j, share
-        )
+        share = DecryptionShare.from_json(share_at(entry.body, slot), path_of(slot))
+        verify_decryption_share(election.context, trustee, *slot, entry.fields["closing"], C, j, Y_j, share)
 
 
 def check_slots(election: Election, sums: Sums, body: Mapping[str, Any]) -> None:
@@ -72,37 +72,47 @@ def check_slots(election: Election, sums: Sums, body: Mapping[str, Any]) -> None
 
 
 def share_at(body: Mapping[str, Any], slot: Slot) -> Any:
-    return body["present"][slot[1]] if slot[0] == "present" else body["contests"][slot[0]][slot[1]]
+    return body["present"][slot[1]] if slot[0] == PRESENT else body["contests"][slot[0]][slot[1]]
+
+
+def path_of(slot: Slot) -> str:
+    return f"present.{slot[1]}" if slot[0] == PRESENT else f"contests.{slot[0]}.{slot[1]}"
 
 
 def apply_decrypt(election: Election, entry: Entry) -> None:
-    assert election.sums is not None
+    said = [(contest, choice) for contest, shares in entry.body["contests"].items() for choice in shares]
+    said += [(PRESENT, share_class) for share_class in entry.body["present"]]
     election.shares[signer_of(entry)] = {
-        slot: DecryptionShare.from_json(share_at(entry.body, slot), ".".join(slot)).D for slot, _ in slots(election, election.sums)
+        slot: DecryptionShare.from_json(share_at(entry.body, slot), path_of(slot)).D for slot in said
     }
 
 
 def decrypt_totals(election: Election, sums: Sums) -> dict[Slot, int]:
-    """Every decrypted total, in votes, from the shares in the log; refuses while fewer than t trustees have answered."""
+    """Every decrypted total, in votes, from the shares in the log; refuses while fewer than t trustees have
+    answered.
+    """
     manifest = election.manifest
     if len(election.shares) < manifest.trustees.threshold:
         answered = f"{len(election.shares)} of {manifest.trustees.threshold} trustees needed have answered"
         raise Refused("not-complete", f"{answered}; the totals cannot be computed yet")
     bounds = [manifest.votes_on(contest) for contest in manifest.contests] + [c.votes for c in manifest.classes]
-    logarithm = DiscreteLog(max(bounds))
-    index = {name: j for j, name in enumerate(manifest.trustees.names, start=1)}
-    answered_by = list(election.shares)[: manifest.trustees.threshold]
-    return {
-        slot: logarithm.find(combine({index[name]: election.shares[name][slot] for name in answered_by}, C))
-        for slot, C in slots(election, sums)
-    }
+    logarithm = DiscreteLog(max(bounds) + 1)
+    return {slot: logarithm.find(opened(election, slot, C)) for slot, C in slots(election, sums)}
+
+
+def opened(election: Election, slot: Slot, C: Ciphertext) -> Element:
+    """nG, n the total in C, from the shares of all trustees that have answered."""
+    shares = {election.ceremony.index(name): shares[slot] for name, shares in election.shares.items()}
+    return combine(shares, C, election.manifest.trustees.threshold)
 
 
 def result_of(election: Election, seen: Seen) -> dict[str, Any]:
-    """The result: votes present, ballots counted, the votes of every choice, and what they decide. Refuses one that does not foot."""
+    """The result: votes present, ballots counted, the votes of every choice, and what they decide. Refuses one that
+    does not foot.
+    """
     sums = sums_of(election, seen)
     totals = decrypt_totals(election, sums)
-    present = {c.id: totals.get(("present", c.id), 0) for c in election.manifest.classes}
+    present = {c.id: totals.get((PRESENT, c.id), 0) for c in election.manifest.classes}
     contests: dict[str, dict[str, int]] = {}
     outcomes: dict[str, Any] = {}
     decrypted = set(decrypted_contests(election.manifest, sums))
@@ -116,9 +126,12 @@ def result_of(election: Election, seen: Seen) -> dict[str, Any]:
 
 
 def check_footing(contest: str, form: str, totals: Mapping[str, int], present: int) -> None:
-    """For choose-one, every vote present is on one choice or on none, so the choices cannot exceed the votes present."""
+    """For choose-one, every vote present is on one choice or on none, so the choices cannot exceed the votes
+    present.
+    """
     if form == "choose-one" and sum(totals.values()) > present:
-        raise Refused("does-not-foot", f"{sum(totals.values())} votes on {contest}, but {present} are present", f"contests.{contest}")
+        text = f"{sum(totals.values())} votes on {contest}, but {present} are present"
+        raise Refused("does-not-foot", text, f"contests.{contest}")
 
 
 def admit_certify(election: Election, entry: Entry, seen: Seen) -> None:

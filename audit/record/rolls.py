@@ -1,7 +1,7 @@
 """The roll of a share class as the log holds it: chunked halves by each issuer, joined into rows, then anonymous.
 
-While the manifest names no mixers, the anonymous roll is the roll itself: pseudonym P_i = K_i under the generator G, so that the
-issuers can trace pseudonyms. `Roll` says so.
+While the manifest names no mixers, the anonymous roll is the roll itself: pseudonym P_i = K_i under the generator G, so
+that the issuers can trace pseudonyms. `Roll` says so.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audit.protocol.elgamal import Ciphertext
-from audit.protocol.group import G, Element, b64, element_from, scalar_from, unb64
+from audit.protocol.group import ELEMENT_SIZE, Element, G, b64, element_from, scalar_from, unb64
 from audit.protocol.refused import Refused
 from audit.protocol.roll import anonymous_roll_hash, check_total
 from audit.protocol.transcript import Context, labelled_hash
@@ -32,8 +32,10 @@ class Roll:
         """The encrypted weight of a row; refuses a pseudonym that is not on the roll."""
         row = self.rows.get(pseudonym)
         if row is None:
-            raise Refused("unknown-pseudonym", "this pseudonym is not on the roll; check the control number", "pseudonym")
-        return Ciphertext.from_bytes(row)
+            text = "this pseudonym is not on the roll; check the control number"
+            raise Refused("unknown-pseudonym", text, "pseudonym")
+        # Both elements were decoded when the roll was joined.
+        return Ciphertext(Element(row[:ELEMENT_SIZE]), Element(row[ELEMENT_SIZE:]))
 
 
 class RollAssembly:
@@ -64,11 +66,14 @@ class RollAssembly:
         return all(half.complete for half in self.halves.values())
 
     def join(self, context: Context, votes: int) -> Roll:
-        """The roll of all halves. Refuses unequal row counts, repeated keys, and weights that do not add up to `votes`."""
+        """The roll of all halves. Refuses unequal row counts, repeated keys, and weights that do not add up to
+        `votes`.
+        """
         halves = [self.halves[issuer].rows() for issuer in self.issuers]
         for issuer, rows in zip(self.issuers, halves, strict=True):
             if len(rows) != len(halves[0]):
-                raise Refused("wrong-length", f"{issuer} published {len(rows)} rows, {self.issuers[0]} {len(halves[0])}", "rows")
+                text = f"{issuer} published {len(rows)} rows, {self.issuers[0]} {len(halves[0])}"
+                raise Refused("wrong-length", text, "rows")
         head = self.halves[self.issuers[0]].head
         assert head is not None
         assert context.Y is not None

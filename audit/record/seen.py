@@ -1,7 +1,7 @@
 """What admission must remember about the whole log: identities, revisions and which intake passed what on.
 
-The rules ask through this narrow interface, so that verification can keep it in memory and a service in its database. It grows
-with the log; nothing else in the state of an election does.
+The rules ask through this narrow interface, so that verification can keep it in memory and a service in its database.
+It grows with the log; nothing else in the state of an election does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ class Seen(Protocol):
     """The index over the log that admission reads. Identities and pseudonyms are 32 bytes."""
 
     def recorded(self, identity: bytes) -> str | None:
-        """Under which intake's line the entry with this identity stands in the log ("" if it bears none), None if it does not."""
+        """Under which intake's line the entry with this identity stands in the log ("" if it bears none), None if it
+        does not.
+        """
 
     def refused(self, identity: bytes, intake: str) -> bool:
         """Whether the log holds a refusal of this identity as handed in by this intake."""
@@ -51,7 +53,7 @@ class MemorySeen:
         return latest[0] if latest else None
 
     def passed(self, intake: str) -> Iterable[bytes]:
-        return sorted(self.by_intake.get(intake, []))
+        return sorted(set(self.by_intake.get(intake, [])))
 
     def counted(self) -> Iterable[bytes]:
         return [raw for _, raw in self.latest.values()]

@@ -36,7 +36,9 @@ def apply_ceremony(election: Election, entry: Entry) -> None:
 
 
 def check_rows(manifest: Manifest, Y: Element, entry: Entry) -> None:
-    """Verifies the Schnorr proof of every half in a chunk: one who does not know s_ik cannot publish K_ik (no rogue halves)."""
+    """Verifies the Schnorr proof of every half in a chunk: one who does not know s_ik cannot publish K_ik (no rogue
+    halves).
+    """
     context, issuer = Context(manifest.hash, Y), signer_of(entry)
     k = [key.name for key in manifest.issuers].index(issuer)
     for i, row in enumerate(entry.body["rows"]):
@@ -44,7 +46,7 @@ def check_rows(manifest: Manifest, Y: Element, entry: Entry) -> None:
         try:
             verify_half(context, entry.body["class"], entry.body["first"] + i, k, half)
         except Refused as refusal:
-            raise Refused(refusal.reason, f"{issuer}: {refusal.detail}", f"rows[{i}].{refusal.field}".rstrip(".")) from None
+            raise Refused(refusal.reason, f"{issuer}: {refusal.detail}", f"rows[{i}].{refusal.field}") from None
 
 
 def admit_roll(election: Election, entry: Entry, seen: Seen) -> None:

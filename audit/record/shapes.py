@@ -1,7 +1,8 @@
 """Shapes of JSON: a shape is a function from (value, path) to a parsed value that refuses what does not fit.
 
-Every body in the log is described once with these, so that an unknown, missing or ill-typed field is refused with the path of
-the field and nothing unparsed travels further. The input is what `parse_canonical` returned: objects, arrays, strings, integers.
+Every body in the log is described once with these, so that an unknown, missing or ill-typed field is refused with the
+path of the field and nothing unparsed travels further. The input is what `parse_canonical` returned: objects, arrays,
+strings, integers.
 """
 
 from __future__ import annotations

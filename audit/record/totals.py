@@ -1,7 +1,7 @@
 """The homomorphic sums behind a result: of every contest and choice, and of the weight present in every class.
 
-Sums are of counted ballots only (the highest revision under every pseudonym). They add up over parts, so that many processes can
-each sum a part of the log.
+Sums are of counted ballots only (the highest revision under every pseudonym). They add up over parts, so that many
+processes can each sum a part of the log.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ Weight = Callable[[str, bytes], Ciphertext]  # (class, pseudonym) -> the encrypt
 
 
 class Sums:
-    """Running sums; `choices[contest, choice]` and `present[class]` are ciphertexts, `voters[class]` counts pseudonyms."""
+    """Running sums; `choices[contest, choice]` and `present[class]` are ciphertexts, `voters[class]` counts
+    pseudonyms.
+    """
 
     def __init__(self) -> None:
         self.choices: dict[tuple[str, str], Ciphertext] = {}
@@ -58,7 +60,9 @@ def sum_ballots(manifest: Manifest, counted: Iterable[bytes], weight: Weight) ->
 
 
 def decrypted_contests(manifest: Manifest, sums: Sums) -> Iterator[str]:
-    """The contests behind whose sums at least the manifest's minimum of pseudonyms stand; no other is ever decrypted."""
+    """The contests behind whose sums at least the manifest's minimum of pseudonyms stand; no other is ever
+    decrypted.
+    """
     for contest in manifest.contests:
         if sum(sums.voters[c] for c in contest.classes) >= manifest.minimum_pseudonyms:
             yield contest.id

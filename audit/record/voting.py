@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
 
 def admit_ballot(election: Election, entry: Entry, seen: Seen) -> None:
-    """On the roll, and of a higher revision than the log holds: so neither order nor delay decides which ballot counts."""
+    """On the roll, never refused before, and of a higher revision than the log holds: order decides nothing."""
+    if seen.refused(entry.identity, signer_of(entry)):
+        raise Refused("refused-before", f"the log holds a refusal of this ballot as handed in by {signer_of(entry)}")
     pseudonym, revision = entry.fields["pseudonym"], entry.fields["revision"]
     election.weight(entry.fields["roll"], pseudonym)
     highest = seen.revision(pseudonym)
     if highest is not None and revision < highest:
-        raise Refused("revision-lower", f"a ballot with revision {highest} is recorded, this one has {revision}", "revision")
+        text = f"a ballot with revision {highest} is recorded, this one has {revision}"
+        raise Refused("revision-lower", text, "revision")
     if revision == highest:
         raise Refused("revision-repeated", f"another ballot with revision {revision} is recorded", "revision")
 
@@ -61,7 +64,9 @@ def reconcile_root(identities: Iterable[bytes]) -> tuple[int, bytes]:
 
 
 def admit_close(election: Election, entry: Entry, seen: Seen) -> None:
-    """Every intake's account of what it passed on equals what the log holds of it, unless the officials overrule that intake."""
+    """Every intake's account of what it passed on equals what the log holds of it, unless the officials overrule that
+    intake.
+    """
     intakes = {key.name for key in election.manifest.intakes}
     overruled = entry.fields["overruled"]
     for name in overruled:
@@ -69,10 +74,11 @@ def admit_close(election: Election, entry: Entry, seen: Seen) -> None:
             raise Refused("unknown-key", f"{name[:120]} is not an intake of this election", "overruled")
     for name in sorted(intakes - set(overruled)):
         if name not in election.reconciled:
-            raise Refused("not-complete", f"{name} has not reconciled yet; the officials may overrule it by name", "overruled")
+            text = f"{name} has not reconciled yet; the officials may overrule it by name"
+            raise Refused("not-complete", text, "overruled")
         said, held = election.reconciled[name], reconcile_root(seen.passed(name))
         if said != held:
-            text = f"{name} says it passed on {said[0]} ballots, the log holds {held[0]}, or others; wait, or overrule it"
+            text = f"{name} says it passed on {said[0]} ballots, the log holds {held[0]}, or others: wait or overrule"
             raise Refused("not-complete", text, "overruled")
 
 
