@@ -1,1 +1,1 @@
-"""The mathematics of an election: pure functions of bytes. No clock, no randomness, no file, no network; randomness is an argument."""
+"""The mathematics of an election: pure functions of bytes. No clock, randomness, file or network."""

@@ -1,9 +1,10 @@
-"""A ballot: for every contest of its roll the encrypted choices with their proofs, a revision, and a signature by the pseudonym.
+"""A ballot: for every contest of its roll the encrypted choices and their proofs; a revision; the pseudonym's
+signature.
 
-The voter's secret is s; its pseudonym P = s Ghat stands on the anonymous roll beside the encrypted weight E, which is no part of
-the ballot. Every proof is bound to manifest, roll, contest, P, E, Ghat and revision. The signature covers the text of the entry
-without itself, kind and origin included; its hash is the ballot's tracker. Checking goes from cheap to dear: `parse_ballot`,
-`verify_signature`, `verify_proofs`.
+The voter's secret is s; its pseudonym P = s Ghat stands on the anonymous roll beside the encrypted weight E, which is
+no part of the ballot. Every proof is bound to manifest, roll, contest, P, E, Ghat and revision. The signature covers
+the text of the entry without itself, kind and origin included; its hash is the ballot's tracker. Checking goes from
+cheap to dear: `parse_ballot`, `verify_signature`, `verify_proofs`.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ FIELDS = ("contests", "manifest", "pseudonym", "revision", "roll", "signature")
 
 @dataclass(frozen=True)
 class BallotContext:
-    """What every ballot of one roll is bound to. manifest and roll_hash: 32 bytes; roll: the id of its class; generator: Ghat;
-    forms: the contests of this roll, in agenda order."""
+    """What every ballot of one roll is bound to. manifest and roll_hash: 32 bytes; roll: the id of its class;
+    generator: Ghat; forms: the contests of this roll, in agenda order."""
 
     manifest: bytes
     origin: str
@@ -50,8 +51,8 @@ class BallotContext:
 
 @dataclass(frozen=True)
 class Ballot:
-    """A well-formed ballot. `votes` has one for each of the context's forms, in their order. Neither the signature nor the proofs
-    have been verified."""
+    """A well-formed ballot. `votes` has one for each of the context's forms, in their order. Neither the signature nor
+    the proofs have been verified."""
 
     pseudonym: Element
     revision: int
@@ -60,10 +61,12 @@ class Ballot:
 
 
 def parse_ballot(context: BallotContext, body: Any) -> Ballot:
-    """The ballot in this JSON. All lists must have the lengths that the context's forms dictate, before anything is decoded.
+    """The ballot in this JSON. All lists must have the lengths that the context's forms dictate, before anything is
+    decoded.
 
-    Refused with the path of the field: `wrong-type`, `unknown-field`, `missing-field`, `another-election`, `unknown-roll`,
-    `missing-contest`, `unknown-contest`, `wrong-length`, `out-of-range`, `bad-encoding`, `bad-element`, `bad-scalar`, `identity`.
+    Refused with the path of the field: `wrong-type`, `unknown-field`, `missing-field`, `another-election`,
+    `unknown-roll`, `missing-contest`, `unknown-contest`, `wrong-length`, `out-of-range`, `bad-encoding`, `bad-element`,
+    `bad-scalar`, `identity`.
     """
     _expect_fields(body)
     _expect_bound(context, body)
@@ -89,7 +92,8 @@ def verify_signature(context: BallotContext, ballot: Ballot, body: Mapping[str, 
 
 
 def verify_proofs(context: BallotContext, ballot: Ballot, weight: Ciphertext) -> None:
-    """Refused `bad-proof`, naming the contest, unless each contest holds something allowed of `weight`, the E of P's row."""
+    """Refused `bad-proof`, naming the contest, unless each contest holds something allowed of `weight`, the E of P's
+    row."""
     for form, vote in zip(context.forms, ballot.votes, strict=True):
         transcript = _contest_transcript(context, ballot.pseudonym, weight, ballot.revision)
         try:
@@ -106,11 +110,11 @@ def make_ballot(
     revision: int,
     draw: Draw,
 ) -> dict[str, Any]:
-    """The body of a ballot. selections: a_1..a_k for each contest's id, all 0 for no vote on it; draw: gives a fresh uniform
-    scalar at each call, no two alike. How often it is called does not depend on the selections.
+    """The body of a ballot. selections: a_1..a_k for each contest's id, all 0 for no vote on it; draw: gives a fresh
+    uniform scalar at each call, no two alike. How often it is called does not depend on the selections.
 
-    Refused `missing-contest`, `unknown-contest`, `wrong-length`, `not-allowed` for the selections, `out-of-range` for the
-    revision, `identity` if s is 0.
+    Refused `missing-contest`, `unknown-contest`, `wrong-length`, `not-allowed` for the selections, `out-of-range` for
+    the revision, `identity` if s is 0.
     """
     P = s % ORDER * context.generator
     if P.is_identity:

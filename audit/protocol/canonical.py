@@ -1,7 +1,7 @@
 """Canonical JSON (RFC 8785), restricted to objects, arrays, strings and integers: one value has exactly one text.
 
-Floating-point numbers, true, false and null are refused, so none of RFC 8785's rules for printing numbers matter here; field
-names are ASCII, so its order of names by UTF-16 units is the order of bytes.
+Floating-point numbers, true, false and null are refused, so none of RFC 8785's rules for printing numbers matter here;
+field names are ASCII, so its order of names by UTF-16 units is the order of bytes.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import Any, Never
 from audit.protocol.refused import Refused
 
 MAX_INTEGER = 2**53 - 1
-"""The largest integer, and its negative the smallest, that every JSON reader gets exactly right (RFC 8259, section 6)."""
+"""The largest integer, its negative the smallest, that every JSON reader gets exactly right (RFC 8259, section 6)."""
 
 
 def canonical(value: Any) -> bytes:
-    """The canonical text, UTF-8. Refused `wrong-type`, `out-of-range` or `syntax`, with the path, for a value that has none."""
+    """The canonical text, UTF-8. Refused `wrong-type`, `out-of-range` or `syntax`, with the path, for a value that has
+    none."""
     _check(value, "")
     try:
         return _dump(value)

@@ -1,13 +1,14 @@
 """The trustees' key ceremony, as everybody sees it in the log.
 
-n trustees make a joint key Y of which any t of them hold enough to decrypt, and fewer hold nothing (Pedersen's distributed key
-generation with Feldman's commitments). Each is a dealer of a polynomial f_i of its own; trustee j's share x_j is the sum of all
-f_i(j), and x = sum f_i(0) is never anywhere. Three rounds, each message an entry in the log: commit (the hash of the commitments,
-so that nobody chooses after seeing the others), deal (the commitments, and one sealed share for each other participant), confirm
-(the trustee's shares are right and Y is this). Instead of confirming, a trustee complains about a dealer; the dealer answers by
-publishing the disputed share, and either that matches its commitments and the dealer is cleared, or the dealer is out and the
-others start again with new polynomials. `Ceremony` is a value: `step` returns the next one or refuses. Secrets never come here;
-what a trustee itself computes stands in trustee.py.
+n trustees make a joint key Y of which any t of them hold enough to decrypt, and fewer hold nothing (Pedersen's
+distributed key generation with Feldman's commitments). Each is a dealer of a polynomial f_i of its own; trustee j's
+share x_j is the sum of all f_i(j), and x = sum f_i(0) is never anywhere. Three rounds, each message an entry in the
+log: commit (the hash of the commitments, so that nobody chooses after seeing the others), deal (the commitments, and
+one sealed share for each other participant), confirm (the trustee's shares are right and Y is this). Instead of
+confirming, a trustee complains about a dealer; the dealer answers by publishing the disputed share, and either that
+matches its commitments and the dealer is cleared, or the dealer is out and the others start again with new polynomials.
+`Ceremony` is a value: `step` returns the next one or refuses. Secrets never come here; what a trustee itself computes
+stands in trustee.py.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from audit.protocol.trustee_messages import FIELDS, Answer, Body, Commit, Compla
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a published share showed. It clears the dealer or puts it out; it never shows that the complaint was made in bad faith."""
+    """What a published share showed. It clears the dealer or puts it out; it never shows that the complaint was made in
+    bad faith."""
 
     attempt: int
     dealer: str
@@ -41,14 +43,14 @@ class Verdict:
                 f"this does not show what it had sealed before, nor that {self.receiver} complained in bad faith"
             )
         return (
-            f"{self.dealer} is out: the share it published for {self.receiver} in attempt {self.attempt} does not match its own "
-            "commitments; this does not show whether it meant harm or lost its secrets"
+            f"{self.dealer} is out: the share it published for {self.receiver} in attempt {self.attempt} does not "
+            "match its own commitments; this does not show whether it meant harm or lost its secrets"
         )
 
 
 @dataclass(frozen=True)
 class Ceremony:
-    """The state of the ceremony after some entries. A value: cheap to copy, to compare and to send to another process."""
+    """The state of the ceremony after some entries. A value: cheap to copy, compare and send to another process."""
 
     manifest: bytes
     trustees: tuple[str, ...]
@@ -64,7 +66,8 @@ class Ceremony:
 
     @classmethod
     def start(cls, manifest: bytes, trustees: tuple[str, ...], t: int) -> Ceremony:
-        """The ceremony before its first message: the manifest's hash (32 bytes), its trustees in its order, its threshold t.
+        """The ceremony before its first message: the manifest's hash (32 bytes), its trustees in its order, its
+        threshold t.
 
         Refused `wrong-length`, `duplicate` for a trustee named twice, `out-of-range` unless 1 <= t <= n.
         """
@@ -73,14 +76,18 @@ class Ceremony:
         if len(set(trustees)) != len(trustees):
             raise Refused("duplicate", "a trustee is named twice", "trustees")
         if not 1 <= t <= len(trustees):
-            raise Refused("out-of-range", f"the threshold must be from 1 to the number of trustees, {len(trustees)}", "t")
+            raise Refused(
+                "out-of-range", f"the threshold must be from 1 to the number of trustees, {len(trustees)}", "t"
+            )
         return cls(manifest, trustees, t)
 
     def step(self, kind: str, trustee: str, body: Body) -> Ceremony:
-        """The ceremony after this message, whose signature by `trustee` the caller has checked; this one is left as it was.
+        """The ceremony after this message, whose signature by `trustee` the caller has checked; this one is left as it
+        was.
 
-        kind: trustee-commit, -deal, -confirm, -complaint or -answer; body: its parsed JSON. A message that does not belong here is
-        Refused with the trustee's name in the detail; one whose contents are wrong is a TrusteeFault, a Refused that names the trustee.
+        kind: trustee-commit, -deal, -confirm, -complaint or -answer; body: its parsed JSON. A message that does not
+        belong here is Refused with the trustee's name in the detail; one whose contents are wrong is a TrusteeFault, a
+        Refused that names the trustee.
         """
         if kind not in FIELDS:
             raise Refused("unknown-kind", "no message of the ceremony has this kind")
@@ -120,7 +127,8 @@ class Ceremony:
 
     @property
     def complete(self) -> bool:
-        """Whether every participant has confirmed Y. Nobody's complaint is open then: who complains confirms after the answer."""
+        """Whether every participant has confirmed Y. Nobody's complaint is open then: who complains confirms after the
+        answer."""
         return self.phase == "complete"
 
     @property
@@ -151,7 +159,8 @@ class Ceremony:
         return self.trustees.index(name) + 1
 
     def published(self, dealer: str, receiver: str) -> int | None:
-        """The share f_i(j) that the dealer published in this attempt in answer to the receiver's complaint, None if none."""
+        """The share f_i(j) that the dealer published in this attempt in answer to the receiver's complaint, None if
+        none."""
         for verdict in self.verdicts:
             if (verdict.attempt, verdict.dealer, verdict.receiver) == (self.attempt, dealer, receiver):
                 return verdict.share
@@ -160,9 +169,13 @@ class Ceremony:
     def waiting_for(self) -> list[str]:
         """Who has to do what before the ceremony goes on, one sentence each; empty once it is complete."""
         if self.phase == "failed":
-            return [f"nobody: {self._now()}, so this election cannot have a key; a new manifest must name other trustees"]
+            return [
+                f"nobody: {self._now()}, so this election cannot have a key; a new manifest must name other trustees"
+            ]
         if self.phase == "committing":
-            return [f"{name} to commit (attempt {self.attempt})" for name in self.participants if name not in self.commits]
+            return [
+                f"{name} to commit (attempt {self.attempt})" for name in self.participants if name not in self.commits
+            ]
         if self.phase == "dealing":
             return [f"{name} to deal (attempt {self.attempt})" for name in self.participants if name not in self.deals]
         accusing = {receiver for receiver, _ in self.complaints}
@@ -231,7 +244,11 @@ def blaming(trustee: str) -> Iterator[None]:
 def _commit(ceremony: Ceremony, trustee: str, body: Body) -> Ceremony:
     commit = Commit.from_json(body)
     if commit.key in ceremony.spent or commit.key in {other.key for other in ceremony.commits.values()}:
-        raise Refused("duplicate", "this key was in the log before; each attempt needs a key of the trustee's own, made for it", "key")
+        raise Refused(
+            "duplicate",
+            "this key was in the log before; each attempt needs a key of the trustee's own, made for it",
+            "key",
+        )
     return replace(ceremony, commits={**ceremony.commits, trustee: commit})
 
 
@@ -250,7 +267,8 @@ def _deal(ceremony: Ceremony, trustee: str, body: Body) -> Ceremony:
 def _confirm(ceremony: Ceremony, trustee: str, body: Body) -> Ceremony:
     if any(receiver == trustee for receiver, _ in ceremony.complaints):
         raise Refused("open-complaint", "who has complained can confirm only after the answer")
-    if Confirm.from_json(body).Y != ceremony.joint_key:
+    confirmed = Confirm.from_json(body).Y
+    if confirmed != ceremony.joint_key:
         raise Refused(
             "wrong-key",
             "the key confirmed is not the sum of the dealers' A_0 in the log; "
@@ -272,12 +290,14 @@ def _complain(ceremony: Ceremony, trustee: str, body: Body) -> Ceremony:
 
 
 def _answer(ceremony: Ceremony, trustee: str, body: Body) -> Ceremony:
-    """Publishing f_i(j) is safe: if the dealer is honest, then who complained about it is not and knew f_i(j) before."""
+    """Publishing f_i(j) is safe: if the dealer is honest, then who complained about it is not, and knew it."""
     answer = Answer.from_json(body)
     complaint = (answer.receiver, trustee)
     if complaint not in ceremony.complaints:
         raise Refused("no-complaint", "there is no open complaint by this receiver about this dealer", "receiver")
-    cleared = answer.share * G == evaluate_committed(ceremony.deals[trustee].commitments, ceremony.index(answer.receiver))
+    cleared = answer.share * G == evaluate_committed(
+        ceremony.deals[trustee].commitments, ceremony.index(answer.receiver)
+    )
     judged = replace(
         ceremony,
         complaints=tuple(other for other in ceremony.complaints if other != complaint),
@@ -302,11 +322,14 @@ def _expect_opening(ceremony: Ceremony, trustee: str, deal: Deal) -> None:
     if opened != ceremony.commits[trustee].hash:
         raise Refused(
             "bad-commitment",
-            "these commitments do not open the hash it logged before; this does not show bad faith, a lost secret looks the same",
+            "these commitments do not open the hash it logged before; "
+            "this does not show bad faith, a lost secret looks the same",
             "commitments",
         )
     if deal.commitments[0].raw in ceremony.spent:
-        raise Refused("duplicate", "A_0 was dealt in an earlier attempt; a restart needs a new polynomial", "commitments[0]")
+        raise Refused(
+            "duplicate", "A_0 was dealt in an earlier attempt; a restart needs a new polynomial", "commitments[0]"
+        )
 
 
 def _with_keys(ceremony: Ceremony) -> Ceremony:
@@ -316,9 +339,16 @@ def _with_keys(ceremony: Ceremony) -> Ceremony:
     """
     columns = zip(*(ceremony.deals[name].commitments for name in ceremony.participants), strict=True)
     keyed = replace(ceremony, shared=tuple(sum_elements(column) for column in columns))
-    for name, key in (("the joint key", keyed.joint_key), *((f"the key of {j}", keyed.share_key(j)) for j in keyed.participants)):
+    for name, key in (
+        ("the joint key", keyed.joint_key),
+        *((f"the key of {j}", keyed.share_key(j)) for j in keyed.participants),
+    ):
         if key.is_identity:
-            raise Refused("identity", f"with this deal {name} is the identity; only all dealers together can bring that about", "commitments")
+            raise Refused(
+                "identity",
+                f"with this deal {name} is the identity; only all dealers together can bring that about",
+                "commitments",
+            )
     return keyed
 
 

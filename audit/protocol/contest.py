@@ -1,10 +1,10 @@
-"""One contest on a ballot: k ciphertexts C_j = a_j.E + E(0; r_j) of the voter's weight, and proofs that (a_1..a_k) is allowed.
+"""One contest on a ballot: ciphertexts C_j = a_j.E + E(0; r_j) of the voter's weight, proved to be an allowed choice.
 
-E encrypts the weight w, which neither prover nor verifier knows; a_j says how often the choice j has it. Each form of contest
-comes down to one-of-many proofs over ciphertexts S_v of which one encrypts 0:
+E encrypts the weight w, which neither prover nor verifier knows; a_j says how often the choice j has it. Each form of
+contest comes down to one-of-many proofs over ciphertexts S_v of which one encrypts 0:
 
-- choose-one: at most one a_j is 1. With factors rho_1 = 1, rho_2..rho_k drawn after all C are fixed, sum rho_j C_j is rho_u.E for
-  the choice u, or encrypts 0 for "no vote on this item"; S_0 = sum rho_j C_j, S_v = S_0 - rho_v.E.
+- choose-one: at most one a_j is 1. With factors rho_1 = 1, rho_2..rho_k drawn after all C are fixed, sum rho_j C_j is
+  rho_u.E for the choice u, or encrypts 0 for "no vote on this item"; S_0 = sum rho_j C_j, S_v = S_0 - rho_v.E.
 - choose-up-to m: each C_j is one of {0, E}, their sum one of {0..m}.E.
 - cumulative, q votes a share: each C_j is one of {0..q}.E, their sum one of {0..q}.E.
 """
@@ -28,8 +28,8 @@ Draw = Callable[[], int]
 
 @dataclass(frozen=True)
 class ContestForm:
-    """What a ballot may hold for one contest. form: choose-one, choose-up-to or cumulative; choices: k; limit: 1 for choose-one,
-    m for choose-up-to, q for cumulative."""
+    """What a ballot may hold for one contest. form: choose-one, choose-up-to or cumulative; choices: k; limit: 1 for
+    choose-one, m for choose-up-to, q for cumulative."""
 
     id: str
     form: str
@@ -96,8 +96,8 @@ def expect_shape(form: ContestForm, value: Any, field: str) -> None:
 def prove_contest(
     transcript: Transcript, form: ContestForm, Y: Element, E: Ciphertext, a: Sequence[int], draw: Draw
 ) -> ContestVote:
-    """Encrypts and proves a_1..a_k under the encrypted weight E. draw: gives a fresh uniform scalar at each call; how often it is
-    called depends on the form alone. Refused as `ContestForm.expect_allowed`."""
+    """Encrypts and proves a_1..a_k under the encrypted weight E. draw: gives a fresh uniform scalar at each call; how
+    often it is called depends on the form alone. Refused as `ContestForm.expect_allowed`."""
     form.expect_allowed(a)
     r = [draw() for _ in a]
     C = [a_j * E + encrypt(0, Y, r_j) for a_j, r_j in zip(a, r, strict=True)]

@@ -1,9 +1,10 @@
 """Control numbers: what a holder types in to vote.
 
 A control number is 125 random bits, printed as 25 symbols of Crockford's base32 and one check symbol, in groups:
-`AAAAA-BBBBB-CCCCC-DDDDD-EEEEE-*`. Who types it from a letter may use lower case, leave hyphens out, put spaces in, and write I
-or L for 1 and O for 0. The check symbol, the number modulo 37, catches every single wrong symbol and every swap of neighbours;
-it is no secret and no part of what is hashed. Whoever knows a number can vote with it, so no error ever repeats one.
+`AAAAA-BBBBB-CCCCC-DDDDD-EEEEE-*`. Who types it from a letter may use lower case, leave hyphens out, put spaces in, and
+write I or L for 1 and O for 0. The check symbol, the number modulo 37, catches every single wrong symbol and every swap
+of neighbours; it is no secret and no part of what is hashed. Whoever knows a number can vote with it, so no error ever
+repeats one.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def parse_control_number(text: str) -> str:
 
 
 def expect_symbols(symbols: str) -> str:
-    """The same 25 symbols. Refused `syntax` for anything else: a number as printed would hash to a useless credential."""
+    """The same 25 symbols. Refused `syntax` for anything else: as printed it would hash to a useless credential."""
     if len(symbols) != LENGTH or not set(symbols) <= set(SYMBOLS):
         raise Refused("syntax", f"a control number must be parsed to its {LENGTH} symbols before it is hashed")
     return symbols

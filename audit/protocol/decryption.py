@@ -1,8 +1,9 @@
 """Decrypting a sum of ballots: each trustee's share of it, its proof, and t of them put together.
 
-C = (C.a, C.b) holds a total under the joint key Y = xG. Trustee j answers D_j = x_j C.a and proves that this is the x_j of its
-public Y_j, so a wrong share is seen and its trustee named. From t shares C.b - sum lambda_j D_j = nG, and discrete_log.py finds n.
-The proof holds for one contest, one choice and one closing checkpoint: nothing shown for this count serves another.
+C = (C.a, C.b) holds a total under the joint key Y = xG. Trustee j answers D_j = x_j C.a and proves that this is the x_j
+of its public Y_j, so a wrong share is seen and its trustee named. From t shares C.b - sum lambda_j D_j = nG, and
+discrete_log.py finds n. The proof holds for one contest, one choice and one closing checkpoint: nothing shown for this
+count serves another.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from audit.protocol.sigma import Equality, prove_equality, verify_equality
 from audit.protocol.transcript import Context, Transcript
 from audit.protocol.trustee_messages import expect_fields, typed
 
-PRESENT = ""  # stands where the contest's id would, in the share for the weight present; the choice is then the roll's class
+PRESENT = (
+    ""  # stands where the contest's id would, in the share for the weight present; the choice is then the roll's class
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class DecryptionShare:
 
     @classmethod
     def from_json(cls, value: Any, field: str = "") -> DecryptionShare:
-        """Refused with the path of the field, starting with `field`. D may be the identity: so it is when nobody voted."""
+        """Refused with the path of the field, starting with `field`. D may be the identity, as when nobody voted."""
         inside = f"{field}." if field else ""
         expect_fields(value, {"D", "c", "z"}, inside)
         try:
@@ -49,8 +52,8 @@ def decryption_share(
 ) -> DecryptionShare:
     """Trustee j's share of C, the sum of the counted ballots for one choice of one contest.
 
-    ctx: manifest and Y; closing: root of the tree that ends with `close` (32 bytes); w: a scalar drawn for this share alone, for
-    two shares with the same w give x_j away. That this sum may be opened at all is the caller's to check.
+    ctx: manifest and Y; closing: root of the tree that ends with `close` (32 bytes); w: a scalar drawn for this share
+    alone, for two shares with the same w give x_j away. That this sum may be opened at all is the caller's to check.
     """
     D = x_j * C.a
     transcript = _transcript(ctx, contest, choice, closing, C, j)

@@ -1,9 +1,9 @@
 """From nG back to n: how a decrypted total becomes a number.
 
-What the trustees open is nG, n the votes of one choice. n is small, below the number of votes there are, so baby-step giant-step
-finds it (Shanks): a table of iG for i below m = ceil(sqrt(bound)), then nG - mG, nG - 2mG, ... until one of them is in the table.
-The table is the cost, one addition and some 150 bytes for each entry (a million entries at the largest bound, 2^40); it is built
-once and serves every total of an election.
+What the trustees open is nG, n the votes of one choice. n is small, below the number of votes there are, so baby-step
+giant-step finds it (Shanks): a table of iG for i below m = ceil(sqrt(bound)), then nG - mG, nG - 2mG, ... until one of
+them is in the table. The table is the cost, one addition and some 150 bytes for each entry (a million entries at the
+largest bound, 2^40); it is built once and serves every total of an election.
 """
 
 from __future__ import annotations
@@ -40,6 +40,6 @@ class DiscreteLog:
             element = element - self._giant
         raise Refused(
             "wrong-total",
-            f"what was decrypted is not n G for any number of votes n below {self.bound}: a share, a ciphertext or the bound "
-            "is not that of this sum; this does not show which",
+            f"what was decrypted is not n G for any number of votes n below {self.bound}: a share, a ciphertext or "
+            "the bound is not that of this sum; this does not show which",
         )

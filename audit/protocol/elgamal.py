@@ -1,4 +1,4 @@
-"""Exponential ElGamal under the trustees' joint key Y: E(m; r) = (rG, mG + rY). Ciphertexts add, and a scalar scales one.
+"""Exponential ElGamal under the trustees' joint key Y: E(m; r) = (rG, mG + rY). Ciphertexts add; a scalar scales one.
 
 Totals are small, so that mG can be turned back into m (discrete_log.py); a single ciphertext is never decrypted.
 """
@@ -48,7 +48,8 @@ class Ciphertext:
 
     @classmethod
     def from_json(cls, pair: Any, field: str = "") -> Ciphertext:
-        """The inverse of `to_json`. Refused `wrong-type`, `wrong-length`, `bad-encoding` or `bad-element`, with the path from `field`."""
+        """The inverse of `to_json`. Refused `wrong-type`, `wrong-length`, `bad-encoding` or `bad-element`, with the
+        path from `field`."""
         if type(pair) is not list:
             raise Refused("wrong-type", "expected an array", field)
         if len(pair) != 2:

@@ -1,8 +1,9 @@
 """The group: ristretto255 (RFC 9496), of prime order l, with generator G; computed by libsodium.
 
-Scalars are integers mod l, written as 32 bytes little-endian; elements are held in their 32-byte canonical encoding, which is what
-libsodium takes and gives. Every element from outside passes `parse_element` once. The identity is legal unless said otherwise;
-libsodium reports it as an error, so the arithmetic here never asks it for one. In JSON both are base64url without padding.
+Scalars are integers mod l, written as 32 bytes little-endian; elements are held in their 32-byte canonical encoding,
+which is what libsodium takes and gives. Every element from outside passes `parse_element` once. The identity is legal
+unless said otherwise; libsodium reports it as an error, so the arithmetic here never asks it for one. In JSON both are
+base64url without padding.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ _GENERATOR = bytes.fromhex("e2f2ae0a6abc4e71a884a961c500515f58e30b6aa582dd8db6a6
 
 
 class Element:
-    """An element of the group, by its encoding. `Element(raw)` does not check; bytes from outside go through `parse_element`."""
+    """An element of the group, by its encoding. `Element(raw)` does not check; bytes from outside go through
+    `parse_element`."""
 
     __slots__ = ("raw",)
 
@@ -81,8 +83,8 @@ def sum_elements(elements: Iterable[Element]) -> Element:
 def parse_element(raw: bytes, *, identity_ok: bool = True) -> Element:
     """The element with this encoding (RFC 9496, section 4.3.1).
 
-    Refused `wrong-length` unless 32 bytes, `bad-element` if they are not the canonical encoding of an element, `identity` where
-    that is not allowed.
+    Refused `wrong-length` unless 32 bytes, `bad-element` if they are not the canonical encoding of an element,
+    `identity` where that is not allowed.
     """
     if len(raw) != ELEMENT_SIZE:
         raise Refused("wrong-length", f"an element has {ELEMENT_SIZE} bytes, not {len(raw)}")
@@ -111,14 +113,16 @@ def scalar_bytes(scalar: int) -> bytes:
 
 
 def wide_scalar(wide: bytes) -> int:
-    """The scalar of 64 bytes, little-endian, mod l: uniform if they are. How a random scalar is made. ValueError if not 64."""
+    """The scalar of 64 bytes, little-endian, mod l: uniform if they are. How a random scalar is made. ValueError if not
+    64."""
     if len(wide) != 64:
         raise ValueError("a scalar is reduced from 64 bytes")
     return int.from_bytes(wide, "little") % ORDER
 
 
 def hash_to_element(wide: bytes) -> Element:
-    """The element derived from a 64-byte digest (RFC 9496, section 4.3.4): nobody knows its logarithm. ValueError if not 64."""
+    """The element derived from a 64-byte digest (RFC 9496, section 4.3.4): nobody knows its logarithm. ValueError if
+    not 64."""
     return Element(pysodium.crypto_core_ristretto255_from_hash(wide))
 
 
@@ -128,7 +132,8 @@ def b64(raw: bytes) -> str:
 
 
 def unb64(text: str, length: int | None = None) -> bytes:
-    """The bytes of canonical base64url without padding; exactly `length` of them if given. Refused `bad-encoding`, `wrong-length`."""
+    """The bytes of canonical base64url without padding; exactly `length` of them if given. Refused `bad-encoding`,
+    `wrong-length`."""
     try:
         raw = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
     except ValueError:

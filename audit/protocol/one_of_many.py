@@ -1,8 +1,9 @@
-"""One-of-many equality: of several ciphertexts one encrypts 0, and nobody learns which (Cramer, Damgard, Schoenmakers, 1994).
+"""One-of-many equality: of several ciphertexts one encrypts 0, and nobody learns which.
 
-Given S_0..S_{m-1}, the prover knows u and R with S_u = (RG, RY). For every other v it draws c_v and z_v first and computes the T_v
-that fits them; only for u does it answer a challenge that it could not choose, since all c_v must add up to the one that the
-transcript gives. The c_v are uniform over all scalars: from a smaller range the one computed, c_u, would stand out and give u away.
+(Cramer, Damgard, Schoenmakers, 1994.) Given S_0..S_{m-1}, the prover knows u and R with S_u = (RG, RY). For every other
+v it draws c_v and z_v first and computes the T_v that fits them; only for u does it answer a challenge that it could
+not choose, since all c_v must add up to the one that the transcript gives. The c_v are uniform over all scalars: from a
+smaller range the one computed, c_u, would stand out and give u away.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ class OneOfMany:
 
     @classmethod
     def from_json(cls, value: Any, field: str = "") -> OneOfMany:
-        """The inverse, of a value that `expect_one_of_many` has let pass. Refused `wrong-type`, `wrong-length`, `bad-encoding`,
-        `bad-scalar`, with the path from `field`."""
+        """The inverse, of a value that `expect_one_of_many` has let pass. Refused `wrong-type`, `wrong-length`,
+        `bad-encoding`, `bad-scalar`, with the path from `field`."""
         c, z = ([scalar_at(text, f"{field}.{name}[{v}]") for v, text in enumerate(value[name])] for name in ("c", "z"))
         return cls(tuple(c), tuple(z))
 
 
 def expect_one_of_many(value: Any, m: int, field: str) -> None:
-    """Refuses what is not two lists of exactly m values, before any of them is decoded: a surplus challenge would make the sum
-    of the others free. `wrong-type`, `unknown-field`, `missing-field`, `wrong-length`."""
+    """Refuses what is not two lists of exactly m values, before any of them is decoded: a surplus challenge would make
+    the sum of the others free. `wrong-type`, `unknown-field`, `missing-field`, `wrong-length`."""
     expect_proof(value, field)
     for name in ("c", "z"):
         if type(value[name]) is not list:
@@ -48,10 +49,16 @@ def expect_one_of_many(value: Any, m: int, field: str) -> None:
 
 
 def prove_one_of_many(
-    transcript: Transcript, Y: Element, S: Sequence[Ciphertext], u: int, R: int, w: int, others: Sequence[tuple[int, int]]
+    transcript: Transcript,
+    Y: Element,
+    S: Sequence[Ciphertext],
+    u: int,
+    R: int,
+    w: int,
+    others: Sequence[tuple[int, int]],
 ) -> OneOfMany:
-    """Proves that S_u = E(0; R) without showing u. w and the m - 1 pairs (c_v, z_v) for the others, in their order, are uniform
-    scalars drawn for this proof alone. ValueError if there are not m - 1 pairs."""
+    """Proves that S_u = E(0; R) without showing u. w and the m - 1 pairs (c_v, z_v) for the others, in their order, are
+    uniform scalars drawn for this proof alone. ValueError if there are not m - 1 pairs."""
     c, z, T = [], [], []
     for S_v, (c_v, z_v) in zip(_without(S, u), others, strict=True):
         c.append(c_v)
@@ -65,9 +72,12 @@ def prove_one_of_many(
 
 
 def verify_one_of_many(transcript: Transcript, Y: Element, S: Sequence[Ciphertext], proof: OneOfMany) -> None:
-    """Refused `wrong-length` unless there is one (c_v, z_v) for each S_v, `bad-proof` unless all c_v add up to the challenge."""
+    """Refused `wrong-length` unless there is one (c_v, z_v) for each S_v, `bad-proof` unless all c_v add up to the
+    challenge."""
     if len(proof.c) != len(S) or len(proof.z) != len(S):
-        raise Refused("wrong-length", f"expected {len(S)} challenges and answers, found {len(proof.c)} and {len(proof.z)}")
+        raise Refused(
+            "wrong-length", f"expected {len(S)} challenges and answers, found {len(proof.c)} and {len(proof.z)}"
+        )
     T = [_fitting(Y, S_v, c_v, z_v) for S_v, c_v, z_v in zip(S, proof.c, proof.z, strict=True)]
     if _challenge(transcript, S, T) != sum(proof.c) % ORDER:
         raise Refused("bad-proof", "this does not prove that one of the statements holds")

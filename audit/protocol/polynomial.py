@@ -1,8 +1,8 @@
-"""Polynomials over the scalars: how a secret is shared among n so that any t can use it (Shamir; Feldman for the commitments).
+"""Polynomials over the scalars: how a secret is shared among n so that any t can use it (Shamir, Feldman).
 
-A dealer's secret is f(0) of f(x) = a_0 + a_1 x + ... + a_{t-1} x^{t-1}; trustee j holds f(j). The commitments A_k = a_k G let
-everybody compute f(j) G, and so check a share, without learning it. t values give back f(0) by Lagrange's formula, t-1 say
-nothing about it. Indices j count from 1: f(0) is the secret itself.
+A dealer's secret is f(0) of f(x) = a_0 + a_1 x + ... + a_{t-1} x^{t-1}; trustee j holds f(j). The commitments A_k = a_k
+G let everybody compute f(j) G, and so check a share, without learning it. t values give back f(0) by Lagrange's
+formula, t-1 say nothing about it. Indices j count from 1: f(0) is the secret itself.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def evaluate_committed(commitments: Sequence[Element], j: int) -> Element:
 
 
 def lagrange_at_zero(indices: Sequence[int]) -> list[int]:
-    """lambda_j = prod m / (m - j) over the other indices m, so that f(0) = sum lambda_j f(j); in the order of `indices`.
+    """lambda_j = prod m / (m - j) over the other indices m, so that f(0) = sum lambda_j f(j); in the order of
+    `indices`.
 
     Refused `duplicate` if an index stands there twice, `out-of-range` if one is not in [1, l).
     """

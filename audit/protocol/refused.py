@@ -1,4 +1,4 @@
-"""The one way in which rules say no: `Refused`, with a reason that programs match on and a sentence that people read."""
+"""The one way in which rules say no: `Refused`, with a reason that programs match on and a sentence for people."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Self
 class Refused(Exception):
     """An input that the rules do not accept.
 
-    reason: a kebab-case code, stable across releases; detail: one sentence saying what is wrong; field: the path of the JSON field
-    at fault, or empty. No secret ever stands in any of them.
+    reason: a kebab-case code, stable across releases; detail: one sentence saying what is wrong; field: the path of the
+    JSON field at fault, or empty. No secret ever stands in any of them.
     """
 
     def __init__(self, reason: str, detail: str, field: str = "") -> None:

@@ -1,9 +1,9 @@
 """The roll: who may vote, with what weight, and neither in the open.
 
-Account i has one control number from each issuer k. From the number come s_ik, the issuer's half of the credential, and from the
-first issuer's also r_i, the randomness of the encrypted weight; so a holder can compute the own row and see what it weighs. The roll
-shows K_ik = s_ik G with a proof, and E_i = E(w_i; r_i). The proof keeps an issuer from publishing a half that it chose to cancel
-another's. R = sum r_i opens the sum of all weights, and nothing else.
+Account i has one control number from each issuer k. From the number come s_ik, the issuer's half of the credential, and
+from the first issuer's also r_i, the randomness of the encrypted weight; so a holder can compute the own row and see
+what it weighs. The roll shows K_ik = s_ik G with a proof, and E_i = E(w_i; r_i). The proof keeps an issuer from
+publishing a half that it chose to cancel another's. R = sum r_i opens the sum of all weights, and nothing else.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from audit.protocol.transcript import Context, Transcript, labelled_hash, labell
 
 
 def credential(manifest: bytes, roll: str, revision: int, code: str) -> int:
-    """s_ik, from the 25 symbols of the number by issuer k. roll: the id of the class. Refused `syntax` for any other code."""
+    """s_ik, from the 25 symbols of the number by issuer k. roll: the id of the class. Refused `syntax` for any other
+    code."""
     return labelled_scalar("credential", manifest, roll, revision, expect_symbols(code))
 
 
@@ -43,8 +44,8 @@ class Half:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any], path: str = "") -> Half:
-        """The half in a row, which may hold the weight "E" as well. Refused, with the path from `path`, as `Schnorr.from_json`
-        and for K `identity` or `bad-element`."""
+        """The half in a row, which may hold the weight "E" as well. Refused, with the path from `path`, as
+        `Schnorr.from_json` and for K `identity` or `bad-element`."""
         inside = f"{path}." if path else ""
         for name in ("K", "proof"):
             if name not in row:
@@ -59,7 +60,8 @@ class Half:
 
 
 def make_half(context: Context, roll: str, row: int, k: int, s: int, w: int) -> Half:
-    """Issuer k's half of this row, both counted from 0. context: manifest and Y; s: s_ik; w: a scalar drawn for this alone."""
+    """Issuer k's half of this row, both counted from 0. context: manifest and Y; s: s_ik; w: a scalar drawn for this
+    alone."""
     return Half(s * G, prove_schnorr(_half_transcript(context, roll, row, k), G, s, w))
 
 
@@ -72,7 +74,8 @@ def verify_half(context: Context, roll: str, row: int, k: int, half: Half) -> No
 
 
 def anonymous_roll_hash(generator: Element, rows: Iterable[tuple[Element, Ciphertext]]) -> bytes:
-    """The 32 bytes that bind Ghat and every row (pseudonym, encrypted weight) in its order; all ballot transcripts hold them."""
+    """The 32 bytes that bind Ghat and every row (pseudonym, encrypted weight) in its order; all ballot transcripts hold
+    them."""
     digest, count = hashlib.sha256(), 0
     for P, E in rows:
         digest.update(P.raw + E.raw)

@@ -1,9 +1,9 @@
 """Proofs of knowledge of a logarithm, made non-interactive by the transcript (Schnorr; Chaum-Pedersen).
 
-Each proves x without showing it: the prover sends T = wB, is challenged with c, and answers z = w + cx, so that zB = T + cX. A
-proof is (c, z); the verifier computes T = zB - cX and draws the challenge again. Whoever calls has absorbed into the transcript
-all that the statement depends on; bases, keys and T are absorbed here. w is drawn for one proof alone: two proofs with the same w
-give x away.
+Each proves x without showing it: the prover sends T = wB, is challenged with c, and answers z = w + cx, so that zB = T
++ cX. A proof is (c, z); the verifier computes T = zB - cX and draws the challenge again. Whoever calls has absorbed
+into the transcript all that the statement depends on; bases, keys and T are absorbed here. w is drawn for one proof
+alone: two proofs with the same w give x away.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Response:
 
     @classmethod
     def from_json(cls, value: Any, field: str = "") -> Self:
-        """The inverse. Refused, with the path from `field`: `wrong-type`, `unknown-field`, `missing-field`, `wrong-length`,
-        `bad-encoding`, `bad-scalar`."""
+        """The inverse. Refused, with the path from `field`: `wrong-type`, `unknown-field`, `missing-field`,
+        `wrong-length`, `bad-encoding`, `bad-scalar`."""
         expect_proof(value, field)
         return cls(scalar_at(value["c"], f"{field}.c".lstrip(".")), scalar_at(value["z"], f"{field}.z".lstrip(".")))
 
@@ -53,7 +53,8 @@ def prove_schnorr(transcript: Transcript, base: Element, x: int, w: int) -> Schn
 
 
 def verify_schnorr(transcript: Transcript, base: Element, X: Element, proof: Schnorr) -> None:
-    """Refused `identity` for a key or base that is the identity, `bad-proof` unless T = z base - c X leads to the challenge c."""
+    """Refused `identity` for a key or base that is the identity, `bad-proof` unless T = z base - c X leads to the
+    challenge c."""
     _expect_key(base, X)
     T = proof.z * base - proof.c * X
     if _challenge(transcript, (base, X), (T,)) != proof.c:
@@ -67,7 +68,8 @@ def prove_equality(transcript: Transcript, G: Element, H: Element, x: int, w: in
 
 
 def verify_equality(transcript: Transcript, G: Element, X: Element, H: Element, D: Element, proof: Equality) -> None:
-    """Refused `identity` if G or the key X is the identity, `bad-proof` unless zG - cX and zH - cD lead to the challenge c.
+    """Refused `identity` if G or the key X is the identity, `bad-proof` unless zG - cX and zH - cD lead to the
+    challenge c.
 
     H may be the identity, as the sum over no ballots is; then only D = identity can be proved.
     """

@@ -1,8 +1,9 @@
 """t of n: the trustees make a joint key that none of them has, and decrypt totals that no t - 1 of them could.
 
-The parts, each a page of its own: polynomial.py (sharing a secret), trustee_messages.py (what trustees write into the log),
-ceremony.py (how the joint key comes about, in everybody's eyes), trustee.py (what a trustee computes from its secrets),
-decryption.py (shares of a total, and combining them), discrete_log.py (from nG to n). What other rooms use is named here.
+The parts, each a page of its own: polynomial.py (sharing a secret), trustee_messages.py (what trustees write into the
+log), ceremony.py (how the joint key comes about, in everybody's eyes), trustee.py (what a trustee computes from its
+secrets), decryption.py (shares of a total, and combining them), discrete_log.py (from nG to n). What other rooms use is
+named here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Fiat-Shamir: a transcript absorbs the whole statement of a proof, labelled and length-framed, and yields its challenges.
+"""Fiat-Shamir: a transcript absorbs the whole statement of a proof, labelled and framed, and yields its challenges.
 
-SHA-512 over `psephos/v1`, then for every item u32 length, label, u32 length, data (big-endian). A challenge is the digest reduced
-mod l; it is absorbed before the next is drawn. Every transcript begins with the proof's name and the election it belongs to, so
-that no proof is good in another place or another election.
+SHA-512 over `psephos/v1`, then for every item u32 length, label, u32 length, data (big-endian). A challenge is the
+digest reduced mod l; it is absorbed before the next is drawn. Every transcript begins with the proof's name and the
+election it belongs to, so that no proof is good in another place or another election.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ Item = bytes | str | int | Element
 
 @dataclass(frozen=True)
 class Context:
-    """What every transcript of an election begins with, as far as it exists: the manifest's hash (32 bytes), the trustees' joint
-    key Y, and the hash of the anonymous roll (32 bytes)."""
+    """What every transcript of an election begins with, as far as it exists: the manifest's hash (32 bytes), the
+    trustees' joint key Y, and the hash of the anonymous roll (32 bytes)."""
 
     manifest: bytes
     Y: Element | None = None
@@ -43,7 +43,8 @@ class Transcript:
             self.absorb("roll", context.roll)
 
     def absorb(self, label: str, item: Item) -> None:
-        """Takes in one item: bytes as they are, text as UTF-8, an element's encoding, an integer from 0 as u64 big-endian."""
+        """Takes in one item: bytes as they are, text as UTF-8, an element's encoding, an integer from 0 as u64
+        big-endian."""
         self._hash.update(_framed(label.encode(), _item(item)))
 
     def challenge(self, label: str) -> int:

@@ -1,10 +1,11 @@
-"""A trustee's own side of the key ceremony: from what it keeps secret and what the log shows, the bodies of its next entries.
+"""A trustee's own side of the key ceremony: from its secrets and what the log shows, the bodies of its next entries.
 
-Pure functions. `CeremonySecret` (a polynomial and an X25519 key, for one attempt) is stored before the commit is handed in;
-every body but the proof and the sealing is a function of it and of the log, so a trustee that crashes runs the same step again. When the ceremony is
-complete, `finish` turns it into a `KeyShare`, which is all that decryption needs; the polynomial and the ceremony key are then
-deleted. A trustee answers a complaint about itself only when it stands in the log, and complains itself when a share does not
-open or does not match: it cannot show others what it received, so the dealer has to publish it.
+Pure functions. `CeremonySecret` (a polynomial and an X25519 key, for one attempt) is stored before the commit is handed
+in; every body but the proof and the sealing is a function of it and of the log, so a trustee that crashes runs the same
+step again. When the ceremony is complete, `finish` turns it into a `KeyShare`, which is all that decryption needs; the
+polynomial and the ceremony key are then deleted. A trustee answers a complaint about itself only when it stands in the
+log, and complains itself when a share does not open or does not match: it cannot show others what it received, so the
+dealer has to publish it.
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ class KeyShare:
 def new_secret(ceremony: Ceremony, trustee: str, coefficients: Sequence[int], key: bytes) -> CeremonySecret:
     """The secret for the present attempt, from t scalars and 32 bytes drawn for it alone.
 
-    Refused `wrong-signers` for who takes no part, `wrong-length` for another number of scalars, `identity` if the first is 0.
+    Refused `wrong-signers` for who takes no part, `wrong-length` for another number of scalars, `identity` if the first
+    is 0.
     """
     if trustee not in ceremony.participants:
         raise Refused("wrong-signers", f"{trustee} takes no part in attempt {ceremony.attempt}")
@@ -128,9 +130,11 @@ def make_deal(ceremony: Ceremony, secret: CeremonySecret, w: int) -> dict[str, A
 
 
 def check_deals(ceremony: Ceremony, secret: CeremonySecret) -> list[str]:
-    """The dealers to complain about: their share for this trustee does not open, is no scalar, or is not f_i(j) of their commitments.
+    """The dealers to complain about: their share for this trustee does not open, is no scalar, or is not f_i(j) of
+    their commitments.
 
-    That shows them wrong to this trustee alone. A share published in answer to its complaint takes the sealed one's place.
+    That shows them wrong to this trustee alone. A share published in answer to its complaint takes the sealed one's
+    place.
     """
     _expect_own(ceremony, secret)
     _expect_dealt(ceremony)
@@ -146,23 +150,27 @@ def make_confirm(ceremony: Ceremony, secret: CeremonySecret) -> dict[str, Any]:
 
 
 def make_complaint(ceremony: Ceremony, secret: CeremonySecret, dealer: str) -> dict[str, Any]:
-    """The body of trustee-complaint. Refused `wrong-dealer` if this dealer's share is right: complaining would publish it."""
+    """The body of trustee-complaint. Refused `wrong-dealer` if this dealer's share is right: complaining would publish
+    it."""
     if dealer not in check_deals(ceremony, secret):
         raise Refused("wrong-dealer", f"the share from {dealer} is right")
     return bound(secret.manifest, secret.attempt, Complaint(dealer))
 
 
 def make_answer(ceremony: Ceremony, secret: CeremonySecret, receiver: str) -> dict[str, Any]:
-    """The body of trustee-answer: the share f_i(j) of a receiver whose complaint is in the log (`no-complaint` otherwise)."""
+    """The body of trustee-answer: the share f_i(j) of a receiver whose complaint is in the log (`no-complaint`
+    otherwise)."""
     _expect_own(ceremony, secret)
     if (receiver, secret.trustee) not in ceremony.complaints:
-        raise Refused("no-complaint", f"{receiver} has no open complaint about {secret.trustee}: its share stays secret")
+        raise Refused(
+            "no-complaint", f"{receiver} has no open complaint about {secret.trustee}: its share stays secret"
+        )
     share = evaluate(secret.coefficients, ceremony.index(receiver))
     return bound(secret.manifest, secret.attempt, Answer(receiver, share))
 
 
 def next_messages(ceremony: Ceremony, secret: CeremonySecret, w: int) -> list[tuple[str, dict[str, Any]]]:
-    """(kind, body) of all that this trustee has to hand in now; empty while it waits for others, or when all is done."""
+    """(kind, body) of all that this trustee has to hand in now; empty while it waits, or when all is done."""
     me = secret.trustee
     _expect_own(ceremony, secret)
     if ceremony.phase == "committing":
@@ -170,13 +178,16 @@ def next_messages(ceremony: Ceremony, secret: CeremonySecret, w: int) -> list[tu
     if ceremony.phase == "dealing":
         return [] if me in ceremony.deals else [("trustee-deal", make_deal(ceremony, secret, w))]
     answers = [
-        ("trustee-answer", make_answer(ceremony, secret, receiver)) for receiver, dealer in ceremony.complaints if dealer == me
+        ("trustee-answer", make_answer(ceremony, secret, receiver))
+        for receiver, dealer in ceremony.complaints
+        if dealer == me
     ]
     return answers if me in ceremony.confirmed else answers + _judge(ceremony, secret)
 
 
 def finish(ceremony: Ceremony, secret: CeremonySecret) -> KeyShare:
-    """x_j = sum of all f_i(j), once every participant has confirmed (`not-complete` before). The secret is to be deleted then.
+    """x_j = sum of all f_i(j), once every participant has confirmed (`not-complete` before). The secret is to be
+    deleted then.
 
     Refused `trustee-fault` if x_j G is not the Y_j that the log shows; that does not show whose secret or log is wrong.
     """
@@ -190,7 +201,8 @@ def finish(ceremony: Ceremony, secret: CeremonySecret) -> KeyShare:
 
 
 def sealing_info(manifest: bytes, attempt: int, dealer: str, receiver: str) -> bytes:
-    """HPKE's `info` (32 bytes): a sealed share opens only in its own election and attempt, from its dealer, at its receiver."""
+    """HPKE's `info` (32 bytes): a sealed share opens only in its own election and attempt, from its dealer, at its
+    receiver."""
     return labelled_hash("trustee-share", manifest, attempt, dealer, receiver)
 
 
@@ -238,12 +250,14 @@ def _opened(ceremony: Ceremony, secret: CeremonySecret, dealer: str) -> int | No
 
 
 def _expect_own(ceremony: Ceremony, secret: CeremonySecret) -> None:
-    """Refuses secrets of another ceremony or attempt, and those that are not behind the commit in the log under this name."""
+    """Refuses secrets of another ceremony or attempt, and those that are not behind the commit in the log under this
+    name."""
     if secret.manifest != ceremony.manifest:
         raise Refused("another-election", "these secrets were made for another manifest")
     if secret.attempt != ceremony.attempt or secret.trustee not in ceremony.participants:
         raise Refused(
-            "wrong-attempt", f"these secrets were made for attempt {secret.attempt}, the ceremony is in attempt {ceremony.attempt}"
+            "wrong-attempt",
+            f"these secrets were made for attempt {secret.attempt}, the ceremony is in attempt {ceremony.attempt}",
         )
     logged = ceremony.commits.get(secret.trustee)
     if logged is not None and logged != _commit(secret):

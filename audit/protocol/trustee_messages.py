@@ -1,8 +1,8 @@
 """The five messages of the trustees' key ceremony: what each holds, how it is written and how strictly it is read.
 
-Every body holds `manifest` (the hash it is bound to) and `attempt` beside the fields of its kind, and nothing else. Reading
-checks shapes, lengths and encodings only; ceremony.py judges what a message means. Lengths come first: no element is decoded
-before its list is known to have the length that manifest and threshold dictate.
+Every body holds `manifest` (the hash it is bound to) and `attempt` beside the fields of its kind, and nothing else.
+Reading checks shapes, lengths and encodings only; ceremony.py judges what a message means. Lengths come first: no
+element is decoded before its list is known to have the length that manifest and threshold dictate.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Commit:
-    """Round 1: the hash that the dealer's commitments will have (32 bytes), and the X25519 key to seal its shares to (32 bytes)."""
+    """Round 1: the hash that the dealer's commitments will have (32 bytes), and the X25519 key to seal its shares to
+    (32 bytes)."""
 
     hash: bytes
     key: bytes
@@ -47,7 +48,8 @@ class Commit:
 
 @dataclass(frozen=True)
 class Deal:
-    """Round 2: A_0..A_{t-1}, the proof that the dealer knows a_0, and the sealed share (80 bytes) of each other participant."""
+    """Round 2: A_0..A_{t-1}, the proof that the dealer knows a_0, and the sealed share (80 bytes) of each other
+    participant."""
 
     commitments: tuple[Element, ...]
     proof: Schnorr
@@ -131,7 +133,7 @@ def binding(kind: str, body: Body) -> tuple[bytes, int]:
 
 
 def expect_fields(body: Any, names: Collection[str], path: str = "") -> None:
-    """Refuses an object whose field names are not exactly these, as `wrong-type`, `unknown-field` or `missing-field`."""
+    """Refuses an object without exactly these fields: `wrong-type`, `unknown-field` or `missing-field`."""
     if type(body) is not dict:
         raise Refused("wrong-type", "expected an object", path.rstrip("."))
     for name in sorted(body):
@@ -172,11 +174,13 @@ def _commitment(text: Any, k: int) -> Element:
 
 
 def _sealing_key(key: bytes) -> bytes:
-    """Refuses a key to which nobody can seal, lest one trustee keep all others from dealing (RFC 7748, sections 5 and 6.1)."""
+    """Refuses a key to which nobody can seal, lest one trustee keep all others from dealing (RFC 7748, sections 5 and
+    6.1)."""
     if int.from_bytes(key, "little") >= 2**255 - 19:
         raise Refused("bad-encoding", "the X25519 key is not reduced", "key")
     try:
-        # A clamped scalar is a multiple of 8, so exactly the points of small order give the all-zero secret that is refused.
+        # A clamped scalar is a multiple of 8, so exactly the points of small order give the all-zero secret that is
+        # refused.
         X25519PrivateKey.from_private_bytes(bytes(32)).exchange(X25519PublicKey.from_public_bytes(key))
     except ValueError:
         raise Refused("identity", "the X25519 key is a point of small order", "key") from None
