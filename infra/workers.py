@@ -1,8 +1,7 @@
 """Ballots checked on all cores: a pool of processes that are given once all that is fixed while voting is open.
 
-Nothing else crosses: ballots with the weights of their rows go in, a refusal or nothing comes out. A
-worker that dies is replaced and what it was checking is checked again; workers end with the process that started them, however
-that ends.
+Nothing else crosses: ballots with the weights of their rows go in, a refusal or nothing comes out. A worker that dies is
+replaced and what it was checking is checked again; workers end with the process that started them, however that ends.
 """
 
 from __future__ import annotations
@@ -15,16 +14,14 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
-from typing import Literal
 
 from audit.protocol.elgamal import Ciphertext
 from audit.protocol.refused import Refused
 from audit.record.checker import BallotChecker
-from audit.record.entries import parse_entry, read_text
+from audit.record.entries import read_text
 
-Pair = tuple[bytes, bytes]  # a ballot, and the 64 bytes of its row's encrypted weight
+Pair = tuple[bytes, bytes]  # a ballot's text, and the 64 bytes of its row's encrypted weight
 Verdict = Refused | None
-What = Literal["entry", "text"]
 
 CHUNK = 8
 """Ballots sent to a worker at once: so few that cores share a small batch, so many that sending them costs nothing."""
@@ -39,9 +36,12 @@ class CheckingPool:
         self._starting = threading.Lock()
         self._executor = self._start()
 
-    def check_entries(self, pairs: Sequence[tuple[bytes, Ciphertext]]) -> list[Verdict]:
-        """For each (entry, weight E of its row), in order: the refusal of its line, signature or proofs, or None."""
-        raw = [(entry, weight.raw) for entry, weight in pairs]
+    def check_texts(self, pairs: Sequence[tuple[bytes, Ciphertext]]) -> list[Verdict]:
+        """For each (text of a ballot, weight E of its row), in order: why its form, signature or proofs fail, or None.
+
+        The intake's line on it is not part of the text: `BallotChecker.check_line` is cheap and runs anywhere.
+        """
+        raw = [(text, weight.raw) for text, weight in pairs]
         chunks = [raw[i : i + CHUNK] for i in range(0, len(raw), CHUNK)]
         try:
             return self._collect(self._executor, chunks)
@@ -49,22 +49,22 @@ class CheckingPool:
             return self._collect(self._restart(self._executor), chunks)
 
     def submit_text(self, text: bytes, weight: Ciphertext) -> Future[list[Verdict]]:
-        """The one verdict, in a list, on a ballot's text that no intake has signed yet.
+        """The one verdict on one ballot, in a list, when it is ready.
 
         The future raises BrokenProcessPool if its worker died; the next submission starts new workers.
         """
         pair = [(text, weight.raw)]
         try:
-            return self._executor.submit(_check, "text", pair)
+            return self._executor.submit(_check, pair)
         except BrokenProcessPool:
-            return self._restart(self._executor).submit(_check, "text", pair)
+            return self._restart(self._executor).submit(_check, pair)
 
     def close(self) -> None:
         """Ends the workers, without waiting for what nobody asks for any more."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _collect(self, executor: ProcessPoolExecutor, chunks: list[list[Pair]]) -> list[Verdict]:
-        futures = [executor.submit(_check, "entry", chunk) for chunk in chunks]
+        futures = [executor.submit(_check, chunk) for chunk in chunks]
         return [verdict for future in futures for verdict in future.result()]
 
     def _restart(self, broken: ProcessPoolExecutor) -> ProcessPoolExecutor:
@@ -98,16 +98,13 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _check(what: What, pairs: Sequence[Pair]) -> list[Verdict]:
-    return [_verdict(what, raw, weight) for raw, weight in pairs]
+def _check(pairs: Sequence[Pair]) -> list[Verdict]:
+    return [_verdict(text, weight) for text, weight in pairs]
 
 
-def _verdict(what: What, raw: bytes, weight: bytes) -> Verdict:
+def _verdict(text: bytes, weight: bytes) -> Verdict:
     try:
-        if what == "entry":
-            _checker.check(parse_entry(raw), Ciphertext.from_bytes(weight))
-        else:
-            _checker.check_ballot(read_text(raw), Ciphertext.from_bytes(weight))
+        _checker.check_ballot(read_text(text), Ciphertext.from_bytes(weight))
     except Refused as refusal:
         return refusal
     return None
