@@ -17,7 +17,7 @@ def agenda(figures: Published, offices: Offices) -> dict[str, Value]:
     """The agenda as `election create` reads it."""
     return {
         "origin": ORIGIN,
-        "meeting": {"issuer": "CoreCivic, Inc.", "kind": "annual", "title": "Annual meeting of May 16, 2019, voted again"},
+        "meeting": {"issuer": "CoreCivic, Inc.", "kind": "annual", "title": "Annual meeting 2019, voted again"},
         "times": {"record_date": "2019-03-18", "open": "2019-05-16", "close": "2019-05-16"},
         "batch": {"min": BATCH_MIN, "wait_ms": BATCH_WAIT_MS},
         "minimum": {"pseudonyms": MINIMUM, "roll": MINIMUM},

@@ -20,6 +20,8 @@ from types import FrameType
 
 import httpx
 
+from infra.accounts import Account, as_account
+
 POLL_SECONDS = 0.05
 STOP_SECONDS = 10.0
 TAIL_LINES = 12
@@ -68,8 +70,8 @@ class Processes:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def serve(self, name: str, arguments: Sequence[str], account: int | None = None) -> Process:
-        """Starts `psephos ARGUMENTS` as a service, under the numeric account given, and returns at once."""
+    def serve(self, name: str, arguments: Sequence[str], account: Account | None = None) -> Process:
+        """Starts `psephos ARGUMENTS` as a service, under the account given, and returns at once."""
         service = self._start(name, arguments, account)
         self.services.append(service)
         return service
@@ -141,7 +143,7 @@ class Processes:
         self._commands.clear()
         self.services.clear()
 
-    def _start(self, name: str, arguments: Sequence[str], account: int | None, *, show: bool = False) -> Process:
+    def _start(self, name: str, arguments: Sequence[str], account: Account | None, *, show: bool = False) -> Process:
         log = self._logs / f"{name}.log"
         with log.open("ab") as errors, output_of(log).open("wb") as output:
             popen = subprocess.Popen(
@@ -153,9 +155,7 @@ class Processes:
                 cwd="/",
                 start_new_session=True,
                 umask=0o077,
-                user=account,
-                group=account,
-                extra_groups=None if account is None else [],
+                **as_account(account),
             )
         return Process(name, log, popen)
 

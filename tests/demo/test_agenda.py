@@ -4,7 +4,7 @@ import os
 import tomllib
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.record.entries import make_text, read_text
@@ -14,11 +14,14 @@ from infra.demo.offices import make_offices
 from infra.demo.published import published
 from infra.demo.toml import to_toml
 
-scalars = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x7f")) | st.integers(0, 1 << 60) | st.booleans()
-values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.from_regex(r"\A[a-z_]{1,8}\Z"), inner))
+names = st.from_regex(r"\A[a-z_]{1,8}\Z")
+texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x7f"), max_size=20)
+scalars = texts | st.integers(0, 1 << 60) | st.booleans()
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3))
 
 
-@given(st.dictionaries(st.from_regex(r"\A[a-z_]{1,8}\Z"), values))
+@settings(max_examples=50, deadline=None)
+@given(st.dictionaries(names, values, max_size=4))
 def test_what_is_written_is_what_is_read(table: dict[str, object]) -> None:
     assert tomllib.loads(to_toml(table)) == table
 
