@@ -1,0 +1,186 @@
+"""A client's desk: it reads the election's log, hands entries in, and waits until they are recorded.
+
+Every official, trustee and issuer acts here. An entry is first judged by the rules against the log as it is now, so
+that what would be refused is not handed in; then it is handed in, again and again if need be, until W custodians have
+cosigned a head that holds it. All steps may be repeated after a crash, as long as the bytes handed in are the same:
+`stored` keeps them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from audit.log.reader import HttpReader
+from audit.protocol.group import b64
+from audit.protocol.refused import Refused
+from audit.record.election import Election
+from audit.record.entries import Entry, parse_entry
+from audit.record.manifest import Manifest, parse_manifest
+from audit.record.seen import MemorySeen
+from infra.card import Card
+from infra.follow import Follower, Unreadable
+from infra.hand_in import NoDoor, Receipt, hand_in, http_client
+from infra.keys import KeyFileError, read_secret, write_secret
+
+# Said of an entry that may be in place a moment later: the door reads the log behind us, or others have to act first.
+EARLY = frozenset({"wrong-phase", "not-complete", "not-open", "wrong-attempt", "unknown-roll", "open-complaint"})
+
+
+class GaveUp(Exception):
+    """The time allowed for an entry to be recorded is over; the message says what it was waiting for."""
+
+
+@dataclass
+class Desk:
+    """Where one client stands. `patience`: seconds that one act may take in all; `pause`: seconds between two looks at
+    the log.
+    """
+
+    card: Card
+    follower: Follower
+    client: httpx.Client
+    patience: float = 120.0
+    pause: float = 0.2
+    clock: Callable[[], float] = field(default=time.time)
+    sleep: Callable[[float], None] = field(default=time.sleep)
+
+    @property
+    def election(self) -> Election:
+        return self.follower.election
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.follower.election.manifest
+
+    def read(self) -> list[Entry]:
+        """Reads the log to its end as one custodian shows it now; the entries that were new. Unreadable as
+        `Follower.poll`.
+        """
+        new = list(self.follower.poll())
+        while new and not self.follower.caught_up:
+            new += self.follower.poll()
+        return new
+
+    def begin(self) -> Manifest:
+        """Reads the log for the first time, waiting for its manifest. GaveUp if none is published or no custodian can
+        be read.
+        """
+        self.wait_for(lambda: self.follower.caught_up, lambda: "the manifest to be recorded")
+        return self.manifest
+
+    def wait_for(self, done: Callable[[], bool], what: Callable[[], str]) -> None:
+        """Reads the log until `done`; GaveUp after `patience` seconds, saying `what` it waited for."""
+        end = self.clock() + self.patience
+        fault = ""
+        while True:
+            try:
+                self.read()
+                fault = ""
+            except Unreadable as error:
+                fault = f" ({error})"
+            if not fault and done():
+                return
+            if self.clock() >= end:
+                raise GaveUp(f"waited {self.patience:.0f} s for {what()}{fault}")
+            self.sleep(self.pause)
+
+    def record(self, raw: bytes) -> Receipt | None:
+        """Hands in a complete note and returns once it is recorded; the receipt, None if it was in the log before.
+
+        Waits while the entry is merely early. Refused as the rules or an intake say, or as a `refusal` in the log says;
+        GaveUp when patience is over, with the reason why it was early or the intake's receipt broken.
+        """
+        entry = parse_entry(raw)
+        end = self.clock() + self.patience
+        receipt: Receipt | None = None
+        early = Refused("not-complete", "nothing was handed in")
+        self._read_quietly()
+        while not self._recorded(entry):
+            if receipt is None or self.clock() > receipt.deadline:
+                try:
+                    self._judge(entry)
+                    receipt = hand_in(self.card, self._manifest_for(entry), raw, self.client)
+                except (Refused, NoDoor) as error:
+                    early = _early(error)
+            if self.clock() >= end:
+                raise GaveUp(_why(entry, receipt, early, self.patience))
+            self.sleep(self.pause)
+            for other in self._read_quietly():
+                _refuse_refused(entry, other)
+        return receipt
+
+    def _recorded(self, entry: Entry) -> bool:
+        return self.follower.seen.recorded(entry.identity) is not None
+
+    def _judge(self, entry: Entry) -> None:
+        """By the rules, against the log as it was last read. A roll's proofs are its issuer's own, and are not checked
+        again.
+        """
+        if entry.kind != "roll":
+            self.election.check(entry)
+        self.election.admit(entry, self.follower.seen)
+
+    def _manifest_for(self, entry: Entry) -> Manifest:
+        return parse_manifest(entry) if entry.kind == "manifest" else self.manifest
+
+    def _read_quietly(self) -> list[Entry]:
+        """As `read`; nothing if no custodian can be read just now, for one of them will be back before patience is
+        over.
+        """
+        try:
+            return self.read()
+        except Unreadable:
+            return []
+
+
+@contextmanager
+def open_desk(card: Card, *, full: bool = False, patience: float = 120.0) -> Iterator[Desk]:
+    """A desk at the election of this card. `full` checks every ballot's proofs again, as a trustee must."""
+    readers = [HttpReader(url) for url in card.logs]
+    try:
+        with http_client() as client:
+            yield Desk(card, Follower(readers, card.manifest, MemorySeen(), full=full), client, patience)
+    finally:
+        for reader in readers:
+            reader.close()
+
+
+def stored(path: Path, make: Callable[[], bytes]) -> bytes:
+    """The bytes kept at `path`, made and kept there (mode 0600) before anybody sees them if there are none yet.
+
+    A crash before the file is whole leaves nothing handed in; a crash after it hands in the same bytes again.
+    """
+    if not path.exists():
+        # Taken already, if another process was quicker: then what it keeps is what counts.
+        with suppress(KeyFileError):
+            write_secret(path, make())
+    return read_secret(path)
+
+
+def _refuse_refused(entry: Entry, other: Entry) -> None:
+    if other.kind == "refusal" and other.fields["identity"] == entry.identity:
+        raise Refused(other.fields["reason"], f"the log holds a refusal of this {entry.kind}: {other.fields['detail']}")
+
+
+def _early(error: Refused | NoDoor) -> Refused:
+    """The error, if time may mend it; raises it otherwise."""
+    if isinstance(error, NoDoor):
+        return Refused("no-door", str(error))
+    if error.reason not in EARLY:
+        raise error
+    return error
+
+
+def _why(entry: Entry, receipt: Receipt | None, early: Refused, patience: float) -> str:
+    if receipt is None:
+        return f"after {patience:.0f} s this {entry.kind} could still not be handed in: {early}"
+    return (
+        f"{receipt.intake} took this {entry.kind} ({b64(entry.identity)}), but it is not recorded after "
+        f"{patience:.0f} s; its receipt is evidence of that"
+    )

@@ -1,0 +1,173 @@
+"""`psephos election` and `psephos trustee`: the offline commands of officials and trustees."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from audit.protocol.group import b64
+from audit.protocol.refused import Refused
+from audit.record.manifest import open_manifest, parse_manifest
+from infra.card import Card, load_card
+from infra.commands import group
+from infra.desk import open_desk
+from infra.keys import read_signer
+from tally.officials.acts import act_text, certificate, done, draft_or_perform, write_result
+from tally.officials.agenda import manifest_text
+from tally.officials.draft import new_draft, read_draft, sign_draft, summary
+from tally.officials.status import status
+
+CardFile = Annotated[Path, typer.Option("--election", help="The election card.", metavar="CARD.toml")]
+DraftFile = Annotated[Path, typer.Argument(help="A draft, signed by some or none.", metavar="DRAFT")]
+NewDraft = Annotated[Path | None, typer.Option("--draft", help="Write a draft for others to sign.", metavar="FILE")]
+Keys = Annotated[list[Path] | None, typer.Option("--key", help="Sign with this key and submit; once per official.")]
+Overrule = Annotated[list[str] | None, typer.Option("--overrule", help="An intake whose account is set aside.")]
+Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait for others before giving up.", metavar="SECONDS")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the groups `election` and `trustee`."""
+    election = group(app, "election", "Creates an election and carries it through: acts of the officials.")
+    for command in (create, show, sign, card, submit, open_, closing, close, certify, status_):
+        election.command(command.__name__.rstrip("_"))(command)
+
+
+def create(
+    agenda: Annotated[Path, typer.Argument(help="Agenda, offices and keys.", metavar="AGENDA.toml")],
+    out: Annotated[Path, typer.Option("--out", help="The draft to write.", metavar="DRAFT")],
+) -> None:
+    """Writes the manifest of a new election as a draft for the officials to sign; refuses an agenda naming all its
+    faults.
+    """
+    # Drawn afresh, so that a rehearsal from the same agenda is another election and nothing of it can be replayed.
+    draft = new_draft(out, manifest_text(agenda, os.urandom(16)))
+    print(f"{out}: {parse_manifest(draft).officials.threshold} officials sign it")
+    print(f"manifest {b64(draft.identity)}")
+
+
+def show(draft: DraftFile) -> None:
+    """Prints what a draft says and who has signed it."""
+    print("\n".join(summary(read_draft(draft))))
+
+
+def sign(
+    draft: DraftFile,
+    key: Annotated[list[Path], typer.Option("--key", help="The official's private key.", metavar="FILE")],
+) -> None:
+    """Adds an official's signature to a draft, after printing what it says."""
+    signers = [read_signer(path) for path in key]
+    if read_draft(draft).kind == "manifest":
+        offices = parse_manifest(read_draft(draft)).officials.keys
+        for signer in signers:
+            if signer.verifier not in offices:
+                raise Refused("wrong-signers", f"{signer.name}, with this key, is no official of this election")
+    print("\n".join(summary(sign_draft(draft, signers))))
+
+
+def card(
+    draft: DraftFile,
+    intake: Annotated[list[str], typer.Option("--intake", help="Base URL of an intake.", metavar="URL")],
+    custodian: Annotated[list[str], typer.Option("--custodian", help="Base URL of a custodian.", metavar="URL")],
+    out: Annotated[Path, typer.Option("--out", help="The card to write.", metavar="CARD.toml")],
+) -> None:
+    """Writes the election card for a manifest: what every client is given."""
+    manifest = parse_manifest(read_draft(draft))
+    try:
+        made = Card(manifest.origin, manifest.hash, tuple(intake), tuple(custodian))
+    except ValueError as error:
+        raise Refused("syntax", str(error)) from None
+    with out.open("x", encoding="utf-8") as file:
+        file.write(made.to_toml())
+    print(f"{out}: {manifest.origin}, manifest {b64(manifest.hash)}")
+
+
+def submit(draft: DraftFile, election: CardFile, wait: Wait = 120) -> None:
+    """Hands a signed draft in and returns once it is recorded."""
+    entry = read_draft(draft)
+    if not entry.signatures:
+        raise Refused("wrong-signers", f"{draft}: nobody has signed this draft")
+    where = load_card(election)
+    if entry.kind == "manifest":
+        open_manifest(entry.raw, where.manifest)
+    with open_desk(where, patience=wait) as desk:
+        if entry.kind != "manifest":
+            desk.begin()
+        desk.record(entry.raw)
+    print(f"{entry.kind} is recorded")
+
+
+def open_(election: CardFile, draft: NewDraft = None, key: Keys = None, wait: Wait = 120) -> None:
+    """Opens the vote, once the trustees' key and the signed rolls are complete."""
+    _act("open", election, draft, key, wait)
+
+
+def closing(election: CardFile, draft: NewDraft = None, key: Keys = None, wait: Wait = 120) -> None:
+    """Announces the close: intakes take no more ballots and say what they passed on."""
+    _act("closing", election, draft, key, wait)
+
+
+def close(
+    election: CardFile,
+    overrule: Overrule = None,
+    draft: NewDraft = None,
+    key: Keys = None,
+    wait: Wait = 120,
+) -> None:
+    """Closes the vote, once the log holds all ballots that the intakes passed on."""
+    _act("close", election, draft, key, wait, overruled=sorted(overrule or []))
+
+
+def certify(
+    election: CardFile,
+    result: Annotated[Path | None, typer.Option("--result", help="Write the result as JSON.", metavar="FILE")] = None,
+    draft: NewDraft = None,
+    key: Keys = None,
+    wait: Wait = 120,
+) -> None:
+    """Certifies the result that the log shows, once enough trustees have decrypted."""
+    _expect_one(draft, key)
+    with open_desk(load_card(election), patience=wait) as desk:
+        desk.begin()
+        found = certificate(desk)
+        if done(desk.election, "certify"):
+            print("certify is recorded already")
+        else:
+            signers = [read_signer(path) for path in key or []]
+            print(draft_or_perform(desk, act_text(desk, "certify", result=found), draft, signers))
+    if result is not None:
+        write_result(result, found)
+        print(f"{result}: {found['present']} votes present, {found['ballots']} ballots")
+
+
+def status_(election: CardFile, as_json: AsJson = False, wait: Wait = 10) -> None:
+    """Says where the election stands and whose turn it is."""
+    with open_desk(load_card(election), patience=wait) as desk:
+        desk.begin()
+        found = status(desk.election)
+    if as_json:
+        print(json.dumps(found, sort_keys=True))
+        return
+    print(f"{found['phase']}: {found['entries']} entries, {found['ballots']} ballots, {found['refusals']} refusals")
+    for sentence in found["waiting_for"]:
+        print(f"waiting for {sentence}")
+
+
+def _act(kind: str, election: Path, draft: Path | None, key: Keys, wait: float, **fields: list[str]) -> None:
+    _expect_one(draft, key)
+    signers = [read_signer(path) for path in key or []]
+    with open_desk(load_card(election), patience=wait) as desk:
+        desk.begin()
+        if done(desk.election, kind):
+            print(f"{kind} is recorded already")
+            return
+        print(draft_or_perform(desk, act_text(desk, kind, **fields), draft, signers))
+
+
+def _expect_one(draft: Path | None, key: list[Path] | None) -> None:
+    if (draft is None) == (not key):
+        raise typer.BadParameter("give either --draft, for others to sign, or --key for each official who signs")
