@@ -21,7 +21,7 @@ class TreeTiles:
 
     def __init__(self, reader: Reader, head: Head) -> None:
         self._reader = reader
-        self._head = head
+        self.head = head
         self._tile = lru_cache(CACHED_TILES)(self._read_tile)
 
     def __call__(self, level: int, index: int) -> bytes:
@@ -35,9 +35,9 @@ class TreeTiles:
 
         ReadError `bad-proof` if the tiles do not prove it. ValueError unless index is below the head's size.
         """
-        proof = inclusion_proof(self, index, self._head.size)
+        proof = inclusion_proof(self, index, self.head.size)
         try:
-            verify_inclusion(leaf, index, self._head.size, proof, self._head.root)
+            verify_inclusion(leaf, index, self.head.size, proof, self.head.root)
         except Refused as refusal:
             raise ReadError(refusal.detail, str(self._reader), refusal.reason) from None
         return proof
@@ -48,9 +48,9 @@ class TreeTiles:
 
         ReadError `bad-proof` if the tiles do not prove it. ValueError if size is above the head's.
         """
-        proof = consistency_proof(self, size, self._head.size)
+        proof = consistency_proof(self, size, self.head.size)
         try:
-            verify_consistency(size, root, self._head.size, self._head.root, proof)
+            verify_consistency(size, root, self.head.size, self.head.root, proof)
         except Refused as refusal:
             raise ReadError(refusal.detail, str(self._reader), refusal.reason) from None
         return proof
@@ -60,10 +60,10 @@ class TreeTiles:
 
         Whole tiles are read, so that who serves them does not learn which leaf that is. ReadError.
         """
-        for place in range(start // WIDTH, -(-self._head.size // WIDTH)):
+        for place in range(start // WIDTH, -(-self.head.size // WIDTH)):
             for offset, leaf in enumerate(self._tile(0, place)):
                 if (index := place * WIDTH + offset) >= start:
                     yield index, leaf
 
     def _read_tile(self, level: int, index: int) -> list[bytes]:
-        return split_hashes(self._reader.tile(level, index, width_of(self._head.size, level, index)))
+        return split_hashes(self._reader.tile(level, index, width_of(self.head.size, level, index)))

@@ -1,0 +1,202 @@
+"""What a voter keeps, and what it shows: intake's receipt, a promise, and the proof that the ballot was recorded.
+
+The proof is a tlog-proof whose extra data is the entry itself. Nothing has to be believed for that: the leaf hash is
+computed from it, and the inclusion proof and the cosignatures of W custodians bind that hash. With the receipt alone,
+and no such entry in the log after its deadline, the voter shows that an intake broke its word.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from audit.log.checkpoint import cosigned_by
+from audit.log.proof import HEADER, MAX_FILE, Proof, open_proof, parse_proof
+from audit.log.proving import TreeTiles
+from audit.protocol.group import b64, unb64
+from audit.protocol.refused import Refused
+from audit.record.admission import check_signatures
+from audit.record.election import check_binding
+from audit.record.entries import Entry, check_lines, parse_entry
+from audit.record.manifest import Manifest, check_pinned, load_manifest, parse_manifest
+
+_HASH_HELP = "The manifest's hash, as printed on the letter."
+_NOTE_HELP = "The manifest; by default the file `manifest` beside each FILE."
+
+MANIFEST = "manifest"
+"""The file, beside a receipt, that holds the election's manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An entry that is in the log, and on the disks of the custodians named."""
+
+    entry: Entry
+    index: int
+    size: int
+    custodians: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "shows": "recorded",
+            "kind": self.entry.kind,
+            "identity": b64(self.entry.identity),
+            "leaf": b64(self.entry.leaf),
+            "index": self.index,
+            "size": self.size,
+            "custodians": list(self.custodians),
+        }
+
+    def __str__(self) -> str:
+        what = f"{self.entry.kind} {b64(self.entry.identity)} is entry {self.index} of the log"
+        return f"{what}, which {', '.join(self.custodians)} held on disk when it had {self.size} entries"
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """An intake's promise that an entry will be in the log by `deadline` (POSIX seconds). It does not show that it is.
+    """
+
+    intake: str
+    identity: bytes
+    leaf: bytes
+    deadline: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "shows": "promised",
+            "identity": b64(self.identity),
+            "leaf": b64(self.leaf),
+            "intake": self.intake,
+            "deadline": self.deadline,
+        }
+
+    def __str__(self) -> str:
+        return f"{self.intake} promised to have {b64(self.identity)} in the log by {_utc(self.deadline)}"
+
+
+def _utc(seconds: int) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(sep=" ", timespec="seconds")
+    except (OverflowError, ValueError):
+        return f"second {seconds}"
+
+
+def prove_recorded(tiles: TreeTiles, index: int, entry: bytes) -> Proof:
+    """The proof to keep that `entry`, the whole note as it stands in the log, is number `index` there. ReadError as
+    `inclusion`.
+    """
+    leaf = parse_entry(entry).leaf
+    return Proof(index, tuple(tiles.inclusion(index, leaf)), tiles.head.note, entry)
+
+
+def open_kept(raw: bytes, manifest: Manifest) -> Recorded | Promise:
+    """What a kept file shows in the election of `manifest`, everything in it verified but the entry's own proofs.
+
+    Refused as `open_recorded` and `open_promise`.
+    """
+    if raw.startswith(f"{HEADER}\n".encode()):
+        return open_recorded(parse_proof(raw), manifest)
+    return open_promise(raw, manifest)
+
+
+def open_recorded(proof: Proof, manifest: Manifest) -> Recorded:
+    """The entry in a proof, signed as its kind demands and recorded under a witnessed checkpoint.
+
+    Refused `missing-entry` if the proof holds none, `another-election`, `wrong-signers`, `bad-signature`, as
+    `open_proof`, or as `parse_entry`.
+    """
+    if not proof.extra:
+        raise Refused("missing-entry", "the proof does not hold the entry that it proves")
+    entry = parse_entry(proof.extra)
+    if entry.kind == "manifest":
+        check_pinned(parse_manifest(entry), manifest.hash)
+    else:
+        check_binding(manifest.origin, manifest.hash, entry)
+    check_signatures(manifest, entry)
+    checkpoint = open_proof(proof, entry.leaf, manifest.log)
+    return Recorded(entry, proof.index, checkpoint.size, tuple(cosigned_by(proof.note, manifest.log)))
+
+
+def open_promise(raw: bytes, manifest: Manifest) -> Promise:
+    """The promise in a receipt, signed by one intake of the election.
+
+    Refused `unknown-kind` for another kind of note, `another-election`, `wrong-signers`, `bad-signature`, or as
+    `parse_entry`.
+    """
+    receipt = parse_entry(raw)
+    if receipt.kind != "receipt":
+        raise Refused("unknown-kind", f"this is neither a proof nor a receipt, but of type {receipt.kind}", "type")
+    check_binding(manifest.origin, manifest.hash, receipt)
+    check_lines(receipt, manifest.intakes, 1, 1, "exactly one intake")
+    fields = receipt.fields
+    return Promise(receipt.signatures[0].name, fields["identity"], fields["leaf"], fields["deadline"])
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `verify-receipt`."""
+    app.command("verify-receipt")(verify_receipt)
+
+
+def verify_receipt(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Proofs (.tlog-proof) and receipts.")],
+    pinned: Annotated[str | None, typer.Option("--manifest", metavar="HASH", help=_HASH_HELP)] = None,
+    note: Annotated[Path | None, typer.Option("--manifest-note", metavar="FILE", help=_NOTE_HELP)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each file.")] = False,
+) -> None:
+    """Checks, offline, what a voter kept: that a ballot was recorded, or that an intake promised it."""
+    wanted = _hash(pinned)
+    manifests: dict[Path, Manifest] = {}
+    failed = False
+    for file in files:
+        try:
+            where = note or file.parent / MANIFEST
+            if where not in manifests:
+                manifests[where] = load_manifest(where, wanted)[0]
+            shown = open_kept(_read(file), manifests[where])
+        except (Refused, OSError) as error:
+            failed = True
+            _say_wrong(file, error, as_json)
+        else:
+            _say(file, shown, as_json)
+    if wanted is None and not as_json:
+        _warn_unpinned(manifests.values())
+    if failed:
+        raise typer.Exit(1)
+
+
+def _hash(text: str | None) -> bytes | None:
+    try:
+        return None if text is None else unb64(text, 32)
+    except Refused as refusal:
+        raise Refused(refusal.reason, f"--manifest {text}: {refusal.detail}") from None
+
+
+def _read(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return stream.read(MAX_FILE + 1)
+
+
+def _say(file: Path, shown: Recorded | Promise, as_json: bool) -> None:
+    print(json.dumps({"file": str(file), **shown.to_json()}) if as_json else f"{file}: {shown}")
+
+
+def _say_wrong(file: Path, error: Refused | OSError, as_json: bool) -> None:
+    detail = str(error) if isinstance(error, Refused) else f"{error.filename}: {error.strerror}"
+    if as_json:
+        reason, field = (error.reason, error.field) if isinstance(error, Refused) else ("unreadable", "")
+        shown = {"shows": "nothing", "reason": reason, "detail": detail, "field": field}
+        print(json.dumps({"file": str(file), **shown}))
+    print(f"psephos: {file}: {detail}", file=sys.stderr)
+
+
+def _warn_unpinned(manifests: Iterable[Manifest]) -> None:
+    for found in {manifest.hash for manifest in manifests}:
+        print(f"manifest {b64(found)}, unchecked: compare it with the letter, or give it as --manifest")
