@@ -1,0 +1,112 @@
+"""The queue's face towards intake: it takes entries and says nothing.
+
+Every request that worked is answered by the same 27 bytes once its entries are on disk; to everything else the connection is
+dropped. So nothing can flow back to intake but "stored" and "not stored": no text, no count, no header. The last word has
+not this application but the gate on the connection, through which only those bytes pass, whoever wrote them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from sqlalchemy import Engine, insert, text
+from starlette.concurrency import run_in_threadpool
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from audit.log.tiles import MAX_BUNDLE, unframe
+from audit.protocol.refused import Refused
+from infra import config, database, http
+from infra.keys import read_token
+from infra.queue.face import MOST_ENTRIES, FaceConfig
+from infra.queue.schema import KEY_BYTES, queued
+
+ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
+
+
+def run(path: Path) -> None:
+    """Runs the service that the TOML file at `path` describes, until it is told to stop. ConfigError, KeyFileError."""
+    settings = config.load(FaceConfig, path)
+    token = read_token(settings.token)
+    engine = database.engine(settings.database, settings.passfile, name="queue-ingress")
+    http.serve(ingress(Inlet(engine).store, token), settings.listen, protocol=GatedProtocol)
+
+
+class Inlet:
+    """The way into the table, for a role that may do nothing but INSERT."""
+
+    def __init__(self, engine: Engine, draw: Callable[[int], bytes] = os.urandom) -> None:
+        self._engine, self._draw = engine, draw
+
+    def store(self, entries: Sequence[bytes]) -> None:
+        """Stores all entries or none; when it returns they are on disk. SQLAlchemyError if the database cannot be used."""
+        rows = [{"key": self._draw(KEY_BYTES), "data": entry} for entry in entries]
+        with self._engine.begin() as connection:
+            # Whatever the role or the cluster is set to: the commit below waits for the disk.
+            connection.execute(text("SET LOCAL synchronous_commit TO on"))
+            connection.execute(insert(queued), rows)
+
+
+def ingress(store: Callable[[Sequence[bytes]], None], token: str) -> FastAPI:
+    """The application: `POST /put` with a bundle of 1 to 256 entries. What it answers beside 204 never leaves the gate."""
+    app = http.application("queue ingress")
+
+    @app.post("/put", status_code=204)
+    async def put(request: Request) -> Response:
+        http.require_token(request, token)
+        entries = list(unframe(await http.read_body(request, MAX_BUNDLE), MOST_ENTRIES))
+        if not entries or not all(entries):
+            raise Refused("syntax", "a put holds at least one entry, and no empty one")
+        await run_in_threadpool(store, entries)
+        return Response(status_code=204)
+
+    return app
+
+
+class GatedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 as uvicorn speaks it, behind a gate that only ANSWER can pass."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(Gate(transport))
+
+
+class Gate(asyncio.Transport):
+    """A connection over which ANSWER can be sent; any other bytes end it at once, unsent."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__()
+        self._transport = transport
+
+    def write(self, data: Any) -> None:
+        if not data:
+            return
+        # The status alone decides: whether a library adds a header must not be seen outside.
+        if bytes(data[:13]) == ANSWER[:13] and bytes(data[-4:]) == b"\r\n\r\n":
+            self._transport.write(ANSWER)
+        else:
+            self._transport.abort()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._transport.set_protocol(protocol)

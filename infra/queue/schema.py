@@ -1,0 +1,40 @@
+"""The one table between intake and tally. Its key is random and it has no sequence and no time, so neither the order in which
+entries came nor when they came can be read from it, by tally or from a stolen disk.
+
+What its loss costs: nothing, intake puts again what it does not find in the log. What its capture buys: entries, which are public
+as soon as they are recorded, and how many are waiting.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy import CheckConstraint, Column, Connection, LargeBinary, MetaData, Table, text
+
+KEY_BYTES = 16
+
+metadata = MetaData()
+
+queued = Table(
+    "queued",
+    metadata,
+    Column("key", LargeBinary, CheckConstraint(f"octet_length(key) = {KEY_BYTES}"), primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+
+def install(connection: Connection, ingress: str, egress: str) -> None:
+    """Creates the table as its owner. Role `ingress` may INSERT and not even look; `egress` may SELECT and DELETE.
+
+    Running it again changes nothing. ValueError if a role has no plain role name.
+    """
+    for role in (ingress, egress):
+        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", role):
+            raise ValueError(f"{role!r} is not the name of a role")
+    metadata.create_all(connection)
+    # Entries are mostly random bytes in base64: trying to compress them only costs time.
+    connection.execute(text("ALTER TABLE queued ALTER COLUMN data SET STORAGE EXTERNAL"))
+    quote = connection.dialect.identifier_preparer.quote
+    connection.execute(text(f"REVOKE ALL ON queued FROM PUBLIC, {quote(ingress)}, {quote(egress)}"))
+    connection.execute(text(f"GRANT INSERT ON queued TO {quote(ingress)}"))
+    connection.execute(text(f"GRANT SELECT, DELETE ON queued TO {quote(egress)}"))
