@@ -93,7 +93,9 @@ class Ceremony:
             raise Refused("unknown-kind", "no message of the ceremony has this kind")
         self._expect_participant(trustee)
         with blaming(trustee):
-            manifest, attempt = binding(kind, body)
+            manifest, attempt, signer = binding(kind, body)
+            if signer != trustee:
+                raise Refused("wrong-signers", "the message names another trustee as the one who signs it", "signer")
         self._expect_present(trustee, manifest, attempt)
         if trustee in self._senders(kind):
             raise Refused("duplicate", f"{trustee} has sent its {kind} of attempt {self.attempt} already")

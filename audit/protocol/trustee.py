@@ -111,7 +111,7 @@ def new_secret(ceremony: Ceremony, trustee: str, coefficients: Sequence[int], ke
 
 def make_commit(secret: CeremonySecret) -> dict[str, Any]:
     """The body of trustee-commit: always the same for the same secret."""
-    return bound(secret.manifest, secret.attempt, _commit(secret))
+    return bound(secret.manifest, secret.attempt, secret.trustee, _commit(secret))
 
 
 def make_deal(ceremony: Ceremony, secret: CeremonySecret, w: int) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def make_deal(ceremony: Ceremony, secret: CeremonySecret, w: int) -> dict[str, A
     transcript = deal_transcript(secret.manifest, secret.attempt, secret.trustee, commitments)
     proof = prove_schnorr(transcript, G, secret.coefficients[0], w)
     shares = {name: _seal(ceremony, secret, name) for name in ceremony.participants if name != secret.trustee}
-    return bound(secret.manifest, secret.attempt, Deal(commitments, proof, shares))
+    return bound(secret.manifest, secret.attempt, secret.trustee, Deal(commitments, proof, shares))
 
 
 def check_deals(ceremony: Ceremony, secret: CeremonySecret) -> list[str]:
@@ -146,7 +146,7 @@ def make_confirm(ceremony: Ceremony, secret: CeremonySecret) -> dict[str, Any]:
     wrong = check_deals(ceremony, secret)
     if wrong:
         raise Refused("trustee-fault", f"the share from {', '.join(wrong)} is wrong: complain instead of confirming")
-    return bound(secret.manifest, secret.attempt, Confirm(ceremony.joint_key))
+    return bound(secret.manifest, secret.attempt, secret.trustee, Confirm(ceremony.joint_key))
 
 
 def make_complaint(ceremony: Ceremony, secret: CeremonySecret, dealer: str) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def make_complaint(ceremony: Ceremony, secret: CeremonySecret, dealer: str) -> d
     it."""
     if dealer not in check_deals(ceremony, secret):
         raise Refused("wrong-dealer", f"the share from {dealer} is right")
-    return bound(secret.manifest, secret.attempt, Complaint(dealer))
+    return bound(secret.manifest, secret.attempt, secret.trustee, Complaint(dealer))
 
 
 def make_answer(ceremony: Ceremony, secret: CeremonySecret, receiver: str) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def make_answer(ceremony: Ceremony, secret: CeremonySecret, receiver: str) -> di
             "no-complaint", f"{receiver} has no open complaint about {secret.trustee}: its share stays secret"
         )
     share = evaluate(secret.coefficients, ceremony.index(receiver))
-    return bound(secret.manifest, secret.attempt, Answer(receiver, share))
+    return bound(secret.manifest, secret.attempt, secret.trustee, Answer(receiver, share))
 
 
 def next_messages(ceremony: Ceremony, secret: CeremonySecret, w: int) -> list[tuple[str, dict[str, Any]]]:

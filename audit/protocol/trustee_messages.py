@@ -1,7 +1,7 @@
 """The five messages of the trustees' key ceremony: what each holds, how it is written and how strictly it is read.
 
-Every body holds `manifest` (the hash it is bound to) and `attempt` beside the fields of its kind, and nothing else.
-Reading checks shapes, lengths and encodings only; ceremony.py judges what a message means. Lengths come first: no
+Every body holds `manifest` (the hash it is bound to), `attempt` and `signer` beside the fields of its kind, nothing
+else. Reading checks shapes, lengths and encodings only; ceremony.py judges what a message means. Lengths come first: no
 element is decoded before its list is known to have the length that manifest and threshold dictate.
 """
 
@@ -121,15 +121,21 @@ class Answer:
             raise refusal if refusal.field else refusal.at("share") from None
 
 
-def bound(manifest: bytes, attempt: int, message: Commit | Deal | Confirm | Complaint | Answer) -> dict[str, Any]:
-    """The body of an entry: the message bound to manifest and attempt."""
-    return {"attempt": attempt, "manifest": b64(manifest), **message.to_json()}
+Message = Commit | Deal | Confirm | Complaint | Answer
 
 
-def binding(kind: str, body: Body) -> tuple[bytes, int]:
-    """(manifest, attempt) that a body is bound to, once its fields are exactly those of its kind."""
-    expect_fields(body, FIELDS[kind] | {"manifest", "attempt"})
-    return _octets(body, "manifest", 32), int(typed(body, "attempt", int))
+def bound(manifest: bytes, attempt: int, signer: str, message: Message) -> dict[str, Any]:
+    """The body of an entry: the message bound to manifest, attempt and the trustee that signs it.
+
+    The last because all confirm alike: an entry is known by its text, so two trustees' must differ.
+    """
+    return {"attempt": attempt, "manifest": b64(manifest), "signer": signer, **message.to_json()}
+
+
+def binding(kind: str, body: Body) -> tuple[bytes, int, str]:
+    """(manifest, attempt, signer) that a body is bound to, once its fields are exactly those of its kind."""
+    expect_fields(body, FIELDS[kind] | {"manifest", "attempt", "signer"})
+    return _octets(body, "manifest", 32), int(typed(body, "attempt", int)), str(typed(body, "signer", str))
 
 
 def expect_fields(body: Any, names: Collection[str], path: str = "") -> None:

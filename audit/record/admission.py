@@ -77,6 +77,8 @@ def check_signatures(manifest: Manifest, entry: Entry) -> None:
         check_quorum(manifest.officials, entry)
     else:
         check_lines(entry, keys_of_office(manifest, office), 1, 1, f"exactly one {office}")
+        if entry.fields.get("signer", signer_of(entry)) != signer_of(entry):
+            raise Refused("wrong-signers", f"{signer_of(entry)} has signed what names another as its signer", "signer")
 
 
 def keys_of_office(manifest: Manifest, office: str) -> tuple[Verifier, ...]:

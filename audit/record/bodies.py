@@ -25,6 +25,11 @@ def bound(**fields: Shape) -> Shape:
     return record(manifest=HASH, **fields)
 
 
+def said_by(**fields: Shape) -> Shape:
+    """What several might say in the same words: each names itself, so that no two entries have one text."""
+    return bound(signer=NAME, **fields)
+
+
 def roll(value: object, path: str) -> dict[str, object]:
     """A chunk of a roll: the first issuer's carries the encrypted weights and the total of their randomness, others' do
     not.
@@ -42,19 +47,19 @@ def roll(value: object, path: str) -> dict[str, object]:
 
 BODIES: dict[str, Shape] = {
     "manifest": MANIFEST,
-    "trustee-commit": bound(attempt=COUNT, commitment=HASH, key=octets(32)),
-    "trustee-deal": bound(attempt=COUNT, commitments=array(ELEMENT, 1), proof=PROOF, shares=table(octets(None))),
-    "trustee-confirm": bound(attempt=COUNT, key=ELEMENT),
-    "trustee-complaint": bound(attempt=COUNT, dealer=NAME),
-    "trustee-answer": bound(attempt=COUNT, receiver=NAME, share=SCALAR),
+    "trustee-commit": said_by(attempt=COUNT, commitment=HASH, key=octets(32)),
+    "trustee-deal": said_by(attempt=COUNT, commitments=array(ELEMENT, 1), proof=PROOF, shares=table(octets(None))),
+    "trustee-confirm": said_by(attempt=COUNT, key=ELEMENT),
+    "trustee-complaint": said_by(attempt=COUNT, dealer=NAME),
+    "trustee-answer": said_by(attempt=COUNT, receiver=NAME, share=SCALAR),
     "roll": roll,
-    "roll-signed": bound(**{"class": NAME, "hash": HASH}),
+    "roll-signed": said_by(**{"class": NAME, "hash": HASH}),
     "open": bound(),
     "ballot": bound(contests=anything, pseudonym=ELEMENT, revision=COUNT, roll=NAME, signature=anything),
     "closing": bound(),
-    "reconcile": bound(count=COUNT, root=HASH),
+    "reconcile": said_by(count=COUNT, root=HASH),
     "close": bound(overruled=array(NAME)),
-    "decrypt": bound(closing=HASH, contests=table(table(SHARE)), present=table(SHARE)),
+    "decrypt": said_by(closing=HASH, contests=table(table(SHARE)), present=table(SHARE)),
     "certify": bound(result=anything),
     "refusal": bound(detail=string(500), identity=HASH, intake=string(200), kind=string(40), reason=REASON),
     "receipt": bound(deadline=COUNT, identity=HASH, leaf=HASH),

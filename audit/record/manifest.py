@@ -21,6 +21,7 @@ from audit.record import agenda
 from audit.record.agenda import Contest, ShareClass, check_agenda, contest_of
 from audit.record.ballot_size import check_ballot_size, largest_ballot
 from audit.record.entries import Entry, check_lines, parse_entry
+from audit.record.manifest_shape import NAME
 from audit.record.shapes import distinct, inside
 
 __all__ = [
@@ -170,9 +171,12 @@ def keys_of(vkeys: tuple[str, ...], path: str) -> tuple[Verifier, ...]:
     keys = []
     for i, vkey in enumerate(vkeys):
         try:
-            keys.append(parse_vkey(vkey))
+            key = parse_vkey(vkey)
         except Refused as refusal:
             raise refusal.at(inside(path, i)) from None
+        # Bodies name signers, some as the names of JSON fields, which are ASCII.
+        NAME(key.name, inside(path, i))
+        keys.append(key)
     return tuple(keys)
 
 
