@@ -1,7 +1,7 @@
 """Ballots checked on all cores: a pool of processes that are given once all that is fixed while voting is open.
 
-Nothing else crosses: ballots with the weights of their rows go in, a refusal or nothing comes out. A worker that dies is
-replaced and what it was checking is checked again; workers end with the process that started them, however that ends.
+Nothing else crosses: ballots with the weights of their rows go in, a refusal or nothing comes out. A worker that dies
+is replaced and what it was checking is checked again; workers end with the process that started them, however it ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Pair = tuple[bytes, bytes]  # a ballot's text, and the 64 bytes of its row's enc
 Verdict = Refused | None
 
 CHUNK = 8
-"""Ballots sent to a worker at once: so few that cores share a small batch, so many that sending them costs nothing."""
+"""Most ballots sent to a worker at once; sending this many costs nothing beside checking them."""
 
 
 class CheckingPool:
@@ -42,7 +42,9 @@ class CheckingPool:
         The intake's line on it is not part of the text: `BallotChecker.check_line` is cheap and runs anywhere.
         """
         raw = [(text, weight.raw) for text, weight in pairs]
-        chunks = [raw[i : i + CHUNK] for i in range(0, len(raw), CHUNK)]
+        # A small batch is shared by all cores too.
+        step = max(1, min(CHUNK, len(raw) // self._workers))
+        chunks = [raw[i : i + step] for i in range(0, len(raw), step)]
         try:
             return self._collect(self._executor, chunks)
         except BrokenProcessPool:

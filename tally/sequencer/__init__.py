@@ -1,1 +1,2 @@
-"""The sequencer: takes from the queue, checks again, gives every entry its place in the log, and has custodians store it."""
+"""The sequencer: takes from the queue, checks again, gives every entry its place in the log, and has custodians store
+it."""

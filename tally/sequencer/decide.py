@@ -1,0 +1,161 @@
+"""What becomes of the entries that intake passed on: recorded, refused in the log, or left out. Decided without a clock,
+a disk or the network; the caller commits the decision.
+
+An entry whose lines are true is answered in the log, as itself or as a `refusal` signed by the log, so that whoever
+handed it in learns its fate. One whose lines are not true is nobody's: anybody could have made it, so it is only
+counted. One that stands in the log already comes again whenever an answer was lost on the way, and is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from audit.protocol.elgamal import Ciphertext
+from audit.protocol.group import b64
+from audit.protocol.refused import Refused
+from audit.record.admission import check_signatures, rule_for
+from audit.record.election import Election, check_binding
+from audit.record.entries import Entry, make_text, parse_entry
+from audit.record.manifest import check_pinned, parse_manifest
+from audit.record.seen import Seen, intake_of
+
+Seal = Callable[[bytes], bytes]  # the text of an entry -> the note with the log's line
+CheckTexts = Callable[[Sequence[tuple[bytes, Ciphertext]]], Sequence[Refused | None]]
+Verdicts = Mapping[bytes, Refused | None]  # an entry's bytes -> why its proofs do not hold, or None
+
+MAX_DETAIL = 500
+
+
+class Index(Seen, Protocol):
+    """A `Seen` that is filled as entries are applied."""
+
+    def add(self, entry: Entry) -> None:
+        """Remembers an admitted entry."""
+
+
+@dataclass
+class Decision:
+    """What to stage, in order, and how many entries were refused, stood in the log already, or were nobody's."""
+
+    entries: list[Entry] = field(default_factory=list)
+    refused: int = 0
+    repeated: int = 0
+    foreign: int = 0
+
+
+def read(raw: bytes) -> Entry | None:
+    """The entry in these bytes, None if they are none."""
+    try:
+        return parse_entry(raw)
+    except Refused:
+        return None
+
+
+def known(seen: Seen, entry: Entry) -> bool:
+    """Whether the log holds this entry, or its final refusal, as it came through the same intake.
+
+    Only a ballot's refusal is final. What an official hands in may be early, and is judged again when it comes again.
+    """
+    intake = intake_of(entry)
+    return seen.recorded(entry.identity) == intake or (entry.kind == "ballot" and seen.refused(entry.identity, intake))
+
+
+def check_ballots(election: Election, seen: Seen, entries: Sequence[Entry], check_texts: CheckTexts) -> Verdicts:
+    """The verdicts on the ballots among these entries that an intake has signed, all proofs checked in one call."""
+    verdicts: dict[bytes, Refused | None] = {}
+    pairs: dict[bytes, tuple[bytes, Ciphertext]] = {}
+    for entry in entries:
+        if entry.kind != "ballot" or known(seen, entry):
+            continue
+        try:
+            check_author(election, entry)
+        except Refused:
+            continue
+        try:
+            rule_for(election.phase, entry.kind)
+            pairs[entry.raw] = entry.text, election.weight(entry.fields["roll"], entry.fields["pseudonym"])
+        except Refused as refusal:
+            verdicts[entry.raw] = refusal
+    return verdicts | dict(zip(pairs, check_texts(list(pairs.values())), strict=True))
+
+
+def check_author(election: Election, entry: Entry) -> None:
+    """Refuses an entry that is not of this election, or whose lines are not by those who may sign such an entry."""
+    if entry.kind == "manifest":
+        manifest = parse_manifest(entry)
+        check_pinned(manifest, election.pinned)
+        check_signatures(manifest, entry)
+        return
+    check_binding(election.manifest.origin, election.manifest.hash, entry)
+    check_signatures(election.manifest, entry)
+
+
+def decide(election: Election, seen: Index, entries: Sequence[Entry], verdicts: Verdicts, seal: Seal) -> Decision:
+    """Admits what may follow, one entry after another, and applies it to `election` and `seen`: they are then ahead of
+    the ledger, and of no use if the decision is not committed.
+
+    Ballots go first: a `close` in the same batch must not shut them out. A ballot without a verdict is nobody's.
+    """
+    decision = Decision()
+    for entry in sorted(entries, key=lambda entry: entry.kind != "ballot"):
+        if known(seen, entry):
+            decision.repeated += 1
+        elif not is_signed(election, entry, verdicts):
+            decision.foreign += 1
+        else:
+            answer = answer_to(election, seen, entry, verdicts, seal)
+            if answer is None:
+                decision.repeated += 1
+                continue
+            decision.refused += answer is not entry
+            election.apply(answer)
+            seen.add(answer)
+            decision.entries.append(answer)
+    return decision
+
+
+def is_signed(election: Election, entry: Entry, verdicts: Verdicts) -> bool:
+    """Whether somebody who may sign such an entry has; of ballots, `check_ballots` knows."""
+    if entry.kind == "ballot":
+        return entry.raw in verdicts
+    try:
+        check_author(election, entry)
+    except Refused:
+        return False
+    return True
+
+
+def answer_to(election: Election, seen: Seen, entry: Entry, verdicts: Verdicts, seal: Seal) -> Entry | None:
+    """The entry itself if it may be the next in the log, otherwise the log's refusal of it as `refuse` gives it."""
+    try:
+        if entry.kind != "ballot":
+            election.check(entry)
+        elif (verdict := verdicts[entry.raw]) is not None:
+            raise verdict
+        election.admit(entry, seen)
+    except Refused as refusal:
+        return refuse(election, seen, entry, refusal, seal)
+    return entry
+
+
+def refuse(election: Election, seen: Seen, entry: Entry, refusal: Refused, seal: Seal) -> Entry | None:
+    """The log's answer to an entry that it will not record; None if it holds that answer, or may not hold one yet."""
+    if election.phase == "none":
+        return None
+    body = {
+        "detail": str(refusal)[:MAX_DETAIL],
+        "identity": b64(entry.identity),
+        "intake": intake_of(entry),
+        "kind": entry.kind,
+        "manifest": b64(election.manifest.hash),
+        "reason": refusal.reason,
+    }
+    answer = parse_entry(seal(make_text("refusal", election.manifest.origin, body)))
+    try:
+        election.check(answer)
+        election.admit(answer, seen)
+    except Refused:
+        return None
+    return answer

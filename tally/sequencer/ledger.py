@@ -1,0 +1,139 @@
+"""What the sequencer keeps in PostgreSQL: every entry in its place, every stage, its signatures and its cosignatures.
+
+A stage is on disk before it is signed, its signature before it is pushed, its cosignatures before it is published: so a
+restart goes on from what is written here, and never says a second thing about a size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, Select, Table, insert, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import IntegrityError
+
+from audit.log.checkpoint import Checkpoint
+from audit.log.merkle import EMPTY_ROOT, CompactRange
+from tally.sequencer.schema import entry, signed, stage, witnessed
+
+PAGE = 256
+
+
+class Overtaken(Exception):
+    """Another sequencer has continued the log from the same size: this one must end, whatever it holds in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A tree that the log has committed to: entries [old_size, size), its root (32 bytes), its frontier at `size`."""
+
+    old_size: int
+    size: int
+    root: bytes
+    frontier: bytes
+
+    def checkpoint(self, origin: str) -> Checkpoint:
+        return Checkpoint(origin, self.size, self.root)
+
+
+EMPTY = Stage(0, 0, EMPTY_ROOT, CompactRange().to_bytes())
+
+
+class Ledger:
+    """The tables of one log. Methods raise SQLAlchemyError when the database cannot be used."""
+
+    def __init__(self, engine: Engine, origin: str) -> None:
+        self.engine = engine
+        self.origin = origin
+
+    def newest(self) -> Stage:
+        """The stage with the most entries; the empty tree's if there is none."""
+        return self._stage(_STAGES.where(stage.c.origin == self.origin).order_by(stage.c.size.desc()).limit(1)) or EMPTY
+
+    def stage_at(self, size: int) -> Stage | None:
+        """The stage of exactly this size."""
+        if size == 0:
+            return EMPTY
+        return self._stage(_STAGES.where(stage.c.origin == self.origin, stage.c.size == size))
+
+    def furthest(self, start: int, most: int) -> tuple[Stage, bytes] | None:
+        """The largest signed stage that holds 1 to `most` entries beyond `start`, and the log's note over it."""
+        beyond = stage.c.origin == self.origin, stage.c.size > start, stage.c.size <= start + most
+        joined = stage.join(signed, (signed.c.origin == stage.c.origin) & (signed.c.size == stage.c.size))
+        query = _STAGES.select_from(joined).where(*beyond).order_by(stage.c.size.desc()).limit(1)
+        found = self._stage(query)
+        note = self.signed(found.size) if found else None
+        return (found, note) if found and note else None
+
+    def append(self, connection: Connection, new: Stage, entries: Sequence[bytes]) -> None:
+        """Stages entries in the caller's transaction, whose commit then waits for the disk. Overtaken."""
+        connection.execute(text("SET LOCAL synchronous_commit TO on"))
+        row = {"old_size": new.old_size, "size": new.size, "root": new.root, "frontier": new.frontier}
+        try:
+            connection.execute(insert(stage).values(origin=self.origin, **row))
+            places = range(new.old_size, new.size)
+            rows = [
+                {"origin": self.origin, "index": index, "data": data}
+                for index, data in zip(places, entries, strict=True)
+            ]
+            connection.execute(insert(entry), rows)
+        except IntegrityError:
+            raise Overtaken(f"the log has been continued from {new.old_size} entries by another sequencer") from None
+
+    def signed(self, size: int) -> bytes | None:
+        """The log's note over the stage of this size, None if it has not been signed."""
+        return self._note(signed, size)
+
+    def sign(self, size: int, note: bytes) -> bytes:
+        """Stores the log's note over a stage and returns the one that stands: the first ever stored."""
+        return self._store(signed, size, note)
+
+    def witnessed(self, size: int) -> bytes | None:
+        """The note over this stage with W cosignatures, None if it has not come so far."""
+        return self._note(witnessed, size)
+
+    def witness(self, size: int, note: bytes) -> bytes:
+        """Stores a note with W cosignatures and returns the one that stands."""
+        return self._store(witnessed, size, note)
+
+    def newest_witnessed(self) -> tuple[int, bytes] | None:
+        """Size and note of the largest tree that W custodians hold."""
+        query = select(witnessed.c.size, witnessed.c.note).where(witnessed.c.origin == self.origin)
+        with self.engine.connect() as connection:
+            row = connection.execute(query.order_by(witnessed.c.size.desc()).limit(1)).first()
+        return (row.size, bytes(row.note)) if row else None
+
+    def entries(self, start: int, end: int) -> list[bytes]:
+        """The entries [start, end)."""
+        query = select(entry.c.data).where(entry.c.origin == self.origin, entry.c.index >= start, entry.c.index < end)
+        with self.engine.connect() as connection:
+            return [bytes(data) for data in connection.scalars(query.order_by(entry.c.index))]
+
+    def all_entries(self) -> Iterator[bytes]:
+        """Every entry in order, a page at a time."""
+        size = self.newest().size
+        for start in range(0, size, PAGE):
+            yield from self.entries(start, min(start + PAGE, size))
+
+    def _stage(self, query: Select[tuple[int, int, bytes, bytes]]) -> Stage | None:
+        with self.engine.connect() as connection:
+            row = connection.execute(query).first()
+        return Stage(row[0], row[1], bytes(row[2]), bytes(row[3])) if row else None
+
+    def _note(self, table: Table, size: int) -> bytes | None:
+        query = select(table.c.note).where(table.c.origin == self.origin, table.c.size == size)
+        with self.engine.connect() as connection:
+            note = connection.scalar(query)
+        return bytes(note) if note is not None else None
+
+    def _store(self, table: Table, size: int, note: bytes) -> bytes:
+        with self.engine.begin() as connection:
+            connection.execute(text("SET LOCAL synchronous_commit TO on"))
+            connection.execute(upsert(table).values(origin=self.origin, size=size, note=note).on_conflict_do_nothing())
+        stored = self._note(table, size)
+        assert stored is not None
+        return stored
+
+
+_STAGES = select(stage.c.old_size, stage.c.size, stage.c.root, stage.c.frontier)

@@ -1,0 +1,72 @@
+"""The sequencer's ledger: the log as it was staged, and how far each stage has come. Nothing in it is ever changed.
+
+What its loss costs: tally reads the log back from the custodians, all of them. What its capture buys: entries a moment
+before they are public. The order of the log is decided here and nowhere else: two stages cannot continue the same size.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Connection,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from infra import seen
+from infra.insert_only import create_insert_only
+
+metadata = MetaData()
+
+entry = Table(
+    "entry",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+stage = Table(
+    "stage",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("old_size", BigInteger, nullable=False),
+    Column("root", LargeBinary, CheckConstraint("octet_length(root) = 32"), nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+    # The compare-and-swap: who stages second from a size has lost.
+    UniqueConstraint("origin", "old_size"),
+    CheckConstraint("0 <= old_size AND old_size < size"),
+)
+
+# The log's own signatures over a stage. They are made after it is on disk, and made once.
+signed = Table(
+    "signed",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("note", LargeBinary, nullable=False),
+)
+
+# The same with the cosignatures of W custodians: what is published.
+witnessed = Table(
+    "witnessed",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("note", LargeBinary, nullable=False),
+)
+
+
+def install(connection: Connection, role: str) -> None:
+    """Creates the tables as their owner and lets the service's `role` add to them; again, it changes nothing."""
+    create_insert_only(connection, metadata, role)
+    # Entries are mostly random bytes in base64: trying to compress them only costs time.
+    connection.execute(text("ALTER TABLE entry ALTER COLUMN data SET STORAGE EXTERNAL"))
+    seen.install(connection, role)
