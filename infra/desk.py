@@ -28,12 +28,22 @@ from infra.follow import Follower, Unreadable
 from infra.hand_in import NoDoor, Receipt, hand_in, http_client
 from infra.keys import KeyFileError, read_secret, write_secret
 
-# Said of an entry that may be in place a moment later: the door reads the log behind us, or others have to act first.
-EARLY = frozenset({"wrong-phase", "not-complete", "not-open", "wrong-attempt", "unknown-roll", "open-complaint"})
+# Said by the rules of an entry that will be in place once others have acted.
+EARLY = frozenset({"wrong-phase", "not-complete", "open-complaint"})
+# Said by a door that may read the log a moment behind us.
+BEHIND = EARLY | {"not-open", "unknown-roll", "unknown-pseudonym", "wrong-attempt"}
 
 
 class GaveUp(Exception):
     """The time allowed for an entry to be recorded is over; the message says what it was waiting for."""
+
+
+class Early(Exception):
+    """Time may mend why an entry cannot be handed in now; `why` says it."""
+
+    def __init__(self, why: Refused) -> None:
+        super().__init__(str(why))
+        self.why = why
 
 
 @dataclass
@@ -104,10 +114,9 @@ class Desk:
         while not self._recorded(entry):
             if receipt is None or self.clock() > receipt.deadline:
                 try:
-                    self._judge(entry)
-                    receipt = hand_in(self.card, self._manifest_for(entry), raw, self.client)
-                except (Refused, NoDoor) as error:
-                    early = _early(error)
+                    receipt = self._try(entry)
+                except Early as error:
+                    early = error.why
             if self.clock() >= end:
                 raise GaveUp(_why(entry, receipt, early, self.patience))
             self.sleep(self.pause)
@@ -117,6 +126,20 @@ class Desk:
 
     def _recorded(self, entry: Entry) -> bool:
         return self.follower.seen.recorded(entry.identity) is not None
+
+    def _try(self, entry: Entry) -> Receipt:
+        """Judges the entry and hands it in. Early if that has to be tried again, Refused if it never can be."""
+        allowed = EARLY
+        try:
+            self._judge(entry)
+            allowed = BEHIND
+            return hand_in(self.card, self._manifest_for(entry), entry.raw, self.client)
+        except NoDoor as error:
+            raise Early(Refused("no-door", str(error))) from None
+        except Refused as refusal:
+            if refusal.reason not in allowed:
+                raise
+            raise Early(refusal) from None
 
     def _judge(self, entry: Entry) -> None:
         """By the rules, against the log as it was last read. A roll's proofs are its issuer's own, and are not checked
@@ -166,15 +189,6 @@ def stored(path: Path, make: Callable[[], bytes]) -> bytes:
 def _refuse_refused(entry: Entry, other: Entry) -> None:
     if other.kind == "refusal" and other.fields["identity"] == entry.identity:
         raise Refused(other.fields["reason"], f"the log holds a refusal of this {entry.kind}: {other.fields['detail']}")
-
-
-def _early(error: Refused | NoDoor) -> Refused:
-    """The error, if time may mend it; raises it otherwise."""
-    if isinstance(error, NoDoor):
-        return Refused("no-door", str(error))
-    if error.reason not in EARLY:
-        raise error
-    return error
 
 
 def _why(entry: Entry, receipt: Receipt | None, early: Refused, patience: float) -> str:

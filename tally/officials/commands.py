@@ -20,11 +20,14 @@ from tally.officials.acts import act_text, certificate, done, draft_or_perform, 
 from tally.officials.agenda import manifest_text
 from tally.officials.draft import new_draft, read_draft, sign_draft, summary
 from tally.officials.status import status
+from tally.officials.trustee import Trustee
 
 CardFile = Annotated[Path, typer.Option("--election", help="The election card.", metavar="CARD.toml")]
 DraftFile = Annotated[Path, typer.Argument(help="A draft, signed by some or none.", metavar="DRAFT")]
 NewDraft = Annotated[Path | None, typer.Option("--draft", help="Write a draft for others to sign.", metavar="FILE")]
 Keys = Annotated[list[Path] | None, typer.Option("--key", help="Sign with this key and submit; once per official.")]
+TrusteeKey = Annotated[Path, typer.Option("--key", help="The trustee's private key.", metavar="FILE")]
+StateFolder = Annotated[Path, typer.Option("--state", help="Where this trustee keeps its secrets.", metavar="DIR")]
 Overrule = Annotated[list[str] | None, typer.Option("--overrule", help="An intake whose account is set aside.")]
 Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait for others before giving up.", metavar="SECONDS")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -35,6 +38,9 @@ def register(app: typer.Typer) -> None:
     election = group(app, "election", "Creates an election and carries it through: acts of the officials.")
     for command in (create, show, sign, card, submit, open_, closing, close, certify, status_):
         election.command(command.__name__.rstrip("_"))(command)
+    trustee = group(app, "trustee", "A trustee's part: making the key, and decrypting totals.")
+    trustee.command("join")(join)
+    trustee.command("decrypt")(decrypt)
 
 
 def create(
@@ -155,6 +161,22 @@ def status_(election: CardFile, as_json: AsJson = False, wait: Wait = 10) -> Non
     print(f"{found['phase']}: {found['entries']} entries, {found['ballots']} ballots, {found['refusals']} refusals")
     for sentence in found["waiting_for"]:
         print(f"waiting for {sentence}")
+
+
+def join(election: CardFile, key: TrusteeKey, state: StateFolder, wait: Wait = 600) -> None:
+    """Takes part in the key ceremony until the key is complete; may be stopped and started again."""
+    with open_desk(load_card(election), patience=wait) as desk:
+        desk.begin()
+        share = Trustee(desk, read_signer(key), state).join(print)
+        print(f"the key is complete: {b64(share.Y.raw)}; {state / 'share'} holds share {share.j}")
+
+
+def decrypt(election: CardFile, key: TrusteeKey, state: StateFolder, wait: Wait = 600) -> None:
+    """Verifies the whole log, every ballot's proofs included, and answers once for its totals."""
+    with open_desk(load_card(election), full=True, patience=wait) as desk:
+        desk.begin()
+        new = Trustee(desk, read_signer(key), state).decrypt()
+        print("decrypt is recorded" if new else "decrypt is recorded already")
 
 
 def _act(kind: str, election: Path, draft: Path | None, key: Keys, wait: float, **fields: list[str]) -> None:
