@@ -1,7 +1,8 @@
 """A checkpoint that may be believed: a note signed by every key of the log and, once witnessed, by W custodians.
 
-Which keys those are the manifest says; audit/record turns it into a `LogPolicy`. W counts custodians, not lines: one with several
-keys counts once, and only if all of them signed, so that neither an old kind of key nor a new one decides alone.
+Which keys those are the manifest says; audit/record turns it into a `LogPolicy`. W counts custodians, not lines: one
+with several keys counts once, and only if all of them signed, so that neither an old kind of key nor a new one decides
+alone.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ class LogPolicy:
             raise Refused("wrong-signers", "the log and each custodian need a key")
         if not 0 < self.W <= len(self.custodians):
             raise Refused("wrong-signers", f"{self.W} of {len(self.custodians)} custodians cannot be demanded")
-        for key, types in [*((k, _LOG_TYPES) for k in self.log), *((k, _CUSTODIAN_TYPES) for _, ks in self.custodians for k in ks)]:
-            if key.type not in types:
-                raise Refused("unknown-key", f"a key of type 0x{key.type:02x} ({key.name}) does not sign checkpoints here")
+        for key in self.verifiers:
+            if key.type not in (_LOG_TYPES if key in self.log else _CUSTODIAN_TYPES):
+                raise Refused("unknown-key", f"a key of type 0x{key.type:02x} ({key.name}) signs no checkpoints here")
         # The same key under two names would let one custodian count twice (one key per cosigner and purpose).
         publics = [key.public for key in self.verifiers]
         names = [name for name, _ in self.custodians]
@@ -54,15 +55,19 @@ class LogPolicy:
 
 
 def open_checkpoint(raw: bytes, policy: LogPolicy, witnessed: bool = True, exact: bool = False) -> Checkpoint:
-    """The checkpoint in a note that satisfies the policy; the log's signatures alone if not `witnessed`. See `open_note`."""
+    """The checkpoint in a note that satisfies the policy; the log's signatures alone if not `witnessed`.
+
+    See `open_note`.
+    """
     return open_note(parse_note(raw), policy, witnessed, exact)
 
 
 def open_note(note: Note, policy: LogPolicy, witnessed: bool = True, exact: bool = False) -> Checkpoint:
     """The checkpoint of a parsed note that satisfies the policy.
 
-    Refused `another-origin`; `bad-signature` for any wrong line of a known key; `wrong-signers` if the log has not signed with all
-    keys; `not-witnessed` naming who is missing; with `exact`, `unknown-key` for a line by a key that is not the policy's.
+    Refused `another-origin`; `bad-signature` for any wrong line of a known key; `wrong-signers` if the log has not
+    signed with all keys; `not-witnessed` naming who is missing; with `exact`, `unknown-key` for a line by a key that is
+    not the policy's.
     """
     checkpoint = parse_checkpoint(note.text)
     if checkpoint.origin != policy.origin:
@@ -89,11 +94,12 @@ def _check_witnessed(policy: LogPolicy, times: Mapping[Verifier, int]) -> None:
     present = len(policy.custodians) - len(wanting)
     if present < policy.W:
         missing = ", ".join(f"{name} with {_named(keys)}" for name, keys in wanting)
-        raise Refused("not-witnessed", f"cosigned by {present} custodians of the {policy.W} demanded; missing: {missing}")
+        raise Refused("not-witnessed", f"cosigned by {present} of {policy.W} custodians demanded; missing: {missing}")
 
 
 def _unsigned(keys: tuple[Verifier, ...], times: Mapping[Verifier, int]) -> list[Verifier]:
-    # Time 0 is a signature that does not claim to be of the largest tree seen (C2SP tlog-cosignature): a custodian's must.
+    # Time 0 is a signature that does not claim to be of the largest tree seen (C2SP tlog-cosignature): a custodian's
+    # must.
     return [key for key in keys if not times.get(key)]
 
 
@@ -101,7 +107,8 @@ def _refuse_strangers(note: Note, policy: LogPolicy) -> None:
     known = {(key.name, key.key_id) for key in policy.verifiers}
     for line in note.signatures:
         if (line.name, line.key_id) not in known:
-            raise Refused("unknown-key", f"the line by {line.name} (key {line.key_id.hex()}) is of no key of the manifest")
+            detail = f"the line by {line.name} (key {line.key_id.hex()}) is of no key of the manifest"
+            raise Refused("unknown-key", detail)
 
 
 def _named(keys: list[Verifier]) -> str:

@@ -1,7 +1,7 @@
 """The two text encodings that every C2SP format shares: standard base64 and decimal numbers.
 
-Both are read strictly, so that one value has one text: what a signature, a hash or a proof covers cannot be written in a second
-way that also parses.
+Both are read strictly, so that one value has one text: what a signature, a hash or a proof covers cannot be written in
+a second way that also parses.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ def encode_base64(data: bytes) -> str:
 def decode_base64(text: str, what: str, length: int | None = None) -> bytes:
     """The bytes of a canonical standard base64 text; `what` names it in a refusal.
 
-    Refused `bad-encoding` for another alphabet, missing or surplus padding or set trailing bits; `wrong-length` if `length` differs.
+    Refused `bad-encoding` for another alphabet, missing or surplus padding or set trailing bits; `wrong-length` if
+    `length` differs.
     """
     try:
         data = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
@@ -36,6 +37,7 @@ def decode_base64(text: str, what: str, length: int | None = None) -> bytes:
 
 def parse_decimal(text: str, what: str, largest: int = MAX_NUMBER) -> int:
     """The number of an ASCII decimal without leading zeroes, 0 up to `largest`. Refused `bad-encoding`."""
-    if len(text) > 19 or not (text.isascii() and text.isdigit()) or (text[0] == "0" and text != "0") or int(text) > largest:
+    digits = 0 < len(text) <= 19 and text.isascii() and text.isdigit()
+    if not digits or (text[0] == "0" and text != "0") or int(text) > largest:
         raise Refused("bad-encoding", f"{what} is not a decimal number from 0 to {largest} without leading zeroes")
     return int(text)

@@ -1,8 +1,9 @@
 """Keys that sign notes: Ed25519 (type 0x01), Ed25519 cosignature (0x04) and ML-DSA-44 (0x06), and their text forms.
 
-A verifier key prints as `name+keyid+base64`, a private key as `PRIVATE+KEY+name+keyid+base64`, as in Go's note package. Types 0x04
-and 0x06 sign a checkpoint together with a time, and 0x06 also covers the signer's name; the exact messages are those of C2SP
-signed-note and tlog-cosignature. No type can be taken for another: the key id binds type, name and public key.
+A verifier key prints as `name+keyid+base64`, a private key as `PRIVATE+KEY+name+keyid+base64`, as in Go's note package.
+Types 0x04 and 0x06 sign a checkpoint together with a time, and 0x06 also covers the signer's name; the exact messages
+are those of C2SP signed-note and tlog-cosignature. No type can be taken for another: the key id binds type, name and
+public key.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ _PRIVATE = "PRIVATE+KEY+"
 
 
 def check_name(name: str) -> str:
-    """The name itself. Refused `bad-name` if empty or holding a space, a plus sign or a control character (C2SP signed-note)."""
+    """The name itself.
+
+    Refused `bad-name` if empty or holding a space, a plus sign or a control character (C2SP signed-note).
+    """
     if not name or "+" in name or any(c.isspace() or c < " " for c in name):
         raise Refused("bad-name", "a key name is not empty and holds no space, no + and no control character")
     return name
@@ -48,7 +52,8 @@ def key_id(name: str, type: int, public: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One signature line: who, with which key (4 bytes), and the signature as that key's type writes it, time included."""
+    """One signature line: who, with which key (4 bytes), and the signature as that key's type writes it, time included.
+    """
 
     name: str
     key_id: bytes
@@ -73,7 +78,8 @@ class Verifier:
         if self.type not in PUBLIC_SIZES:
             raise Refused("unknown-key", f"the key of {self.name} is of the unknown type 0x{self.type:02x}")
         if len(self.public) != PUBLIC_SIZES[self.type]:
-            raise Refused("wrong-length", f"the key of {self.name} has {len(self.public)} bytes, not {PUBLIC_SIZES[self.type]}")
+            wanted = PUBLIC_SIZES[self.type]
+            raise Refused("wrong-length", f"the key of {self.name} has {len(self.public)} bytes, not {wanted}")
         if self.type == ML_DSA_44 and len(self.name.encode()) > MAX_COSIGNER_NAME:
             raise Refused("bad-name", f"the name of an ML-DSA-44 key is longer than {MAX_COSIGNER_NAME} bytes")
 
@@ -92,8 +98,8 @@ class Verifier:
 
         Refused `bad-signature`; for type 0x06 also as `parse_checkpoint`, since it signs a checkpoint's fields.
         """
-        if len(sig) != SIGNATURE_SIZES[self.type]:
-            raise Refused("bad-signature", f"the signature by {self.name} has {len(sig)} bytes, not {SIGNATURE_SIZES[self.type]}")
+        if len(sig) != (wanted := SIGNATURE_SIZES[self.type]):
+            raise Refused("bad-signature", f"the signature by {self.name} has {len(sig)} bytes, not {wanted}")
         time = 0
         if self.type != ED25519:
             time, sig = int.from_bytes(sig[:8], "big"), sig[8:]
@@ -113,13 +119,16 @@ class Signer:
     __slots__ = ("_key", "_seed", "verifier")
 
     def __init__(self, name: str, type: int, seed: bytes) -> None:
-        """`seed` is 32 random bytes, the private key of RFC 8032 or the xi of FIPS 204. Refused as `Verifier`, and `wrong-length`."""
+        """`seed` is 32 random bytes, the private key of RFC 8032 or the xi of FIPS 204.
+
+        Refused as `Verifier`, and `wrong-length`.
+        """
         if type not in PUBLIC_SIZES:
             raise Refused("unknown-key", f"the key of {name} is of the unknown type 0x{type:02x}")
         if len(seed) != SEED_SIZE:
             raise Refused("wrong-length", f"the private key of {name} has not {SEED_SIZE} bytes")
         self._seed = seed
-        self._key = MLDSA44PrivateKey.from_seed_bytes(seed) if type == ML_DSA_44 else Ed25519PrivateKey.from_private_bytes(seed)
+        self._key = _private_key(type, seed)
         self.verifier = Verifier(name, type, self._key.public_key().public_bytes_raw())
 
     def __repr__(self) -> str:
@@ -141,7 +150,9 @@ class Signer:
         return f"{_PRIVATE}{verifier.name}+{verifier.key_id.hex()}+{encode_base64(bytes([verifier.type]) + self._seed)}"
 
     def sign(self, text: bytes, time: int = 0) -> Signature:
-        """The signature over a note text. Types 0x04 and 0x06 need `time`, POSIX seconds from 1 to 2^63 - 1 (ValueError); 0x01 ignores it."""
+        """The signature over a note text. Types 0x04 and 0x06 need `time`, POSIX seconds from 1 to 2^63 - 1
+        (ValueError); 0x01 ignores it.
+        """
         verifier = self.verifier
         if verifier.type == ED25519:
             return Signature(verifier.name, verifier.key_id, self._key.sign(text))
@@ -174,15 +185,24 @@ def _short(text: str) -> bytes:
     return bytes([len(raw)]) + raw
 
 
+def _private_key(type: int, seed: bytes) -> Ed25519PrivateKey | MLDSA44PrivateKey:
+    if type == ML_DSA_44:
+        return MLDSA44PrivateKey.from_seed_bytes(seed)
+    return Ed25519PrivateKey.from_private_bytes(seed)
+
+
 @lru_cache(maxsize=256)
 def _public_key(type: int, public: bytes) -> Ed25519PublicKey | MLDSA44PublicKey:
-    return MLDSA44PublicKey.from_public_bytes(public) if type == ML_DSA_44 else Ed25519PublicKey.from_public_bytes(public)
+    if type == ML_DSA_44:
+        return MLDSA44PublicKey.from_public_bytes(public)
+    return Ed25519PublicKey.from_public_bytes(public)
 
 
 def parse_vkey(text: str) -> Verifier:
     """The verifier of `name+keyid+base64`; base64 may itself hold +, so the first two split.
 
-    Refused `syntax`, `bad-name`, `bad-encoding`, `unknown-key` (type), `wrong-length`, or `wrong-key-id` if the id is not the key's.
+    Refused `syntax`, `bad-name`, `bad-encoding`, `unknown-key` (type), `wrong-length`, or `wrong-key-id` if the id is
+    not the key's.
     """
     name, id_text, type, public = _split_key(text)
     verifier = Verifier(name, type, public)
@@ -213,7 +233,10 @@ def _split_key(text: str) -> tuple[str, str, int, bytes]:
 
 
 def signer_from_file(path: Path) -> Signer:
-    """The signer whose private key is the one line of a file. OSError; Refused as `parse_private_key`, with the path in front."""
+    """The signer whose private key is the one line of a file.
+
+    OSError; Refused as `parse_private_key`, with the path in front.
+    """
     try:
         return parse_private_key(path.read_text(encoding="utf-8").removesuffix("\n"))
     except UnicodeDecodeError:

@@ -1,8 +1,9 @@
 """The Merkle tree of RFC 6962: hashing, the frontier that lets a tree grow in logarithmic memory, and both proofs.
 
-Proofs are read from a hash source, a function (level, index) -> hash of the complete subtree over leaves
-[index * 2^level, (index + 1) * 2^level). An in-memory list, a frontier with new leaves, or tiles can each be one, so that one
-piece of code makes the proofs of all of them. Verifying takes nothing but hashes and raises on the first thing that is wrong.
+Proofs are read from a hash source, a function (level, index) -> hash of the complete subtree over leaves [index *
+2^level, (index + 1) * 2^level). An in-memory list, a frontier with new leaves, or tiles can each be one, so that one
+piece of code makes the proofs of all of them. Verifying takes nothing but hashes and raises on the first thing that is
+wrong.
 """
 
 from __future__ import annotations
@@ -41,16 +42,22 @@ def fold(hashes: Sequence[bytes]) -> bytes:
 
 
 class CompactRange:
-    """The frontier of a growing tree: the hashes of its complete subtrees, largest first, one for each set bit of the size."""
+    """The frontier of a growing tree: the hashes of its complete subtrees, largest first, one for each set bit of the
+    size.
+    """
 
     __slots__ = ("_hashes", "_size")
 
     def __init__(self, size: int = 0, hashes: Iterable[bytes] = ()) -> None:
-        """The frontier of a tree of `size` leaves. Refused `wrong-length` if the hashes are not as many as the size demands."""
+        """The frontier of a tree of `size` leaves.
+
+        Refused `wrong-length` if the hashes are not as many as the size demands.
+        """
         self._size = size
         self._hashes = list(hashes)
-        if size < 0 or len(self._hashes) != size.bit_count() or any(len(h) != HASH_SIZE for h in self._hashes):
-            raise Refused("wrong-length", f"a frontier of {size} leaves has {size.bit_count()} hashes of {HASH_SIZE} bytes")
+        wanted = size.bit_count()
+        if size < 0 or len(self._hashes) != wanted or any(len(h) != HASH_SIZE for h in self._hashes):
+            raise Refused("wrong-length", f"a frontier of {size} leaves has {wanted} hashes of {HASH_SIZE} bytes")
 
     @property
     def size(self) -> int:
@@ -96,7 +103,8 @@ class CompactRange:
         hashes = raw[8:]
         if len(raw) < 8 or len(hashes) % HASH_SIZE:
             raise Refused("wrong-length", "a frontier is 8 bytes of size and whole hashes")
-        return cls(int.from_bytes(raw[:8], "big"), (hashes[i : i + HASH_SIZE] for i in range(0, len(hashes), HASH_SIZE)))
+        places = range(0, len(hashes), HASH_SIZE)
+        return cls(int.from_bytes(raw[:8], "big"), (hashes[i : i + HASH_SIZE] for i in places))
 
 
 class LeafHashes:
@@ -115,7 +123,8 @@ class LeafHashes:
 def complete_subtrees(start: int, end: int) -> list[tuple[int, int]]:
     """The (level, index) of the complete subtrees that make up leaves [start, end), left to right.
 
-    `start` must be a multiple of the smallest power of two that is at least end - start, as it is for every node of an RFC 6962 tree.
+    `start` must be a multiple of the smallest power of two that is at least end - start, as it is for every node of an
+    RFC 6962 tree.
     """
     found = []
     while start < end:
@@ -157,7 +166,10 @@ def inclusion_proof(source: HashSource, index: int, size: int) -> list[bytes]:
 
 
 def consistency_proof(source: HashSource, m: int, n: int) -> list[bytes]:
-    """PROOF(m, D[n]) of RFC 6962, section 2.1.2; empty for m = 0 (as in tlog-witness) and m = n. ValueError if m > n."""
+    """PROOF(m, D[n]) of RFC 6962, section 2.1.2; empty for m = 0 (as in tlog-witness) and m = n.
+
+    ValueError if m > n.
+    """
     if not 0 <= m <= n:
         raise ValueError(f"no tree of {m} leaves grows into one of {n}")
     if m in (0, n):
@@ -194,7 +206,10 @@ def consistency_from(frontier_at_m: CompactRange, new_leaf_hashes: Sequence[byte
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
-    """Leaf hash `leaf` is number `index` of the tree of `size` leaves under `root` (RFC 9162, section 2.1.3.2). Refused `bad-proof`."""
+    """Leaf hash `leaf` is number `index` of the tree of `size` leaves under `root` (RFC 9162, section 2.1.3.2).
+
+    Refused `bad-proof`.
+    """
     if not 0 <= index < size:
         raise Refused("bad-proof", f"leaf {index} is not in a tree of {size}")
     _check_hashes([leaf, root, *proof])
@@ -216,7 +231,10 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
 
 
 def verify_consistency(m: int, root_m: bytes, n: int, root_n: bytes, proof: Sequence[bytes]) -> None:
-    """The tree of m leaves is a beginning of the one of n (RFC 9162, section 2.1.4.2; the empty tree as in tlog-witness). Refused `bad-proof`."""
+    """The tree of m leaves is a beginning of the one of n (RFC 9162, section 2.1.4.2.
+
+    The empty tree as in tlog-witness). Refused `bad-proof`.
+    """
     if not 0 <= m <= n:
         raise Refused("bad-proof", f"no tree of {m} leaves grows into one of {n}")
     _check_hashes([root_m, root_n, *proof])

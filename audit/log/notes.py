@@ -1,7 +1,9 @@
-"""Signed notes (C2SP signed-note): a text, an empty line, signature lines. Everything anyone signs in an election is one.
+"""Signed notes (C2SP signed-note): a text, an empty line, signature lines. Everything anyone signs in an election is
+one.
 
-The text may itself hold empty lines; the last one separates. Until `verify_note` has found a known key's signature right, the
-text of a note is only a claim. Lines by unknown keys are ignored; a line by a known key that does not verify condemns the note.
+The text may itself hold empty lines; the last one separates. Until `verify_note` has found a known key's signature
+right, the text of a note is only a claim. Lines by unknown keys are ignored; a line by a known key that does not verify
+condemns the note.
 """
 
 from __future__ import annotations
@@ -56,7 +58,8 @@ class Note:
 def parse_note(raw: bytes) -> Note:
     """The note in `raw`, unverified.
 
-    Refused `too-long` (over 1 MiB, or over 100 lines), `bad-encoding` (not UTF-8, a control character, base64) or `syntax`.
+    Refused `too-long` (over 1 MiB, or over 100 lines), `bad-encoding` (not UTF-8, a control character, base64) or
+    `syntax`.
     """
     if len(raw) > MAX_NOTE:
         raise Refused("too-long", f"a note holds at most {MAX_NOTE} bytes, this one {len(raw)}")
@@ -101,12 +104,14 @@ def verify_signature(key: Verifier, text: bytes, line: Signature) -> int:
     Refused `unknown-key` if it names another key, otherwise as `Verifier.verify`.
     """
     if (line.name, line.key_id) != (key.name, key.key_id):
-        raise Refused("unknown-key", f"the line by {line.name} is of key {line.key_id.hex()}, not {key.key_id.hex()} of {key.name}")
+        found, wanted = line.key_id.hex(), key.key_id.hex()
+        raise Refused("unknown-key", f"the line by {line.name} is of key {found}, not {wanted} of {key.name}")
     return key.verify(text, line.sig)
 
 
 def verified_lines(note: Note, verifiers: Iterable[Verifier]) -> dict[Verifier, int]:
-    """Each known key that signed, with the time its line carries (the latest, if it signed twice); unknown keys are ignored.
+    """Each known key that signed, with the time its line carries (the latest, if it signed twice); unknown keys are
+    ignored.
 
     Refused `bad-signature` if any line of a known key fails; `duplicate` if two different keys share a name and an id.
     """

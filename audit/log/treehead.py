@@ -1,7 +1,7 @@
 """The text of a checkpoint: which log, how many leaves, which root. Signatures over it are checked in checkpoint.py.
 
-Three lines by C2SP tlog-checkpoint. The extension lines which that page allows but advises against are refused here, because the
-ML-DSA-44 signature of the log does not cover them.
+Three lines by C2SP tlog-checkpoint. The extension lines which that page allows but advises against are refused here,
+because the ML-DSA-44 signature of the log does not cover them.
 """
 
 from __future__ import annotations

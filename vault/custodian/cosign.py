@@ -1,8 +1,9 @@
 """What a custodian may sign, decided without reading a clock, a disk or the network.
 
-An append says: your tree has `old_size` leaves, here are the next entries, the log's signed checkpoint of the tree with them, and
-the proof that it continues yours. The decision is the head to be stored, or a refusal. The proof alone would satisfy a witness;
-a custodian also recomputes the root from its own frontier and the entries, since it vouches for having them.
+An append says: your tree has `old_size` leaves, here are the next entries, the log's signed checkpoint of the tree with
+them, and the proof that it continues yours. The decision is the head to be stored, or a refusal. The proof alone would
+satisfy a witness; a custodian also recomputes the root from its own frontier and the entries, since it vouches for
+having them.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class WrongOldSize(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A tree head this custodian holds: sizes, root (32 bytes), frontier at `size`, the log's note, and when it was first cosigned."""
+    """A tree head this custodian holds: sizes, root (32 bytes), frontier at `size`, the log's note, and when it was
+    first cosigned.
+    """
 
     old_size: int
     size: int
@@ -99,8 +102,8 @@ def check_log_signed(policy: LogPolicy, append: Append) -> None:
 def next_head(held: Head, append: Append, now: int) -> tuple[Head, Sequence[bytes]]:
     """The head that follows `held`, to be cosigned at `now`, and the leaf hashes of its new entries.
 
-    `held` is the newest head, its time not later than any other's. Refused `old-size-above`, WrongOldSize, `wrong-proof`,
-    `wrong-root`, `nothing-new`.
+    `held` is the newest head, its time not later than any other's. Refused `old-size-above`, WrongOldSize,
+    `wrong-proof`, `wrong-root`, `nothing-new`.
     """
     old_size, head = append.old_size, append.checkpoint
     if old_size > head.size:
@@ -117,14 +120,17 @@ def next_head(held: Head, append: Append, now: int) -> tuple[Head, Sequence[byte
     grown = CompactRange.from_bytes(held.frontier)
     grown.extend(leaves)
     if (grown.size, grown.root()) != (head.size, head.root):
-        raise Refused("wrong-root", f"the entries make a tree of {grown.size} leaves with another head than the checkpoint says")
+        raise Refused("wrong-root", f"the entries make a tree of {grown.size} leaves, not the one of the checkpoint")
     return Head(old_size, head.size, head.root, grown.to_bytes(), append.note.raw, now), leaves
 
 
 def check_clock(last: int, now: int) -> None:
-    """A cosignature says which tree was the largest at a time: no time may be stated twice with different trees in between."""
+    """A cosignature says which tree was the largest at a time: no time may be stated twice with different trees in
+    between.
+    """
     if now < last:
-        raise Refused("clock-backwards", f"this custodian's clock is {last - now} s behind its last cosignature; it signs nothing")
+        detail = f"this custodian's clock is {last - now} s behind its last cosignature; it signs nothing"
+        raise Refused("clock-backwards", detail)
 
 
 def cosignatures(signers: Iterable[Signer], head: Head) -> bytes:

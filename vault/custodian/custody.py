@@ -1,4 +1,5 @@
-"""A custodian: stores what the log hands it, durably and only if it continues what is held; then, and only then, cosigns.
+"""A custodian: stores what the log hands it, durably and only if it continues what is held; then, and only then,
+cosigns.
 
 Nothing here knows HTTP. The clock and the store are arguments. One custodian keeps several logs, each under its origin.
 """
@@ -24,7 +25,10 @@ class Damaged(Exception):
 
 
 class Custodian:
-    """Keeps the logs of `logs` (origin -> whose signatures count) in `store` and cosigns with `signers`; `clock` gives POSIX seconds."""
+    """Keeps the logs of `logs` (origin -> whose signatures count) in `store` and cosigns with `signers`.
+
+    `clock` gives POSIX seconds.
+    """
 
     def __init__(self, store: Store, logs: Mapping[str, LogPolicy], signers: Sequence[Signer], clock: Clock) -> None:
         self._store = store
@@ -32,7 +36,8 @@ class Custodian:
         self._signers = signers
         self._clock = clock
         self._one_at_a_time = threading.Lock()
-        # This process alone publishes; a second one on the same database would only serve an older checkpoint for a while.
+        # This process alone publishes; a second one on the same database would only serve an older checkpoint for a
+        # while.
         self._published = {origin: store.published(origin) for origin in logs}
 
     def append(self, origin: str, body: bytes) -> bytes:

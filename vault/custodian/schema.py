@@ -1,7 +1,7 @@
 """The tables of one custodian, keyed by the log's origin. Nothing in them is ever changed or removed.
 
-What their loss buys an attacker: one copy of N. What their capture buys: nothing that is not public. Rows of `node` can be computed
-from `entry`; they are stored so that a tile of a large log is read without hashing the log.
+What their loss buys an attacker: one copy of N. What their capture buys: nothing that is not public. Rows of `node` can
+be computed from `entry`; they are stored so that a tile of a large log is read without hashing the log.
 """
 
 from __future__ import annotations

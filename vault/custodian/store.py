@@ -1,7 +1,7 @@
 """What a custodian holds, in PostgreSQL, through a role that can only add to it.
 
-An append is one transaction: entries, the hashes of tiles that became full, and the head. A crash leaves all of it or none, and
-nothing has been cosigned before the commit is on disk.
+An append is one transaction: entries, the hashes of tiles that became full, and the head. A crash leaves all of it or
+none, and nothing has been cosigned before the commit is on disk.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ class Unsafe(Exception):
 
 
 class Store:
-    """The tables of one custodian, for all logs it keeps. Methods raise SQLAlchemyError when the database cannot be used."""
+    """The tables of one custodian, for all logs it keeps. Methods raise SQLAlchemyError when the database cannot be
+    used.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -54,7 +56,10 @@ class Store:
             return connection.scalar(select(head.c.time).order_by(head.c.time.desc()).limit(1)) or 0
 
     def append(self, origin: str, new: Head, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
-        """Stores entries and head; when it returns they are on disk. Overtaken if the old size has been continued already."""
+        """Stores entries and head.
+
+        When it returns they are on disk. Overtaken if the old size has been continued already.
+        """
         places = range(new.old_size, new.size)
         rows = [
             {"origin": origin, "index": index, "leaf": leaf, "data": data}
@@ -88,7 +93,9 @@ class Store:
             connection.execute(upsert(published).values(origin=origin, size=size, note=note).on_conflict_do_nothing())
 
     def hashes(self, origin: str, level: int, start: int, end: int) -> list[bytes]:
-        """The 32-byte hashes [start, end) of a tile level: leaf hashes at 0, roots of full tiles of the level below above it."""
+        """The 32-byte hashes [start, end) of a tile level: leaf hashes at 0, roots of full tiles of the level below
+        above it.
+        """
         with self._engine.connect() as connection:
             return tile_hashes(connection, origin, level, start, end)
 
@@ -125,7 +132,8 @@ def complete_nodes(connection: Connection, origin: str, old_size: int, size: int
 
 
 def completed(old_size: int, size: int) -> Iterator[tuple[int, int]]:
-    """(level, index) of the nodes, level 1 and above, that a tree of `size` leaves has and one of `old_size` has not."""
+    """(level, index) of the nodes, level 1 and above, that a tree of `size` leaves has and one of `old_size` has not.
+    """
     level = 1
     while size >> (HEIGHT * level):
         for index in range(old_size >> (HEIGHT * level), size >> (HEIGHT * level)):
