@@ -58,7 +58,7 @@ class Room:
 
 
 def accounts_for(names: Sequence[str]) -> dict[str, Account | None]:
-    """An account for each service; all None if this process is not root, or if its code is closed to such an account."""
+    """An account for each service; all None if this process is not root, or if its code is closed to them."""
     accounts = {name: system_account(name) for name in names}
     first = next(iter(accounts.values()))
     if first is not None and not first.can_run([sys.executable, "-P", "-c", "import infra.commands"]):
