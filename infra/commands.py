@@ -79,13 +79,14 @@ KEY_TYPES = {KeyType.ED25519: keys.ED25519, KeyType.COSIGNATURE: keys.COSIGNATUR
 
 
 def register(app: typer.Typer) -> None:
-    """Adds `key new`, `key show`, `serve queue-ingress` and `serve queue-egress`."""
+    """Adds `key new`, `key show`, `serve queue-ingress`, `serve queue-egress` and `schema queue`."""
     key = group(app, "key", "Keys that sign entries, log heads and cosignatures.")
     key.command("new")(new_key)
     key.command("show")(show_key)
     serve = group(app, "serve", "Runs one service until it is told to stop.")
     serve.command("queue-ingress")(serve_ingress)
     serve.command("queue-egress")(serve_egress)
+    group(app, "schema", "Makes a service's tables, as the owner of its database.").command("queue")(schema_queue)
 
 
 def new_key(
@@ -116,6 +117,20 @@ def serve_egress(config: Config) -> None:
     from infra.queue import egress
 
     egress.run(config)
+
+
+def schema_queue(
+    database: Annotated[str, typer.Option("--database", help="The owner's URL of the database.", metavar="URL")],
+    passfile: Annotated[Path, typer.Option("--passfile", help="The owner's password file.", metavar="FILE")],
+    ingress: Annotated[str, typer.Option("--ingress", help="The role that ingress logs in as.")],
+    egress: Annotated[str, typer.Option("--egress", help="The role that egress logs in as.")],
+) -> None:
+    """Makes the queue's one table, into which ingress can only put and from which egress can only take."""
+    from infra.database import engine
+    from infra.queue.schema import install
+
+    with engine(database, passfile, name="psephos-schema").begin() as connection:
+        install(connection, ingress, egress)
 
 
 def _load(entry: EntryPoint) -> Callable[[typer.Typer], None] | None:

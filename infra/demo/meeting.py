@@ -39,8 +39,8 @@ def issue(stage: Stage, accounts: Sequence[Account], seed: int) -> None:
         openings = stage.desk / "openings"
         stage.run("register-issue-1", *issuing(stage, first, 1), "--openings", openings, seconds=seconds)
         stage.run("register-issue-2", *issuing(stage, second, 2), seconds=seconds)
-        sign: list[str | Path] = ["register", "sign", "--key", second.file, "--register", register, "--openings", openings]
-        stage.run("register-sign", *sign, seconds=seconds)
+        sign: list[str | Path] = ["register", "sign", "--key", second.file, "--register", register]
+        stage.run("register-sign", *sign, "--openings", openings, seconds=seconds)
     with stage.timer.step("opening"):
         stage.run("election-open", "election", "open", *stage.officials())
 
