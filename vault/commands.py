@@ -13,7 +13,8 @@ from infra.commands import Config, group
 def register(app: typer.Typer) -> None:
     """Adds `serve custodian` and `schema custodian`."""
     group(app, "serve", "Runs one service until it is told to stop.").command("custodian")(serve_custodian)
-    group(app, "schema", "Makes a service's tables, as the owner of its database.").command("custodian")(schema_custodian)
+    schema = group(app, "schema", "Makes a service's tables, as the owner of its database.")
+    schema.command("custodian")(schema_custodian)
 
 
 def serve_custodian(config: Config) -> None:

@@ -1,5 +1,5 @@
-"""What becomes of the entries that intake passed on: recorded, refused in the log, or left out. Decided without a clock,
-a disk or the network; the caller commits the decision.
+"""What becomes of the entries that intake passed on: recorded, refused in the log, or left out. Decided without a
+clock, a disk or the network; the caller commits the decision.
 
 An entry whose lines are true is answered in the log, as itself or as a `refusal` signed by the log, so that whoever
 handed it in learns its fate. One whose lines are not true is nobody's: anybody could have made it, so it is only

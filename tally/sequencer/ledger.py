@@ -119,7 +119,7 @@ class Ledger:
     def _stage(self, query: Select[tuple[int, int, bytes, bytes]]) -> Stage | None:
         with self.engine.connect() as connection:
             row = connection.execute(query).first()
-        return Stage(row[0], row[1], bytes(row[2]), bytes(row[3])) if row else None
+        return Stage(row.old_size, row.size, bytes(row.root), bytes(row.frontier)) if row else None
 
     def _note(self, table: Table, size: int) -> bytes | None:
         query = select(table.c.note).where(table.c.origin == self.origin, table.c.size == size)

@@ -82,8 +82,17 @@ class Custodian:
             self._published[origin] = max(self._published[origin], (checkpoint.size, note.raw))
 
     def held(self, origin: str) -> bytes | None:
-        """The log's note of the largest tree that is stored here, published or not; None if there is none."""
-        return self._store.newest(origin).note or None
+        """The largest tree that is stored here, published or not: the log's note with the cosignature lines over it;
+        None if there is none.
+        """
+        newest = self._store.newest(origin)
+        return newest.note + cosignatures(self._signers, newest) if newest.size else None
+
+    def held_entries(self, origin: str, start: int, end: int) -> bytes | None:
+        """The entries [start, end), at most 256, each after its u16 length; None if not all of them are stored here."""
+        if not 0 <= start < end <= min(start + WIDTH, self._store.newest(origin).size):
+            return None
+        return frame(whole(self._store.entries(origin, start, end), end - start))
 
     def checkpoint(self, origin: str) -> bytes | None:
         """The newest published checkpoint, None if there is none."""

@@ -1,7 +1,8 @@
 """A custodian's HTTP service: what the log may ask of it with a token, and the public tiles that anybody may read.
 
-Under `/ORIGIN/` of every log it keeps: `POST append` and `POST publish` with the bearer token, `GET held` with it too;
-`GET checkpoint` and `GET tile/...` for all (C2SP tlog-tiles). Tiles never change, so any cache may keep them.
+Under `/ORIGIN/` of every log it keeps: `POST append` and `POST publish` with the bearer token, `GET held...`, what it
+stores beyond what is published, with it too; `GET checkpoint` and `GET tile/...` for all (C2SP tlog-tiles). Tiles never
+change, so any cache may keep them.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ STATUS = {"unknown-log": 404, "not-signed-by-log": 403, "old-size-above": 400, "
 
 @dataclass(frozen=True)
 class CustodianConfig:
-    """`manifests`: the signed manifest note of every log to keep; `keys`: this custodian's private keys, as named there."""
+    """`manifests`: the signed manifest note of every log to keep; `keys`: this custodian's private keys, as named
+    there.
+    """
 
     listen: str
     database: str
@@ -103,6 +106,11 @@ def _log_routes(custodian: Custodian, origin: str, token: str) -> APIRouter:
         require_token(request, token)
         return _note(custodian.held(origin))
 
+    @router.get("/held/{start}/{end}")
+    def held_entries(request: Request, start: int, end: int) -> Response:
+        require_token(request, token)
+        return _octets(custodian.held_entries(origin, start, end), NOT_KEPT)
+
     @router.get("/checkpoint")
     def checkpoint() -> Response:
         return _note(custodian.checkpoint(origin))
@@ -116,11 +124,15 @@ def _log_routes(custodian: Custodian, origin: str, token: str) -> APIRouter:
                 content = custodian.bundle(origin, wanted.index, wanted.width)
             else:
                 content = custodian.tile(origin, wanted.level, wanted.index, wanted.width)
-        if content is None:
-            raise Problem(404, "not-found", "the published log has no such tile")
-        return Response(content, headers=FOREVER, media_type="application/octet-stream")
+        return _octets(content, FOREVER)
 
     return router
+
+
+def _octets(content: bytes | None, headers: dict[str, str]) -> Response:
+    if content is None:
+        raise Problem(404, "not-found", "the log has no such entries here")
+    return Response(content, headers=headers, media_type="application/octet-stream")
 
 
 def _note(raw: bytes | None) -> Response:
