@@ -1,1 +1,3 @@
-"""The door: the one place where anything enters an election. It checks, keeps, answers with a receipt, and passes on in shuffled batches."""
+"""The door: takes in ballots and every act of an official, checks, keeps, answers with a receipt, and passes on in
+shuffled batches.
+"""

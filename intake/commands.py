@@ -1,0 +1,44 @@
+"""Intake's commands: `serve intake`, `schema intake`, and those of its offline parts, the register and the voter."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.commands import Config, group
+
+OFFLINE = ("intake.register", "intake.voter")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `serve intake` and `schema intake`, and what the offline parts that are installed add."""
+    group(app, "serve", "Runs one service until it is told to stop.").command("intake")(serve_intake)
+    group(app, "schema", "Makes a service's tables, as the owner of its database.").command("intake")(schema_intake)
+    for part in OFFLINE:
+        # An image that runs the door does not hold them.
+        if find_spec(part) is not None and find_spec(f"{part}.commands") is not None:
+            import_module(f"{part}.commands").register(app)
+
+
+def serve_intake(config: Config) -> None:
+    """Takes entries at the door, checks them, and passes them on."""
+    from intake.door import serve
+
+    serve.run(config)
+
+
+def schema_intake(
+    database: Annotated[str, typer.Option("--database", help="The owner's URL of the database.", metavar="URL")],
+    passfile: Annotated[Path, typer.Option("--passfile", help="The owner's password file.", metavar="FILE")],
+    role: Annotated[str, typer.Option("--role", help="The role that the service logs in as.")],
+) -> None:
+    """Makes an intake's tables; again, it changes nothing."""
+    from infra.database import engine
+    from intake.door.schema import install
+
+    with engine(database, passfile, name="psephos-schema").begin() as connection:
+        install(connection, role)

@@ -1,0 +1,39 @@
+"""What one intake service is given: where it listens, what it keeps, whom it reads and to whom it passes on."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class QueueAddress:
+    """The queue's ingress and the file with its bearer token."""
+
+    url: str
+    token: Path
+
+
+@dataclass(frozen=True)
+class DoorConfig:
+    """The settings of `psephos serve intake`. `custodians` are base addresses, to which the origin is added."""
+
+    listen: str
+    database: str
+    passfile: Path
+    key: Path
+    manifest: Path
+    manifest_hash: bytes
+    custodians: tuple[str, ...]
+    queue: QueueAddress
+    workers: int = os.cpu_count() or 1
+    poll_ms: int = 100
+
+    def __post_init__(self) -> None:
+        if len(self.manifest_hash) != 32:
+            raise ValueError("`manifest_hash` is 32 bytes")
+        if not self.custodians:
+            raise ValueError("`custodians` names at least one")
+        if self.workers < 1 or self.poll_ms < 1:
+            raise ValueError("`workers` and `poll_ms` are at least 1")

@@ -1,0 +1,188 @@
+"""What intake has promised to pass on, in PostgreSQL. An entry is here before its receipt is given, and until the log
+holds it.
+
+Accepting, passing on and settling are each one transaction. A crash between two of them repeats a step, and every step
+may be repeated: an entry passed on twice is recorded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    any_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from audit.record.entries import Entry
+from intake.door.schema import accepted, drained, outbox
+
+MAX_BACKOFF = 10
+"""Doublings of the time after which an entry is passed on again, so that a tally that stands still is not flooded."""
+PAGE = 1024
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What a receipt states: identity and leaf hash (32 bytes each) and deadline (POSIX seconds). `new` if it did not
+    stand there before.
+    """
+
+    identity: bytes
+    leaf: bytes
+    deadline: int
+    new: bool = False
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An entry to be passed on."""
+
+    identity: bytes
+    entry: bytes
+
+
+class Drained(Exception):
+    """The account of all ballots has been handed in, so no ballot can be accepted any more."""
+
+
+class Outbox:
+    """The outbox of the log `origin`. Methods raise SQLAlchemyError when the database cannot be used."""
+
+    def __init__(self, engine: Engine, origin: str) -> None:
+        self._engine = engine
+        self._origin = origin
+
+    def accept(self, entries: Sequence[tuple[Entry, int]]) -> list[Accepted | Drained]:
+        """Stores entries with their deadlines; when it returns they are on disk.
+
+        For each: what now stands under its identity, which is an earlier one if there was one; Drained for a ballot
+        that is too late.
+        """
+        with self._engine.begin() as connection:
+            # Whatever the role or the cluster is set to: the commit below waits for the disk.
+            connection.execute(text("SET LOCAL synchronous_commit TO on"))
+            # Shared by all that accept, exclusive for `drain`: no ballot slips in behind the account of them.
+            connection.execute(select(func.pg_advisory_xact_lock_shared(self._lock())))
+            closed = self._drained(connection)
+            kept = {e.identity: (e, deadline) for e, deadline in entries if not (closed and e.kind == "ballot")}
+            standing = self._insert(connection, list(kept.values())) if kept else {}
+        return [standing.get(entry.identity) or Drained() for entry, _ in entries]
+
+    def find(self, identity: bytes) -> Accepted | None:
+        """What was accepted under this identity."""
+        with self._engine.connect() as connection:
+            return self._standing(connection, [identity]).get(identity)
+
+    def settle(self, connection: Connection, identities: Collection[bytes]) -> None:
+        """Removes what the log is seen to hold, as entry or as refusal, in the caller's transaction."""
+        if identities:
+            connection.execute(delete(outbox).where(outbox.c.origin == self._origin, _among(identities)))
+
+    def due(self, now: int, most: int) -> list[Waiting]:
+        """Up to `most` entries that are to be passed on at `now` (POSIX milliseconds), in no order of arrival."""
+        query = (
+            select(outbox.c.identity, outbox.c.entry)
+            .where(outbox.c.origin == self._origin, outbox.c.due <= now)
+            .order_by(outbox.c.identity)
+            .limit(most)
+        )
+        with self._engine.connect() as connection:
+            return [Waiting(bytes(row.identity), bytes(row.entry)) for row in connection.execute(query)]
+
+    def count_due(self, now: int, most: int) -> int:
+        """How many entries are to be passed on at `now`; counting ends at `most`."""
+        rows = select(1).where(outbox.c.origin == self._origin, outbox.c.due <= now).limit(most)
+        with self._engine.connect() as connection:
+            return connection.scalar(select(func.count()).select_from(rows.subquery())) or 0
+
+    def passed_on(self, identities: Collection[bytes], now: int, again_after: int) -> None:
+        """Notes that these were put into the queue at `now`: they are due again after `again_after` milliseconds, and
+        after twice as long each time.
+        """
+        exponent = func.least(outbox.c.puts, MAX_BACKOFF)
+        due = now + again_after * func.power(2, exponent)
+        later = update(outbox).where(outbox.c.origin == self._origin, _among(identities))
+        with self._engine.begin() as connection:
+            connection.execute(later.values(due=due, puts=func.least(outbox.c.puts + 1, MAX_BACKOFF)))
+
+    def ballots(self) -> Iterator[bytes]:
+        """The entries of all ballots that the log does not hold yet."""
+        query = select(outbox.c.entry).where(outbox.c.origin == self._origin, outbox.c.kind == "ballot")
+        with self._engine.connect() as connection:
+            yield from map(bytes, connection.scalars(query.execution_options(yield_per=PAGE)))
+
+    def drain(self, account: Callable[[Iterator[bytes]], tuple[Entry, int]]) -> bool:
+        """Once every ballot is settled, stores the entry that accounts for them, and accepts no ballot ever after.
+
+        `account` is given the identities of all ballots ever accepted, in ascending order, and returns the entry and
+        its deadline. False while a ballot is still on its way; True if the account stands, also from before.
+        """
+        with self._engine.begin() as connection:
+            connection.execute(select(func.pg_advisory_xact_lock(self._lock())))
+            if self._drained(connection):
+                return True
+            ballots = select(1).where(outbox.c.origin == self._origin, outbox.c.kind == "ballot").limit(1)
+            if connection.execute(ballots).first():
+                return False
+            mine = accepted.c.origin == self._origin, accepted.c.kind == "ballot"
+            query = select(accepted.c.identity).where(*mine).order_by(accepted.c.identity)
+            found = connection.scalars(query.execution_options(yield_per=PAGE))
+            entry, deadline = account(bytes(identity) for identity in found)
+            self._insert(connection, [(entry, deadline)])
+            connection.execute(insert(drained).values(origin=self._origin, identity=entry.identity))
+        return True
+
+    def _insert(self, connection: Connection, entries: Sequence[tuple[Entry, int]]) -> dict[bytes, Accepted]:
+        rows = [
+            {
+                "origin": self._origin,
+                "identity": entry.identity,
+                "kind": entry.kind,
+                "leaf": entry.leaf,
+                "deadline": deadline,
+            }
+            for entry, deadline in entries
+        ]
+        statement = upsert(accepted).on_conflict_do_nothing().returning(accepted.c.identity)
+        new = {bytes(identity) for identity in connection.execute(statement, rows).scalars()}
+        waiting = [
+            {"origin": self._origin, "identity": e.identity, "kind": e.kind, "entry": e.raw, "due": 0, "puts": 0}
+            for e, _ in entries
+            if e.identity in new
+        ]
+        if waiting:
+            connection.execute(insert(outbox), waiting)
+        standing = {e.identity: Accepted(e.identity, e.leaf, deadline, new=True) for e, deadline in entries}
+        return standing | self._standing(connection, [e.identity for e, _ in entries if e.identity not in new])
+
+    def _standing(self, connection: Connection, identities: Sequence[bytes]) -> dict[bytes, Accepted]:
+        if not identities:
+            return {}
+        columns = accepted.c.identity, accepted.c.leaf, accepted.c.deadline
+        query = select(*columns).where(accepted.c.origin == self._origin, _among(identities, accepted))
+        found = [Accepted(bytes(row.identity), bytes(row.leaf), row.deadline) for row in connection.execute(query)]
+        return {one.identity: one for one in found}
+
+    def _drained(self, connection: Connection) -> bool:
+        return connection.execute(select(1).where(drained.c.origin == self._origin)).first() is not None
+
+    def _lock(self) -> ColumnElement[int]:
+        return func.hashtextextended(self._origin, 0)
+
+
+def _among(identities: Collection[bytes], table: Table = outbox) -> ColumnElement[bool]:
+    return table.c.identity == any_(bindparam("identities", list(identities), type_=ARRAY(BYTEA)))

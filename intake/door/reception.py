@@ -1,0 +1,199 @@
+"""Where an entry is handed in: checked in the order that costs an attacker most and us least, stored, then promised.
+
+For a ballot: size, syntax, whose election, phase, known pseudonym, revision, and only then, in worker processes, its
+signature and its proofs. Every other kind is rare and signed by an office: its signatures are checked before anything
+dear. The rules run against the log as read so far; tally runs them again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from sqlalchemy import Engine
+
+from audit.log.keys import Signer
+from audit.log.notes import Note
+from audit.protocol.elgamal import Ciphertext
+from audit.protocol.group import parse_element
+from audit.protocol.refused import Refused
+from audit.record.checker import BallotChecker
+from audit.record.election import check_binding
+from audit.record.entries import MAX_ENTRY, Entry, parse_entry, read_text
+from audit.record.manifest import Manifest
+from infra.http import Problem
+from infra.seen import SqlSeen
+from intake.door.outbox import Accepted, Drained
+from intake.door.receipt import deadline, make_receipt
+from intake.door.standing import Standing
+
+Find = Callable[[bytes], Accepted | None]
+Accept = Callable[[Entry, int], Awaitable[Accepted | Drained]]
+
+
+class Pool(Protocol):
+    """Checks a ballot's text in another process; see `infra.workers.CheckingPool`."""
+
+    def submit_text(self, text: bytes, weight: Ciphertext) -> Future[list[Refused | None]]: ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The receipt's note, intake's line on a ballot ("" for others' entries), and whether this is the first time."""
+
+    receipt: bytes
+    line: str
+    new: bool
+
+
+class Reception:
+    """`find` and `accept` reach the outbox, `start_pool` gives the processes that check ballots."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        signer: Signer,
+        standing: Standing,
+        engine: Engine,
+        find: Find,
+        accept: Accept,
+        start_pool: Callable[[BallotChecker], Pool],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._manifest = manifest
+        self._signer = signer
+        self._standing = standing
+        self._engine = engine
+        self._find = find
+        self._accept = accept
+        self._start_pool = start_pool
+        self._pool: Pool | None = None
+        self._clock = clock
+        self._busy: dict[bytes, asyncio.Future[Answer]] = {}
+
+    async def hand_in(self, raw: bytes) -> Answer:
+        """Takes an entry and promises that it will be in the log. Refused by the first rule that it breaks.
+
+        The same text again is answered with the same receipt, also at the same time and after the vote.
+        """
+        entry = read_handed_in(raw)
+        check_binding(self._manifest.origin, self._manifest.hash, entry)
+        if not self._standing.ready:
+            raise Problem(503, "not-ready", "this intake is still reading the log; please try again in a moment")
+        key = entry.leaf
+        if key in self._busy:
+            first = await asyncio.shield(self._busy[key])
+            return Answer(first.receipt, first.line, new=False)
+        self._busy[key] = answer = asyncio.get_running_loop().create_future()
+        try:
+            result = await (self._ballot(entry) if entry.kind == "ballot" else self._other(entry))
+            answer.set_result(result)
+            return result
+        except BaseException as error:
+            answer.set_exception(error if isinstance(error, Exception) else ConnectionAbortedError())
+            answer.exception()  # nobody else may have been waiting
+            raise
+        finally:
+            del self._busy[key]
+
+    async def _ballot(self, ballot: Entry) -> Answer:
+        try:
+            self._standing.check_phase()
+            # Parsed here and not only with the rest, so that what is no element is not taken for an unknown one.
+            check_pseudonym(ballot)
+            weight = self._standing.weight(ballot)
+            self._standing.check_revision(ballot)
+        except Refused as refusal:
+            return await self._again(ballot, refusal)
+        await self._prove(ballot, weight)
+        before = self._standing.reserve(ballot)
+        try:
+            self._standing.check_phase()
+            return await self._promise(self._signed(ballot))
+        except BaseException:
+            # Also when it is stored and only the news of it is lost: then handing it in again finds it standing.
+            self._standing.release(ballot, before)
+            raise
+
+    async def _again(self, ballot: Entry, refusal: Refused) -> Answer:
+        """The receipt given before for exactly this text; if there is none, the refusal."""
+        if refusal.reason in ("identity", "bad-element", "unknown-roll", "unknown-pseudonym"):
+            raise refusal
+        standing = await asyncio.to_thread(self._find, ballot.identity)
+        signed = self._signed(ballot)
+        if standing is None or standing.leaf != signed.leaf:
+            raise refusal
+        return self._answer(signed, standing, new=False)
+
+    async def _prove(self, ballot: Entry, weight: Ciphertext) -> None:
+        if self._pool is None:
+            self._pool = self._start_pool(self._standing.checker())
+        try:
+            (verdict,) = await asyncio.wrap_future(self._pool.submit_text(ballot.text, weight))
+        except BrokenProcessPool:
+            (verdict,) = await asyncio.wrap_future(self._pool.submit_text(ballot.text, weight))
+        if verdict is not None:
+            raise verdict
+
+    async def _other(self, entry: Entry) -> Answer:
+        standing = await asyncio.to_thread(self._find, entry.identity)
+        if standing is not None:
+            return self._answer(entry, standing, new=False)
+        await asyncio.to_thread(self._judge, entry)
+        return await self._promise(entry)
+
+    def _judge(self, entry: Entry) -> None:
+        self._standing.election.check(entry)
+        with self._engine.connect() as connection, self._standing.lock:
+            self._standing.election.admit(entry, SqlSeen(connection, self._manifest.origin))
+
+    async def _promise(self, entry: Entry) -> Answer:
+        """Stores, then answers: no receipt exists before what it promises is on disk."""
+        accepted = await self._accept(entry, deadline(self._clock(), self._manifest.batch_wait))
+        if isinstance(accepted, Drained):
+            raise Refused("closed", "voting is closed: this ballot came too late", "type")
+        if entry.kind == "ballot" and accepted.leaf != entry.leaf:
+            raise Refused("duplicate", "this ballot was handed in before, with another signature", "signature")
+        return self._answer(entry, accepted, accepted.new)
+
+    def _signed(self, ballot: Entry) -> Entry:
+        """The ballot as it will stand in the log, with this intake's line. Refused `too-long`."""
+        line = self._signer.sign(ballot.text)
+        raw = Note(ballot.text, (line,)).raw
+        if len(raw) > MAX_ENTRY:
+            raise Refused("too-long", f"with this intake's line the entry has {len(raw)} bytes, more than {MAX_ENTRY}")
+        return replace(ballot, signatures=(line,), raw=raw)
+
+    def _answer(self, entry: Entry, accepted: Accepted, new: bool) -> Answer:
+        receipt = make_receipt(self._signer, self._manifest.origin, self._manifest.hash, accepted)
+        line = entry.signatures[0].line if entry.kind == "ballot" else ""
+        return Answer(receipt, line, new)
+
+
+def read_handed_in(raw: bytes) -> Entry:
+    """The entry in a request: the three lines of a ballot, or the whole signed note of any other kind.
+
+    Refused as `parse_entry`; `wrong-signers` for a ballot that bears a line, or another kind that bears none.
+    """
+    if b"\n\n" not in raw:
+        entry = read_text(raw)
+        if entry.kind != "ballot":
+            raise Refused("wrong-signers", f"{entry.kind} is handed in signed; this one bears no line", "signatures")
+        return entry
+    entry = parse_entry(raw)
+    if entry.kind == "ballot":
+        raise Refused("wrong-signers", "a ballot is handed in without lines; the intake adds its own", "signatures")
+    return entry
+
+
+def check_pseudonym(ballot: Entry) -> None:
+    """Refused `bad-element` or `identity` for what can be nobody's pseudonym."""
+    try:
+        parse_element(ballot.fields["pseudonym"], identity_ok=False)
+    except Refused as refusal:
+        raise refusal.at("pseudonym") from None

@@ -1,0 +1,72 @@
+"""The tables of one intake, keyed by the log's origin.
+
+`accepted` holds, for good, what a receipt was given for; `outbox` holds entries until the log is seen to hold them.
+Losing them before that loses ballots whose voters hold a receipt and hand in again; their capture shows when this
+intake took which pseudonym's ballot, never a choice or a weight.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Connection,
+    Index,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+
+from infra import seen
+
+metadata = MetaData()
+
+accepted = Table(
+    "accepted",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("identity", LargeBinary, CheckConstraint("octet_length(identity) = 32"), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("leaf", LargeBinary, CheckConstraint("octet_length(leaf) = 32"), nullable=False),
+    Column("deadline", BigInteger, nullable=False),
+)
+
+# `due`: when to pass it on (again), POSIX milliseconds; 0 while that has not been done yet.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("identity", LargeBinary, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("entry", LargeBinary, nullable=False),
+    Column("due", BigInteger, nullable=False),
+    Column("puts", SmallInteger, nullable=False),
+)
+Index("outbox_due", outbox.c.origin, outbox.c.due)
+
+# The one account of all ballots passed on; once it stands, this intake accepts no ballot ever again.
+drained = Table(
+    "drained",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("identity", LargeBinary, nullable=False),
+)
+
+RIGHTS = {accepted: "SELECT, INSERT", outbox: "SELECT, INSERT, UPDATE, DELETE", drained: "SELECT, INSERT"}
+
+
+def install(connection: Connection, role: str) -> None:
+    """Creates the tables as their owner, those of `infra.seen` among them, and lets `role` use them; again, it changes
+    nothing.
+    """
+    metadata.create_all(connection)
+    # Entries are mostly random bytes in base64: trying to compress them only costs time.
+    connection.execute(text("ALTER TABLE outbox ALTER COLUMN entry SET STORAGE EXTERNAL"))
+    quote = connection.dialect.identifier_preparer.quote
+    for table, rights in RIGHTS.items():
+        connection.execute(text(f"GRANT {rights} ON {table.name} TO {quote(role)}"))
+    seen.install(connection, role)

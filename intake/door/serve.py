@@ -1,0 +1,172 @@
+"""The door: intake's HTTP service. `POST /ORIGIN/entries` takes one entry and answers with a receipt, or with a
+refusal.
+
+201 with `{"line": ..., "receipt": ...}` once the entry is on disk here, 200 with the same receipt for the same text
+again. Nothing is ever answered about who handed in what.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from audit.log.keys import Signer
+from audit.log.reader import HttpReader, Reader
+from audit.record.checker import BallotChecker
+from audit.record.entries import MAX_ENTRY
+from audit.record.manifest import Manifest, load_manifest
+from infra.config import ConfigError, load
+from infra.database import engine
+from infra.follow import Follower
+from infra.http import Problem, application, problem, read_body, serve
+from infra.keys import read_signer, read_token
+from infra.log import failure
+from infra.workers import CheckingPool
+from intake.door.clerk import Clerk
+from intake.door.config import DoorConfig
+from intake.door.mover import Mover, Put, QueueClient
+from intake.door.outbox import Outbox
+from intake.door.reception import Reception
+from intake.door.standing import Standing
+from intake.door.watch import Watch
+
+CONNECTIONS = 6
+MOST_AT_ONCE = 512
+"""Requests answered at the same time; the next is told to come again, so that a crowd does not fill the memory."""
+BODY_SECONDS = 20.0
+"""How long a client may take to send 65,535 bytes."""
+
+
+def run(path: Path) -> None:
+    """Serves until told to stop. ConfigError, KeyFileError, Refused or OSError if it cannot begin."""
+    config = load(DoorConfig, path)
+    manifest, _ = load_manifest(config.manifest, config.manifest_hash)
+    signer = read_signer(config.key)
+    if signer.verifier not in manifest.intakes:
+        raise ConfigError(path, [f"key `key` holds the key of no intake of {manifest.origin}"])
+    readers = [HttpReader(f"{url.rstrip('/')}/{manifest.origin}") for url in config.custodians]
+    queue = QueueClient(config.queue.url, read_token(config.queue.token))
+    database = engine(config.database, config.passfile, name="psephos-intake", connections=CONNECTIONS)
+    door = Door(manifest, signer, database, readers, queue.put, config.workers, config.poll_ms / 1000)
+    serve(door.app(), config.listen)
+
+
+@dataclass(frozen=True)
+class Door:
+    """All that one intake is made of; `pause`: seconds between two looks at the log."""
+
+    manifest: Manifest
+    signer: Signer
+    engine: Engine
+    readers: Sequence[Reader]
+    put: Put
+    workers: int
+    pause: float
+
+    def app(self) -> FastAPI:
+        """The application, whose lifespan starts and ends the watch, the mover, the clerk and the checking pool."""
+        standing, outbox = Standing(), Outbox(self.engine, self.manifest.origin)
+        clerk, pools = Clerk(outbox.accept), Pools(self.workers)
+        mover = Mover(outbox, self.put, self.manifest.batch_min, self.manifest.batch_wait)
+        watch = Watch(self._follow, standing, outbox, self.engine, self.manifest, self.signer)
+        reception = Reception(
+            self.manifest, self.signer, standing, self.engine, outbox.find, clerk.accept, pools.start
+        )
+        app = door_app(self.manifest.origin, reception, mover.ring)
+        app.router.lifespan_context = self._lifespan(clerk, mover, watch, pools)
+        return app
+
+    def _follow(self) -> Follower:
+        return Follower(self.readers, self.manifest.hash)
+
+    def _lifespan(
+        self, clerk: Clerk, mover: Mover, watch: Watch, pools: Pools
+    ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+        @asynccontextmanager
+        async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+            stop = threading.Event()
+            threads = [
+                threading.Thread(target=guarded, args=(mover.run, stop), name="mover"),
+                threading.Thread(target=guarded, args=(watch.run, stop, self.pause), name="watch"),
+            ]
+            writing = asyncio.create_task(clerk.run())
+            for thread in threads:
+                thread.start()
+            try:
+                yield
+            finally:
+                stop.set()
+                mover.ring()
+                for thread in threads:
+                    await asyncio.to_thread(thread.join)
+                writing.cancel()
+                await asyncio.to_thread(pools.close)
+
+        return lifespan
+
+
+class Pools:
+    """The checking pool once voting is open, and its end."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._started: list[CheckingPool] = []
+
+    def start(self, checker: BallotChecker) -> CheckingPool:
+        self._started.append(CheckingPool(checker, self._workers))
+        return self._started[-1]
+
+    def close(self) -> None:
+        for pool in self._started:
+            pool.close()
+
+
+def guarded(work: Callable[..., None], *arguments: object) -> None:
+    """Runs a thread's work; what ends it unexpectedly is reported by its type and place, never by its values."""
+    try:
+        work(*arguments)
+    except Exception as error:
+        failure(error)
+
+
+def door_app(origin: str, reception: Reception, accepted: Callable[[], None]) -> FastAPI:
+    """The application for one origin; `accepted` is called after something new was stored."""
+    app = application("intake")
+    app.add_exception_handler(SQLAlchemyError, _on_database)
+    places = asyncio.Semaphore(MOST_AT_ONCE)
+
+    @app.post(f"/{origin}/entries")
+    async def entries(request: Request) -> Response:
+        if places.locked():
+            raise Problem(503, "busy", "this intake is busy; please try again in a moment")
+        async with places:
+            answer = await reception.hand_in(await body_of(request))
+        if answer.new:
+            accepted()
+        content = {"line": answer.line, "receipt": answer.receipt.decode()}
+        return JSONResponse(content, 201 if answer.new else 200)
+
+    return app
+
+
+async def body_of(request: Request) -> bytes:
+    """The request's body; Problem 413 above 65,535 bytes, 408 if it takes too long to come."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await read_body(request, MAX_ENTRY)
+    except TimeoutError:
+        raise Problem(408, "too-slow", f"the entry did not come within {BODY_SECONDS:.0f} seconds") from None
+
+
+async def _on_database(_: Request, error: Exception) -> Response:
+    failure(error)
+    return problem(503, "not-stored", "the entry could not be stored, or that is not known; please hand it in again")

@@ -1,0 +1,137 @@
+"""The watch: reads the public log, settles what it holds, and accounts for all ballots when voting closes.
+
+What was read is applied to the election and noted in the database in one transaction, together with the removal of
+outbox rows: an entry leaves the outbox only because the log was seen to hold it, or a refusal of it, under a checkpoint
+with W cosignatures. If that transaction fails, the state in memory is ahead of the database and is thrown away: the
+watch starts again from entry 0, which is what it does after a restart too.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from audit.log.keys import Signer
+from audit.protocol.group import b64
+from audit.record.entries import Entry, make_text, parse_entry, seal
+from audit.record.manifest import Manifest
+from audit.record.voting import reconcile_root
+from infra.follow import Follower, Unreadable, WrongLog
+from infra.log import Log, failure
+from infra.seen import SqlSeen
+from intake.door.outbox import Outbox
+from intake.door.receipt import deadline
+from intake.door.standing import Standing
+
+log = Log(
+    "intake.watch",
+    log_read=("size", "phase"),
+    custodians_silent=("custodians",),
+    wrong_log=("number",),
+    reconciled=("ballots",),
+)
+
+
+class Watch:
+    """Keeps `standing` in step with the log. `follow` gives a follower that begins at entry 0."""
+
+    def __init__(
+        self,
+        follow: Callable[[], Follower],
+        standing: Standing,
+        outbox: Outbox,
+        engine: Engine,
+        manifest: Manifest,
+        signer: Signer,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._follow = follow
+        self._standing = standing
+        self._outbox = outbox
+        self._engine = engine
+        self._manifest = manifest
+        self._signer = signer
+        self._clock = clock
+        self._silent = False
+        self._drained = False
+        self._begin()
+
+    def run(self, stop: threading.Event, pause: float) -> None:
+        """Watches until told to stop, asking every `pause` seconds. A log that breaks the rules ends it, and nothing is
+        accepted any more.
+        """
+        try:
+            while not stop.is_set():
+                if not self.step():
+                    stop.wait(pause)
+        except WrongLog as error:
+            self._standing.ready = False
+            log.error("wrong-log", number=error.number)
+
+    def step(self) -> bool:
+        """Takes in the next entries, if any; whether there were some. Raises WrongLog."""
+        try:
+            entries = self._follower.read()
+            if entries:
+                self._take_in(entries)
+            elif self._follower.caught_up or self._follower.head is None:
+                self._when_caught_up()
+        except Unreadable:
+            if not self._silent:
+                log.warning("custodians-silent", custodians=len(self._manifest.log.custodians))
+            self._silent = True
+            return False
+        except SQLAlchemyError as error:
+            failure(error)
+            self._begin()
+            return False
+        self._silent = False
+        return bool(entries)
+
+    def _begin(self) -> None:
+        self._follower = self._follow()
+        self._standing.begin(self._follower.election)
+
+    def _take_in(self, entries: Sequence[Entry]) -> None:
+        standing = self._standing
+        with self._engine.begin() as connection, SqlSeen(connection, self._manifest.origin) as seen:
+            with standing.lock:
+                self._follower.apply(entries, seen)
+            standing.learn(entries)
+            self._outbox.settle(connection, list(settled_by(entries, self._signer.name)))
+        log.info("log-read", size=standing.election.size, phase=standing.election.phase)
+
+    def _when_caught_up(self) -> None:
+        standing = self._standing
+        if not standing.ready:
+            # After a restart: what was accepted before it, and is not in the log yet, counts as it did.
+            standing.learn(parse_entry(raw) for raw in self._outbox.ballots())
+            standing.ready = True
+        if standing.election.phase == "closing" and not self._drained:
+            self._drained = self._outbox.drain(self._account)
+
+    def _account(self, ballots: Iterator[bytes]) -> tuple[Entry, int]:
+        """The `reconcile` entry over the identities of all ballots this intake passed on."""
+        count, root = reconcile_root(ballots)
+        name = self._signer.name
+        body = {"count": count, "manifest": b64(self._manifest.hash), "root": b64(root), "signer": name}
+        entry = parse_entry(seal(make_text("reconcile", self._manifest.origin, body), [self._signer]))
+        log.info("reconciled", ballots=count)
+        return entry, deadline(self._clock(), self._manifest.batch_wait)
+
+
+def settled_by(entries: Sequence[Entry], intake: str) -> Iterator[bytes]:
+    """The identities that this intake need not pass on any more, because these entries stand in the log.
+
+    A ballot recorded or refused under another intake's line does not settle ours: tally will refuse that one by name.
+    """
+    for entry in entries:
+        if entry.kind == "refusal":
+            if entry.fields["kind"] != "ballot" or entry.fields["intake"] == intake:
+                yield entry.fields["identity"]
+        elif entry.kind != "ballot" or entry.signatures[0].name == intake:
+            yield entry.identity
