@@ -9,7 +9,7 @@ cosigned a head that holds it. All steps may be repeated after a crash, as long 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,12 +38,20 @@ class GaveUp(Exception):
     """The time allowed for an entry to be recorded is over; the message says what it was waiting for."""
 
 
-class Early(Exception):
-    """Time may mend why an entry cannot be handed in now; `why` says it."""
+@dataclass
+class Act:
+    """An entry on its way: its newest receipt, and why it could not be handed in when last tried."""
 
-    def __init__(self, why: Refused) -> None:
-        super().__init__(str(why))
-        self.why = why
+    entry: Entry
+    receipt: Receipt | None = None
+    early: str = "nothing was handed in"
+
+    def why(self, patience: float) -> str:
+        """Why it is not recorded after so many seconds."""
+        if self.receipt is None:
+            return f"after {patience:.0f} s this {self.entry.kind} could still not be handed in: {self.early}"
+        taken = f"{self.receipt.intake} took this {self.entry.kind} ({b64(self.entry.identity)})"
+        return f"{taken}, but it is not recorded after {patience:.0f} s; its receipt is evidence of that"
 
 
 @dataclass
@@ -100,46 +108,43 @@ class Desk:
                 raise GaveUp(f"waited {self.patience:.0f} s for {what()}{fault}")
             self.sleep(self.pause)
 
-    def record(self, raw: bytes) -> Receipt | None:
-        """Hands in a complete note and returns once it is recorded; the receipt, None if it was in the log before.
+    def record(self, *raws: bytes) -> list[Receipt | None]:
+        """Hands in complete notes and returns once all are recorded: for each the receipt, None if it was in the log
+        before.
 
-        Waits while the entry is merely early. Refused as the rules or an intake say, or as a `refusal` in the log says;
-        GaveUp when patience is over, with the reason why it was early or the intake's receipt broken.
+        Waits while an entry is merely early. Refused as the rules or an intake say, or as a `refusal` in the log says;
+        GaveUp when patience is over, with the reason why an entry was early, or the intake's receipt, broken by then.
         """
-        entry = parse_entry(raw)
+        acts = [Act(parse_entry(raw)) for raw in raws]
         end = self.clock() + self.patience
-        receipt: Receipt | None = None
-        early = Refused("not-complete", "nothing was handed in")
         self._read_quietly()
-        while not self._recorded(entry):
-            if receipt is None or self.clock() > receipt.deadline:
-                try:
-                    receipt = self._try(entry)
-                except Early as error:
-                    early = error.why
+        while waiting := [act for act in acts if not self._recorded(act.entry)]:
+            for act in waiting:
+                if act.receipt is None or self.clock() > act.receipt.deadline:
+                    self._try(act)
             if self.clock() >= end:
-                raise GaveUp(_why(entry, receipt, early, self.patience))
+                raise GaveUp(waiting[0].why(self.patience))
             self.sleep(self.pause)
             for other in self._read_quietly():
-                _refuse_refused(entry, other)
-        return receipt
+                _refuse_refused(waiting, other)
+        return [act.receipt for act in acts]
 
     def _recorded(self, entry: Entry) -> bool:
         return self.follower.seen.recorded(entry.identity) is not None
 
-    def _try(self, entry: Entry) -> Receipt:
-        """Judges the entry and hands it in. Early if that has to be tried again, Refused if it never can be."""
+    def _try(self, act: Act) -> None:
+        """Judges the entry and hands it in, or notes why that has to be tried again. Refused if it never can be."""
         allowed = EARLY
         try:
-            self._judge(entry)
+            self._judge(act.entry)
             allowed = BEHIND
-            return hand_in(self.card, self._manifest_for(entry), entry.raw, self.client)
+            act.receipt = hand_in(self.card, self._manifest_for(act.entry), act.entry.raw, self.client)
         except NoDoor as error:
-            raise Early(Refused("no-door", str(error))) from None
+            act.early = str(error)
         except Refused as refusal:
             if refusal.reason not in allowed:
                 raise
-            raise Early(refusal) from None
+            act.early = str(refusal)
 
     def _judge(self, entry: Entry) -> None:
         """By the rules, against the log as it was last read. A roll's proofs are its issuer's own, and are not checked
@@ -186,15 +191,8 @@ def stored(path: Path, make: Callable[[], bytes]) -> bytes:
     return read_secret(path)
 
 
-def _refuse_refused(entry: Entry, other: Entry) -> None:
-    if other.kind == "refusal" and other.fields["identity"] == entry.identity:
-        raise Refused(other.fields["reason"], f"the log holds a refusal of this {entry.kind}: {other.fields['detail']}")
-
-
-def _why(entry: Entry, receipt: Receipt | None, early: Refused, patience: float) -> str:
-    if receipt is None:
-        return f"after {patience:.0f} s this {entry.kind} could still not be handed in: {early}"
-    return (
-        f"{receipt.intake} took this {entry.kind} ({b64(entry.identity)}), but it is not recorded after "
-        f"{patience:.0f} s; its receipt is evidence of that"
-    )
+def _refuse_refused(acts: Sequence[Act], other: Entry) -> None:
+    for act in acts:
+        if other.kind == "refusal" and other.fields["identity"] == act.entry.identity:
+            text = f"the log holds a refusal of this {act.entry.kind}: {other.fields['detail']}"
+            raise Refused(other.fields["reason"], text)

@@ -1,0 +1,117 @@
+"""An issuer's half of the roll: from the control numbers it drew to signed entries; and what the other issuers check
+before they sign.
+
+Everything is stored before it is handed in, in this order: numbers, openings, entries. A crash between two leaves
+nothing in the log; after the last, the same entries are handed in again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from audit.log.keys import Signer
+from audit.log.tiles import frame, unframe
+from audit.protocol.elgamal import encrypt
+from audit.protocol.group import b64, scalar_bytes
+from audit.protocol.refused import Refused
+from audit.protocol.roll import credential, make_half, weight_randomness
+from audit.protocol.transcript import Context
+from audit.record.chunks import split
+from audit.record.entries import make_text, seal
+from audit.record.manifest import Manifest
+from audit.record.rolls import Roll
+from intake.register.openings import Opening
+
+REVISION = 0
+MOST_ENTRIES = 1 << 20
+
+Step = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """One issuer of this election; `k` is its place in the manifest, from 0, and `context` holds manifest and joint
+    key.
+    """
+
+    manifest: Manifest
+    context: Context
+    signer: Signer
+    k: int
+
+    @classmethod
+    def at(cls, manifest: Manifest, context: Context, signer: Signer) -> Issuer:
+        """Refused `wrong-signers` if this key issues nothing in this election."""
+        if signer.verifier not in manifest.issuers:
+            raise Refused("wrong-signers", f"{signer.name}, with this key, is no issuer of this election")
+        return cls(manifest, context, signer, manifest.issuers.index(signer.verifier))
+
+    @property
+    def first(self) -> bool:
+        """Whether this issuer publishes the weights too."""
+        return self.k == 0
+
+    def randomness(self, share_class: str, code: str) -> int:
+        """r_i, from the first issuer's number."""
+        return weight_randomness(self.manifest.hash, share_class, REVISION, code)
+
+    def entries(self, openings: Sequence[Opening], codes: dict[str, str], draw: Callable[[], int], step: Step) -> bytes:
+        """The signed entries of every class's half, framed. openings: by class and row; codes: by account; draw: a
+        fresh scalar.
+        """
+        raws: list[bytes] = []
+        for share_class in self.manifest.classes:
+            members = [o for o in openings if o.account.share_class == share_class.id]
+            rows = [self.row(opening, codes[opening.account.id], draw(), step) for opening in members]
+            for body in split(self.head(share_class.id, members), rows):
+                raws.append(seal(make_text("roll", self.manifest.origin, body), [self.signer]))
+        return frame(raws)
+
+    def row(self, opening: Opening, code: str, w: int, step: Step) -> dict[str, Any]:
+        """K_ik with its proof, and of the first issuer E_i."""
+        account = opening.account
+        s = credential(self.manifest.hash, account.share_class, REVISION, code)
+        row = make_half(self.context, account.share_class, opening.row, self.k, s, w).to_json()
+        if self.first:
+            assert self.context.Y is not None
+            row["E"] = encrypt(account.weight, self.context.Y, opening.r).to_json()
+        step()
+        return row
+
+    def head(self, share_class: str, members: Sequence[Opening]) -> dict[str, Any]:
+        head: dict[str, Any] = {"class": share_class, "manifest": b64(self.manifest.hash), "revision": REVISION}
+        if self.first:
+            head["total"] = b64(scalar_bytes(sum(opening.r for opening in members)))
+        return head
+
+
+def unframe_entries(raw: bytes) -> Iterator[bytes]:
+    """The entries in what `Issuer.entries` gave."""
+    return unframe(raw, MOST_ENTRIES)
+
+
+def check_roll(roll: Roll, openings: Sequence[Opening], context: Context, step: Step) -> None:
+    """Recomputes every encrypted weight of the roll from openings that fit the checker's own register.
+
+    Refused `wrong-length` for more or fewer rows than accounts, `wrong-weight` naming the first row that weighs
+    something else.
+    """
+    assert context.Y is not None
+    members = [o for o in openings if o.account.share_class == roll.share_class]
+    if len(members) != len(roll.rows):
+        text = f"the roll of {roll.share_class} has {len(roll.rows)} rows, the register {len(members)} accounts"
+        raise Refused("wrong-length", text)
+    for opening, E in zip(members, roll.rows.values(), strict=True):
+        if encrypt(opening.account.weight, context.Y, opening.r).raw != E:
+            row = f"row {opening.row} of the roll of {roll.share_class}"
+            text = f"{row} does not hold the {opening.account.weight} votes of {opening.account.id}"
+            raise Refused("wrong-weight", text)
+        step()
+
+
+def signature_text(manifest: Manifest, roll: Roll) -> bytes:
+    """The text of `roll-signed` for a roll that was checked."""
+    body = {"class": roll.share_class, "hash": b64(roll.issued), "manifest": b64(manifest.hash)}
+    return make_text("roll-signed", manifest.origin, body)

@@ -1,0 +1,59 @@
+"""Control numbers: one for each account and issuer, drawn once, and kept in a file that only the issuer may read.
+
+The file is what the letters are printed from. Whoever has all issuers' files can vote for everybody, and trace
+everybody; one of two can do neither. It is written before anything that follows from it is published, and never over
+another.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from audit.protocol.control_number import new_control_number, parse_control_number
+from audit.protocol.refused import Refused
+from infra.desk import stored
+from infra.keys import read_secret
+from infra.table import Column, read_table, text
+from intake.register.holdings import Account, account_id
+
+
+def _code(value: str) -> str:
+    try:
+        return parse_control_number(value)
+    except Refused as refusal:
+        raise ValueError(refusal.detail) from None
+
+
+COLUMNS: dict[str, Column] = {"account_id": account_id, "class": text(60, least=1), "control_number": _code}
+
+
+def numbers_of(path: Path, accounts: Sequence[Account], entropy: Callable[[int], bytes]) -> dict[str, str]:
+    """Every account's number, as its 25 symbols; drawn and stored if there are none at `path` yet.
+
+    entropy: gives so many random bytes. TableError; Refused `another-register` if the file is for other accounts.
+    """
+
+    def draw() -> bytes:
+        rows = [(account.id, account.share_class, new_control_number(entropy(16))) for account in accounts]
+        return to_csv(tuple(COLUMNS), rows)
+
+    stored(path, draw)
+    table = read_table(path, read_secret(path), COLUMNS, secret={"control_number"})
+    table.distinct("account_id")
+    table.distinct("control_number")
+    table.check()
+    if {(row["account_id"], row["class"]) for row in table.rows} != {(a.id, a.share_class) for a in accounts}:
+        raise Refused("another-register", f"{path} holds the numbers of other accounts than the register")
+    return {row["account_id"]: row["control_number"] for row in table.rows}
+
+
+def to_csv(columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> bytes:
+    """The table as UTF-8."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return out.getvalue().encode()
