@@ -36,11 +36,10 @@ def issue(stage: Stage, accounts: Sequence[Account], seed: int) -> None:
     write_register(register, accounts, seed)
     with stage.timer.step("roll: two issuers, a control number from each for every account"):
         first, second = stage.offices.issuers
-        openings = stage.desk / "openings"
-        stage.run("register-issue-1", *issuing(stage, first, 1), "--openings", openings, seconds=seconds)
+        stage.run("register-issue-1", *issuing(stage, first, 1), seconds=seconds)
         stage.run("register-issue-2", *issuing(stage, second, 2), seconds=seconds)
         sign: list[str | Path] = ["register", "sign", "--key", second.file, "--register", register]
-        stage.run("register-sign", *sign, "--openings", openings, seconds=seconds)
+        stage.run("register-sign", *sign, "--openings", openings(stage), seconds=seconds)
     with stage.timer.step("opening"):
         stage.run("election-open", "election", "open", *stage.officials())
 
@@ -81,13 +80,18 @@ def verify(stage: Stage, record: Path, result: Path, ballots: int) -> str:
 
 
 def issuing(stage: Stage, key: Key, number: int) -> list[str | Path]:
-    register, numbers = stage.desk / "register.csv", numbers_file(stage, number)
-    return ["register", "issue", "--key", key.file, "--register", register, "--numbers", numbers]
+    files = ["--register", stage.desk / "register.csv", "--numbers", numbers_file(stage, number)]
+    return ["register", "issue", "--key", key.file, *files, "--openings", openings(stage)]
 
 
 def voting(stage: Stage, ballots: Path) -> list[str | Path]:
     numbers: list[str | Path] = ["--numbers", numbers_file(stage, 1), "--numbers", numbers_file(stage, 2)]
     return ["vote", "--batch", ballots, *numbers, "--out", stage.desk / "receipts", "--concurrency", str(CONCURRENCY)]
+
+
+def openings(stage: Stage) -> Path:
+    """What the first issuer tells the second."""
+    return stage.desk / "openings.csv"
 
 
 def numbers_file(stage: Stage, issuer: int) -> Path:
