@@ -1,0 +1,193 @@
+"""A door as it runs: the real application over real HTTP, its outbox in a real PostgreSQL, its log a simulated
+meeting's.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from sqlalchemy import Engine, text
+
+from audit.log.keys import Signer
+from audit.record.entries import Entry, make_text, parse_entry
+from infra import database
+from infra.postgres import Cluster
+from intake.door.mover import NotStored
+from intake.door.outbox import Outbox
+from intake.door.schema import install, metadata
+from intake.door.serve import Door
+from tests.door.board import Board
+from tests.simulator.meeting import Account, Meeting
+
+PATIENCE = 30.0
+FOR, AGAINST, ABSTAIN = (1, 0, 0), (0, 1, 0), (0, 0, 1)
+_numbers = itertools.count()
+
+
+@dataclass
+class Queue:
+    """Stands for the ingress: remembers what was put, or is silent."""
+
+    batches: list[list[bytes]] = field(default_factory=list)
+    silent: bool = False
+    lies: bool = False
+
+    def put(self, entries: Sequence[bytes]) -> None:
+        """Silent: nothing is stored; lies: it is stored, but the answer is lost."""
+        if self.silent:
+            raise NotStored("no-answer")
+        self.batches.append(list(entries))
+        if self.lies:
+            raise NotStored("no-answer")
+
+    @property
+    def entries(self) -> list[bytes]:
+        return [raw for batch in self.batches for raw in batch]
+
+
+@dataclass
+class Place:
+    """One intake's surroundings: a meeting with its board, a queue, and a database that outlives the door."""
+
+    meeting: Meeting
+    board: Board
+    queue: Queue
+    engine: Engine
+    owner: Engine
+
+    @property
+    def intake(self) -> Signer:
+        return self.meeting.parties.intakes[0]
+
+    @property
+    def outbox(self) -> Outbox:
+        return Outbox(self.engine, self.meeting.origin)
+
+    def door(self) -> Door:
+        return Door(self.meeting.manifest, self.intake, self.engine, [self.board], self.queue.put, 1, 0.02)
+
+    @contextmanager
+    def running(self) -> Iterator[Client]:
+        """The door on a port of its own until the end of the block."""
+        server = uvicorn.Server(uvicorn.Config(self.door().app(), port=0, log_config=None, lifespan="on"))
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            wait_until(lambda: server.started)
+            port = server.servers[0].sockets[0].getsockname()[1]
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as http:
+                yield Client(self, http)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+    def text(self, account: int = 0, choice: tuple[int, ...] = FOR, revision: int = 0) -> bytes:
+        """The text of a ballot on the only item."""
+        return self.write(self.body(account, choice, revision))
+
+    def body(self, account: int = 0, choice: tuple[int, ...] = FOR, revision: int = 0) -> dict[str, Any]:
+        selections = {contest.id: choice for contest in self.meeting.manifest.contests}
+        return self.meeting.ballot(self.holder(account), selections, revision)
+
+    def holder(self, account: int) -> Account:
+        return self.meeting.accounts[account]
+
+    def write(self, body: dict[str, Any], origin: str | None = None) -> bytes:
+        return make_text("ballot", origin or self.meeting.origin, body)
+
+    def tally(self) -> list[Entry]:
+        """Records everything in the queue that is not in the log yet, as tally would."""
+        known = set(self.meeting.entries)
+        fresh = dict.fromkeys(raw for raw in self.queue.entries if raw not in known)
+        return [self.board.record(raw) for raw in fresh]
+
+
+@dataclass
+class Client:
+    """Speaks to a running door."""
+
+    place: Place
+    http: httpx.Client
+
+    def post(self, raw: bytes, origin: str | None = None) -> httpx.Response:
+        return self.http.post(f"/{origin or self.place.meeting.origin}/entries", content=raw)
+
+    def accepted(self, raw: bytes) -> dict[str, str]:
+        """What the door answers to an entry it takes for the first time, once it is ready."""
+        wait_until(lambda: self.ready)
+        answer = self.post(raw)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def refused(self, raw: bytes, origin: str | None = None) -> dict[str, Any]:
+        """The problem object in a 4xx answer."""
+        wait_until(lambda: self.ready)
+        answer = self.post(raw, origin)
+        assert 400 <= answer.status_code < 500, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        problem = answer.json()
+        assert problem["status"] == answer.status_code
+        assert set(problem) == {"type", "title", "status", "detail", "field", "reason"}
+        assert "Traceback" not in answer.text
+        return problem
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has read the log: before, it takes nothing and refuses nothing."""
+        return self.post(self.place.meeting.entries[0]).status_code != 503
+
+
+def wait_until(done: Callable[[], bool], patience: float = PATIENCE) -> None:
+    end = time.monotonic() + patience
+    while not done():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def engines(cluster: Cluster) -> Iterator[tuple[Engine, Engine]]:
+    """The owner's and the service's engine on a database with an intake's tables."""
+    name = f"intake_{next(_numbers)}"
+    cluster.create_database(name, f"{name}_owner", [f"{name}_door"])
+    owner, door = (
+        database.engine(cluster.url(f"{name}_{role}", name), Path(cluster.passfile(f"{name}_{role}")), name="tests")
+        for role in ("owner", "door")
+    )
+    with owner.begin() as connection:
+        install(connection, f"{name}_door")
+    yield owner, door
+    owner.dispose()
+    door.dispose()
+
+
+def fresh_place(engines: tuple[Engine, Engine], meeting: Meeting) -> Place:
+    from infra import seen
+
+    owner, door = engines
+    with owner.begin() as connection:
+        for table in (*metadata.sorted_tables, *seen.metadata.sorted_tables):
+            connection.execute(text(f"TRUNCATE {table.name}"))
+    place = Place(meeting, Board(meeting), Queue(), door, owner)
+    place.board.publish()
+    return place
+
+
+@pytest.fixture
+def place(engines: tuple[Engine, Engine]) -> Place:
+    """Surroundings in which voting is open and nothing has been handed in."""
+    return fresh_place(engines, Meeting().prepared())
+
+
+def signed(raw: bytes, line: str) -> Entry:
+    """A ballot's text with the intake's line, as it will stand in the log."""
+    return parse_entry(raw + b"\n" + line.encode())

@@ -1,0 +1,75 @@
+"""What the door answers to what it takes: a receipt, after the entry is on disk, and always the same one."""
+
+from __future__ import annotations
+
+import time
+
+from audit.log.notes import verify_signature
+from audit.record.entries import parse_entry
+from tests.door.conftest import AGAINST, FOR, Place, signed, wait_until
+
+
+def test_a_ballot_gets_a_receipt_for_the_entry_as_it_will_stand_in_the_log(place: Place) -> None:
+    raw = place.text()
+    with place.running() as client:
+        answer = client.accepted(raw)
+    entry = signed(raw, answer["line"])
+    receipt = parse_entry(answer["receipt"].encode())
+    verify_signature(place.intake.verifier, receipt.text, receipt.signatures[0])
+    verify_signature(place.intake.verifier, entry.text, entry.signatures[0])
+    assert receipt.kind == "receipt"
+    assert receipt.fields["identity"] == entry.identity
+    assert receipt.fields["leaf"] == entry.leaf
+    assert receipt.fields["manifest"] == place.meeting.manifest.hash
+    # Ten batch waits, half a second each.
+    assert 0 < receipt.fields["deadline"] - time.time() < 6
+
+
+def test_the_same_text_again_is_200_with_the_same_receipt(place: Place) -> None:
+    raw = place.text()
+    with place.running() as client:
+        first = client.accepted(raw)
+        again = client.post(raw)
+    assert (again.status_code, again.json()) == (200, first)
+
+
+def test_the_same_text_is_known_after_a_restart_in_the_log_and_after_the_vote(place: Place) -> None:
+    raw = place.text()
+    with place.running() as client:
+        first = client.accepted(raw)
+    with place.running() as client:
+        wait_until(lambda: client.ready)
+        assert (client.post(raw).status_code, client.post(raw).json()) == (200, first)
+        place.board.record(signed(raw, first["line"]).raw)
+        place.meeting.closing()
+        place.board.publish()
+        wait_until(lambda: client.post(place.text(1)).status_code == 409)
+        assert (client.post(raw).status_code, client.post(raw).json()) == (200, first)
+
+
+def test_it_is_in_the_outbox_before_the_answer_and_passed_on(place: Place) -> None:
+    place.queue.silent = True
+    raw = place.text()
+    with place.running() as client:
+        entry = signed(raw, client.accepted(raw)["line"])
+        assert list(place.outbox.ballots()) == [entry.raw]
+        place.queue.silent = False
+        wait_until(lambda: place.queue.entries == [entry.raw])
+
+
+def test_a_higher_revision_replaces_and_both_are_passed_on(place: Place) -> None:
+    with place.running() as client:
+        client.accepted(place.text(0, FOR, revision=0))
+        client.accepted(place.text(0, AGAINST, revision=1))
+        wait_until(lambda: len(place.queue.entries) == 2)
+
+
+def test_an_official_act_is_handed_in_signed_and_its_line_is_empty(place: Place) -> None:
+    meeting = place.meeting
+    raw = meeting.signed("closing", {"manifest": meeting.hash}, *meeting.parties.officials[:2])
+    with place.running() as client:
+        answer = client.accepted(raw)
+        assert client.post(raw).json() == answer
+        assert answer["line"] == ""
+        assert parse_entry(answer["receipt"].encode()).fields["leaf"] == parse_entry(raw).leaf
+        wait_until(lambda: place.queue.entries == [raw])
