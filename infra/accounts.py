@@ -1,5 +1,6 @@
-"""Accounts of their own for what must not run as root, and for what must not read its neighbour's files: one unprivileged
-system account for each PostgreSQL cluster or service. Who is not root has one account only and runs everything as itself."""
+"""Accounts of their own for what must not run as root, and for what must not read its neighbour's files: one
+unprivileged system account for each PostgreSQL cluster or service. Who is not root has one account only and runs
+everything as itself."""
 
 from __future__ import annotations
 
@@ -39,13 +40,10 @@ class Account:
         """Makes `path` this account's own."""
         os.chown(path, self.uid, self.gid)
 
-    def can_run(self, command: Sequence[str | Path]) -> bool:
-        """Whether this account can reach and start a program: tried, since any folder on the way may be closed to it."""
-        return runs(command, self)
-
 
 def system_account(name: str) -> Account | None:
-    """The account `psephos-NAME`, made if it is not there yet; None if this process is not root. It stays, like any service's.
+    """The account `psephos-NAME`, made if it is not there yet; None if this process is not root. It stays, like any
+    service's.
 
     AccountError if it cannot be made; ValueError if `name` is not 1 to 24 lower-case letters, digits and hyphens.
     """
@@ -68,7 +66,8 @@ def system_account(name: str) -> Account | None:
 
 
 def runs(command: Sequence[str | Path], account: Account | None) -> bool:
-    """Whether `command` starts and ends with success, as `account` if there is one."""
+    """Whether `command` starts and ends with success, as `account` if there is one. Only trying tells: any
+    folder above it may be closed to the account."""
     try:
         done = subprocess.run(
             command,
@@ -108,8 +107,13 @@ def _add(name: str) -> str:
     useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
     if useradd is None:
         return "there is no useradd"
-    options = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"]
+    options = ["--system", "--user-group", "--no-create-home", "--home-dir=/nonexistent", "--shell=/usr/sbin/nologin"]
     done = subprocess.run(
-        [useradd, *options, name], stdin=subprocess.DEVNULL, capture_output=True, text=True, env=plain_environment(), check=False
+        [useradd, *options, name],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=plain_environment(),
+        check=False,
     )
     return done.stderr.strip() if done.returncode else ""

@@ -1,6 +1,6 @@
-"""The `psephos` command. It owns no command of its own beyond keys and the queue's services: each room installs an entry
-point in group `psephos.commands`, a function that is handed the root and adds what the room can do. A room that is not
-installed, as in an image that holds only what it runs, adds nothing."""
+"""The `psephos` command. It owns no command of its own beyond keys and the queue's services: each room installs an
+entry point in group `psephos.commands`, a function that is handed the root and adds what the room can do. A room that
+is not installed, as in an image that holds only what it runs, adds nothing."""
 
 from __future__ import annotations
 
@@ -63,12 +63,13 @@ def group(parent: typer.Typer, name: str, help: str = "") -> typer.Typer:
                 known.help = help
             return known.typer_instance
     made = typer.Typer(no_args_is_help=True)
-    parent.add_typer(made, name=name, **({"help": help} if help else {}))
+    parent.add_typer(made, name=name, help=help or None)
     return made
 
 
 class KeyType(StrEnum):
-    """What a key is for: entries and the log's heads; a custodian's cosignatures; the log's heads again, post-quantum."""
+    """What a key is for: entries and the log's heads; a custodian's cosignatures; the log's heads again,
+    post-quantum."""
 
     ED25519 = "ed25519"
     COSIGNATURE = "cosignature"
@@ -94,7 +95,8 @@ def new_key(
     out: Annotated[Path, typer.Option("--out", help="The file to keep the private key in.", metavar="FILE")],
     type: Annotated[KeyType, typer.Option("--type", help="What the key is for.")] = KeyType.ED25519,
 ) -> None:
-    """Makes a private key, keeps it in a file only its owner may read, and prints the verifier key that goes with it."""
+    """Makes a private key, keeps it in a file only its owner may read, and prints the verifier key that goes with
+    it."""
     signer = keys.Signer(name, KEY_TYPES[type], os.urandom(keys.SEED_SIZE))
     write_secret(out, signer.private + "\n")
     print(signer.vkey)

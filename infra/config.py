@@ -11,7 +11,6 @@ import typing
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from pathlib import Path
 
-
 T = typing.TypeVar("T")
 
 

@@ -8,7 +8,6 @@ import hmac
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import uvicorn

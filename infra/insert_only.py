@@ -1,6 +1,7 @@
-"""Tables that only grow. What is recorded here cannot be rebuilt from anywhere, so the database itself refuses to change it:
-the service's role may INSERT and SELECT, and triggers that fire for everybody, superusers and replication included, refuse
-UPDATE, DELETE and TRUNCATE. Only who owns the tables can take the triggers away, and no service runs as that role."""
+"""Tables that only grow. What is recorded here cannot be rebuilt from anywhere, so the database itself refuses to
+change it: the service's role may INSERT and SELECT, and triggers that fire for everybody, superusers and replication
+included, refuse UPDATE, DELETE and TRUNCATE. Only who owns the tables can take the triggers away, and no service runs
+as that role."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ END $$
 def create_insert_only(connection: Connection, metadata: MetaData, role: str) -> None:
     """Creates the tables of `metadata` with their triggers, and lets `role` INSERT and SELECT and nothing else.
 
-    Run by the tables' owner, inside a transaction; running it again changes nothing. ValueError if `role` is no plain role name.
+    Run by the tables' owner, inside a transaction; running it again changes nothing. ValueError if `role` is no plain
+    role name.
     """
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", role):
         raise ValueError(f"{role!r} is not the name of a role")

@@ -65,7 +65,8 @@ def new_token(path: Path) -> str:
 
 
 def read_token(path: Path) -> str:
-    """The bearer token stored at `path`; KeyFileError as `read_secret`, or if it is not one line of a token's alphabet."""
+    """The bearer token stored at `path`; KeyFileError as `read_secret`, or if it is not one line of a token's
+    alphabet."""
     token = read_secret(path).decode("ascii", errors="replace").strip()
     if len(token) < TOKEN_BYTES or not token.replace("-", "").replace("_", "").isalnum():
         raise KeyFileError(f"{path}: does not hold a bearer token")
@@ -73,7 +74,8 @@ def read_token(path: Path) -> str:
 
 
 def read_signer(path: Path) -> Signer:
-    """The signer whose private key is stored at `path`; KeyFileError as `read_secret`, or if it holds no private key."""
+    """The signer whose private key is stored at `path`; KeyFileError as `read_secret`, or if it holds no private
+    key."""
     try:
         return parse_private_key(read_secret(path).decode("utf-8", errors="replace").removesuffix("\n"))
     except Refused as refusal:

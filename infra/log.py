@@ -17,7 +17,8 @@ WORD = re.compile(r"[a-z0-9][a-z0-9.:-]{0,39}")
 
 
 class Undeclared(LookupError):
-    """An event, key or value that the module's declaration does not allow: a fault of the program, found by its tests."""
+    """An event, key or value that the module's declaration does not allow: a fault of the program, found by its
+    tests."""
 
 
 class Log:
@@ -66,7 +67,8 @@ def failure(error: BaseException) -> None:
 
 
 def quieten_libraries() -> None:
-    """Lets the standard logging tree, into which libraries write freely, report only module and kind of its warnings."""
+    """Lets the standard logging tree, into which libraries write freely, report only module and kind of its
+    warnings."""
     root = logging.getLogger()
     root.handlers[:] = [_NameOnly(logging.WARNING)]
     root.setLevel(logging.WARNING)

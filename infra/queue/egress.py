@@ -1,7 +1,7 @@
 """The queue's face towards tally: it hands rows out, and deletes them when tally says that custodians hold them.
 
-A row that was handed out is not handed out again for 30 seconds, in case its taker has died. Leases are in memory only: a restart
-hands everything out again, which tally recognises, so it costs time and nothing else.
+A row that was handed out is not handed out again for 30 seconds, in case its taker has died. Leases are in memory only:
+a restart hands everything out again, which tally recognises, so it costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Outlet:
             return taken
 
     def ack(self, keys: Sequence[bytes]) -> None:
-        """Deletes the rows; keys that are not there, or no longer, are no fault. When it returns the deletion is on disk."""
+        """Deletes the rows; keys that are not there, or no longer, are no fault. When it returns the deletion is on
+        disk."""
         with self._engine.begin() as connection:
             connection.execute(text("SET LOCAL synchronous_commit TO on"))
             connection.execute(delete(queued).where(queued.c.key.in_(keys)))

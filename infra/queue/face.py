@@ -1,5 +1,5 @@
-"""What the two faces of the queue have in common: the settings each of them is given, which name its own port, its own role
-in the database and its own token."""
+"""What the two faces of the queue have in common: the settings each of them is given, which name its own port, its own
+role in the database and its own token."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """The queue's face towards intake: it takes entries and says nothing.
 
-Every request that worked is answered by the same 27 bytes once its entries are on disk; to everything else the connection is
-dropped. So nothing can flow back to intake but "stored" and "not stored": no text, no count, no header. The last word has
-not this application but the gate on the connection, through which only those bytes pass, whoever wrote them.
+Every request that worked is answered by the same 27 bytes once its entries are on disk; to everything else the
+connection is dropped. So nothing can flow back to intake but "stored" and "not stored": no text, no count, no header.
+The last word has not this application but the gate on the connection, through which only those bytes pass, whoever
+wrote them.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Inlet:
         self._engine, self._draw = engine, draw
 
     def store(self, entries: Sequence[bytes]) -> None:
-        """Stores all entries or none; when it returns they are on disk. SQLAlchemyError if the database cannot be used."""
+        """Stores all entries or none; when it returns they are on disk. SQLAlchemyError if the database cannot be
+        used."""
         rows = [{"key": self._draw(KEY_BYTES), "data": entry} for entry in entries]
         with self._engine.begin() as connection:
             # Whatever the role or the cluster is set to: the commit below waits for the disk.
@@ -52,7 +54,8 @@ class Inlet:
 
 
 def ingress(store: Callable[[Sequence[bytes]], None], token: str) -> FastAPI:
-    """The application: `POST /put` with a bundle of 1 to 256 entries. What it answers beside 204 never leaves the gate."""
+    """The application: `POST /put` with a bundle of 1 to 256 entries. What it answers beside 204 never leaves the
+    gate."""
     app = http.application("queue ingress")
 
     @app.post("/put", status_code=204)

@@ -1,8 +1,8 @@
-"""The one table between intake and tally. Its key is random and it has no sequence and no time, so neither the order in which
-entries came nor when they came can be read from it, by tally or from a stolen disk.
+"""The one table between intake and tally. Its key is random and it has no sequence and no time, so neither the order in
+which entries came nor when they came can be read from it, by tally or from a stolen disk.
 
-What its loss costs: nothing, intake puts again what it does not find in the log. What its capture buys: entries, which are public
-as soon as they are recorded, and how many are waiting.
+What its loss costs: nothing, intake puts again what it does not find in the log. What its capture buys: entries, which
+are public as soon as they are recorded, and how many are waiting.
 """
 
 from __future__ import annotations

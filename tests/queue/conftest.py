@@ -40,10 +40,12 @@ def made(cluster: Cluster) -> Iterator[Queue]:
     roles = {"owner": f"{name}_owner", "ingress": f"{name}_in", "egress": f"{name}_out"}
     cluster.create_database(name, roles["owner"], [roles["ingress"], roles["egress"]])
     settings = {
-        face: {"database": cluster.url(role, name), "passfile": str(cluster.passfile(role))} for face, role in roles.items()
+        face: {"database": cluster.url(role, name), "passfile": str(cluster.passfile(role))}
+        for face, role in roles.items()
     }
     engines = {
-        face: database.engine(values["database"], Path(values["passfile"]), name="tests") for face, values in settings.items()
+        face: database.engine(values["database"], Path(values["passfile"]), name="tests")
+        for face, values in settings.items()
     }
     with engines["owner"].begin() as connection:
         install(connection, roles["ingress"], roles["egress"])

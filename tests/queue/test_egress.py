@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
-from tests.queue.conftest import Queue, Service
 
 from audit.protocol.refused import Refused
 from infra.queue.egress import LEASE_SECONDS, Outlet
 from infra.queue.frames import Row, read_keys, read_rows, write_rows
 from infra.queue.ingress import Inlet
+from tests.queue.conftest import Queue, Service
 
 
 class Clock:

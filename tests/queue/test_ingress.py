@@ -6,13 +6,13 @@ import socket
 
 import httpx
 import pytest
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.exc import ProgrammingError
-from tests.queue.conftest import Queue, Service
 
 from audit.log.tiles import frame
 from infra.queue.ingress import ANSWER
 from infra.queue.schema import queued
+from tests.queue.conftest import Queue, Service
 
 
 def say(service: Service, request: bytes) -> bytes:
@@ -25,15 +25,16 @@ def say(service: Service, request: bytes) -> bytes:
     return heard
 
 
-def request(service: Service, body: bytes, *, start: str = "POST /put", token: str | None = None, **headers: str) -> bytes:
+def request(service: Service, body: bytes, start: str = "POST /put", **headers: str) -> bytes:
     lines = {
         "Host": "queue",
-        "Authorization": f"Bearer {service.token if token is None else token}",
+        "Authorization": f"Bearer {service.token}",
         "Content-Length": str(len(body)),
         "Connection": "close",
         **headers,
     }
-    return f"{start} HTTP/1.1\r\n{''.join(f'{key}: {value}{chr(13)}{chr(10)}' for key, value in lines.items())}\r\n".encode() + body
+    head = [f"{start} HTTP/1.1", *(f"{key}: {value}" for key, value in lines.items())]
+    return "\r\n".join([*head, "", ""]).encode() + body
 
 
 def stored(queue: Queue) -> list[bytes]:
@@ -56,8 +57,8 @@ def test_a_connection_is_kept_for_the_next_put(queue: Queue, ingress: Service) -
 
 
 REFUSED = {
-    "no token": lambda s: request(s, frame([b"entry"]), token=""),
-    "the other service's token": lambda s: request(s, frame([b"entry"]), token="x" * 43),
+    "no token": lambda s: request(s, frame([b"entry"]), Authorization=""),
+    "the other service's token": lambda s: request(s, frame([b"entry"]), Authorization="Bearer " + "x" * 43),
     "no entry": lambda s: request(s, b""),
     "an empty entry": lambda s: request(s, frame([b"entry", b""])),
     "half an entry": lambda s: request(s, frame([b"entry"])[:-1]),
@@ -88,7 +89,8 @@ def test_a_database_that_fails_is_not_told(queue: Queue, ingress: Service) -> No
 
 
 def test_ingress_cannot_look_at_what_it_stored(queue: Queue) -> None:
-    for statement in ("SELECT key FROM queued", "DELETE FROM queued", "UPDATE queued SET data = data", "TRUNCATE queued"):
+    acts = ("SELECT key FROM queued", "DELETE FROM queued", "UPDATE queued SET data = data", "TRUNCATE queued")
+    for statement in acts:
         with queue.ingress.connect() as connection:
             refused(connection, statement)
 
@@ -100,9 +102,10 @@ def refused(connection: Connection, statement: str) -> None:
 
 def test_the_table_holds_no_order_and_no_time(queue: Queue) -> None:
     with queue.owner.connect() as connection:
-        columns = connection.execute(
-            text("SELECT column_name, data_type, column_default FROM information_schema.columns WHERE table_name = 'queued'")
-        ).all()
+        columns = inspect(connection).get_columns("queued")
         sequences = connection.scalar(text("SELECT count(*) FROM pg_class WHERE relkind = 'S'"))
-    assert sorted(tuple(column) for column in columns) == [("data", "bytea", None), ("key", "bytea", None)]
+    assert [(column["name"], str(column["type"]), column["default"]) for column in columns] == [
+        ("key", "BYTEA", None),
+        ("data", "BYTEA", None),
+    ]
     assert sequences == 0
