@@ -1,4 +1,4 @@
-"""Small logs for tests: keys from fixed seeds, a policy of three custodians of which two must sign, and a reader in memory."""
+"""Small logs for tests: keys from fixed seeds, three custodians of which two must sign, and a reader in memory."""
 
 from __future__ import annotations
 
