@@ -80,7 +80,7 @@ def verify(stage: Stage, record: Path, result: Path, ballots: int) -> str:
 
 
 def issuing(stage: Stage, key: Key, number: int) -> list[str | Path]:
-    files = ["--register", stage.desk / "register.csv", "--numbers", numbers_file(stage, number)]
+    files: list[str | Path] = ["--register", stage.desk / "register.csv", "--numbers", numbers_file(stage, number)]
     return ["register", "issue", "--key", key.file, *files, "--openings", openings(stage)]
 
 
