@@ -1,13 +1,150 @@
-"""The auditor's commands. They need no key, no account and no service of the election: a log, or a copy of one, is enough."""
+"""The auditor's commands. They need no key, no account and no service of the election: a log, or a copy, is enough."""
 
 from __future__ import annotations
 
-import typer
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
 
-from audit import receipts, verify
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from audit import receipts
+from audit.log.reader import ReadError, open_reader
+from audit.protocol.group import unb64
+from audit.protocol.refused import Refused
+from audit.verify import NotVerified, compare_result, verify_record
+from audit.verify import Progress as Told
+from audit.verify_report import Report, checked, result_lines, trusted
+
+MAX_RESULT = 1 << 20
 
 
 def register(app: typer.Typer) -> None:
     """Adds `verify` and `verify-receipt`."""
-    verify.register(app)
+    app.command("verify")(verify)
     receipts.register(app)
+
+
+def verify(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A record's folder, or a custodian's URL/ORIGIN.")],
+    pinned: Annotated[
+        str | None, typer.Option("--manifest", metavar="HASH", help="The manifest's hash, as the letter shows it.")
+    ] = None,
+    result: Annotated[
+        Path | None, typer.Option("--result", metavar="FILE", help="A result.json that must be the log's result.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Recomputes a whole election from its log: every signature, proof, sum and share, and the result."""
+    try:
+        with executor() as workers, told() as progress:
+            report = verify_record(open_reader(source), hash_in(pinned), workers, progress)
+        if result is not None:
+            compare_result(report, read_result(result), str(result))
+    except NotVerified as fault:
+        if as_json:
+            print(json.dumps(fault.to_json()))
+        print(f"psephos: NOT VERIFIED: {fault}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    except ReadError as error:
+        # Nothing is shown about the election: the log could not be read.
+        if as_json:
+            print(json.dumps({"verified": False, "reason": error.reason, "where": error.where, "detail": error.detail}))
+        print(f"psephos: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    if as_json:
+        print(json.dumps(report.to_json()))
+    else:
+        show(report)
+
+
+def hash_in(text: str | None) -> bytes | None:
+    """The 32 bytes of `--manifest`. Refused, naming the option."""
+    try:
+        return None if text is None else unb64(text, 32)
+    except Refused as refusal:
+        raise Refused(refusal.reason, f"--manifest {text}: {refusal.detail}") from None
+
+
+def read_result(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return stream.read(MAX_RESULT)
+
+
+@contextmanager
+def executor() -> Iterator[ProcessPoolExecutor]:
+    """Worker processes, one for each core that this process may use; all ended when it is left, whatever the reason."""
+    cores = len(os.sched_getaffinity(0))
+    # Not fork: progress is drawn by a thread, and a fork would copy its locks.
+    context = multiprocessing.get_context("forkserver")
+    workers = ProcessPoolExecutor(cores, mp_context=context, initializer=leave_interrupts_to_parent)
+    try:
+        yield workers
+    finally:
+        workers.shutdown(wait=True, cancel_futures=True)
+
+
+def leave_interrupts_to_parent() -> None:
+    """Ctrl-C reaches the whole group of processes; only the first ends them, in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def told() -> Iterator[Told]:
+    """Progress on standard error, with rate and remaining time; nothing of it where that is no terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("verifying"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("entries, {task.fields[rate]}/s,"),
+        TimeElapsedColumn(),
+        TextColumn("elapsed,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("verifying", total=None, rate="0")
+
+        def progress(done: int, total: int) -> None:
+            speed = bar.tasks[0].speed or 0.0
+            bar.update(task, completed=done, total=total, rate=f"{speed:,.0f}")
+
+        yield progress
+
+
+def show(report: Report) -> None:
+    """The result and the sentences, on standard output."""
+    console = Console(soft_wrap=True, highlight=False)
+    manifest = report.manifest
+    console.print(f"{manifest.meeting['issuer']}: {manifest.title} ({manifest.origin})", markup=False)
+    if report.result is None:
+        print(f"there is no result yet: the election is {report.election.phase}")
+    else:
+        state = "certified" if report.certified else "not certified yet"
+        print(f"{report.result['ballots']:,} ballots, {report.result['present']:,} votes present; {state}")
+        console.print(table(report))
+    for title, lines in (("checked", checked(report)), ("had to be trusted", trusted(report))):
+        print(f"{title}:")
+        for line in lines:
+            print(f"- {line}")
+    print("VERIFIED")
+
+
+def table(report: Report) -> Table:
+    assert report.result is not None
+    drawn = Table("item", "choice", "votes")
+    drawn.columns[2].justify = "right"
+    for contest, choice, votes in result_lines(report.result, report.manifest):
+        drawn.add_row("" if choice == "" else contest, choice, votes, end_section=choice == "")
+    return drawn

@@ -143,19 +143,20 @@ class Election:
         return self._checker
 
     def check(self, entry: Entry) -> None:
-        """The stateless half: this entry is of this election, bears the signatures its rule demands, and its proofs
-        hold.
-        """
+        """The stateless half: this entry is of this election, bears the lines its rule demands, and its proofs hold."""
+        self.check_signed(entry)
+        if entry.kind == "ballot":
+            self.checker().check_ballot(entry, self.weight(entry.fields["roll"], entry.fields["pseudonym"]))
+        if entry.kind == "roll":
+            setup.check_rows(self.manifest, self.Y, entry)
+
+    def check_signed(self, entry: Entry) -> None:
+        """The part of `check` without proofs: the entry is of this election and bears the lines its rule demands."""
         if entry.kind == "manifest":
             check_signatures(parse_manifest(entry), entry)
             return
         check_binding(self.manifest.origin, self.manifest.hash, entry)
-        if entry.kind == "ballot":
-            self.checker().check(entry, self.weight(entry.fields["roll"], entry.fields["pseudonym"]))
-            return
         check_signatures(self.manifest, entry)
-        if entry.kind == "roll":
-            setup.check_rows(self.manifest, self.Y, entry)
 
     def admit(self, entry: Entry, seen: Seen) -> None:
         """The stateful half: this entry, already checked, may be the next in the log."""
@@ -170,10 +171,10 @@ class Election:
     def admit_manifest(self, entry: Entry) -> None:
         check_pinned(parse_manifest(entry), self.pinned)
 
-    def apply(self, entry: Entry) -> None:
-        """Takes in an entry that was checked and admitted."""
+    def apply(self, entry: Entry, leaf: bytes | None = None) -> None:
+        """Takes in an entry that was checked and admitted; `leaf`, its 32-byte leaf hash, if the caller has it."""
         then = rule_for(self.phase, entry.kind).then
-        self.head.append(entry.leaf)
+        self.head.append(leaf or entry.leaf)
         KINDS[entry.kind][1](self, entry)
         self.phase = then or self.phase
 

@@ -15,7 +15,7 @@ from audit.record.counting import NOT_DECRYPTED, outcome
 from audit.record.entries import Entry
 from audit.record.seen import Seen
 from audit.record.shapes import only
-from audit.record.totals import Sums, decrypted_classes, decrypted_contests, sum_ballots
+from audit.record.totals import Sums, contests_by_class, decrypted_classes, decrypted_contests, sum_ballots
 
 if TYPE_CHECKING:
     from audit.record.election import Election
@@ -29,7 +29,7 @@ def sums_of(election: Election, seen: Seen) -> Sums:
     if election.closing_root is None:
         raise Refused("wrong-phase", "the vote is not closed yet")
     if election.sums is None:
-        election.sums = sum_ballots(election.manifest, seen.counted(), election.weight)
+        election.sums = sum_ballots(contests_by_class(election.manifest), seen.counted(), election.weight)
     return election.sums
 
 

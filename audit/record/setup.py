@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from audit.protocol.group import Element
@@ -73,8 +74,17 @@ def look_ahead(election: Election, entry: Entry) -> tuple[RollAssembly, Roll | N
         assembly = election.assemblies[share_class].completed_by(signer_of(entry), entry.body)
         votes = votes_of(election.manifest, share_class)
         roll = assembly.join(election.context, votes) if assembly.complete else None
+        if roll is not None:
+            refuse_shared_keys(roll, election.rolls.values())
         election.ahead = (entry.identity, assembly, roll)
     return election.ahead[1], election.ahead[2]
+
+
+def refuse_shared_keys(roll: Roll, others: Iterable[Roll]) -> None:
+    """One pseudonym, one row of one roll: revisions are counted under the pseudonym alone."""
+    for other in others:
+        if not roll.rows.keys().isdisjoint(other.rows):
+            raise Refused("duplicate", f"a key of this roll stands on the roll of {other.share_class} too", "rows")
 
 
 def votes_of(manifest: Manifest, share_class: str) -> int:

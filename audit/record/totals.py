@@ -7,13 +7,14 @@ processes can each sum a part of the log.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from audit.protocol.elgamal import ZERO, Ciphertext
 from audit.record.entries import Entry, parse_entry
 from audit.record.manifest import Manifest
 
 Weight = Callable[[str, bytes], Ciphertext]  # (class, pseudonym) -> the encrypted weight of that row
+Contests = Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]]  # class -> (contest, its choices), in agenda order
 
 
 class Sums:
@@ -26,23 +27,33 @@ class Sums:
         self.present: dict[str, Ciphertext] = {}
         self.voters: Counter[str] = Counter()
 
-    def add(self, manifest: Manifest, ballot: Entry, weight: Ciphertext) -> None:
-        """Adds one counted ballot, whose proofs have been verified."""
-        share_class = ballot.fields["roll"]
-        for contest in manifest.contests_of(share_class):
-            pairs = ballot.fields["contests"][contest.id]["C"]
-            for choice, pair in zip(contest.choices, pairs, strict=True):
-                key = (contest.id, choice)
-                self.choices[key] = self.choices.get(key, ZERO) + Ciphertext.from_json(pair, contest.id)
+    def add(
+        self, contests: Contests, share_class: str, votes: Iterable[Sequence[Ciphertext]], weight: Ciphertext
+    ) -> None:
+        """Adds one counted ballot, whose proofs have been verified; votes: C_1..C_k of each contest, in agenda
+        order.
+        """
+        for (contest, choices), C in zip(contests[share_class], votes, strict=True):
+            for choice, C_j in zip(choices, C, strict=True):
+                self.choices[contest, choice] = self.choices.get((contest, choice), ZERO) + C_j
         self.present[share_class] = self.present.get(share_class, ZERO) + weight
         self.voters[share_class] += 1
 
     def merge(self, other: Sums) -> None:
-        for key, value in other.choices.items():
-            self.choices[key] = self.choices.get(key, ZERO) + value
+        """Adds the sums over other ballots."""
+        for slot, value in other.choices.items():
+            self.choices[slot] = self.choices.get(slot, ZERO) + value
         for share_class, value in other.present.items():
             self.present[share_class] = self.present.get(share_class, ZERO) + value
-        self.voters += other.voters
+        self.voters.update(other.voters)
+
+    def remove(self, other: Sums) -> None:
+        """Takes out the sums over ballots that were added before."""
+        for slot, value in other.choices.items():
+            self.choices[slot] -= value
+        for share_class, value in other.present.items():
+            self.present[share_class] -= value
+        self.voters.subtract(other.voters)
 
     @property
     def ballots(self) -> int:
@@ -50,13 +61,27 @@ class Sums:
         return sum(self.voters.values())
 
 
-def sum_ballots(manifest: Manifest, counted: Iterable[bytes], weight: Weight) -> Sums:
-    """The sums over these entries, each the counted ballot of its pseudonym."""
+def contests_by_class(manifest: Manifest) -> Contests:
+    """What `Sums.add` needs of a manifest."""
+    return {
+        c.id: tuple((contest.id, contest.choices) for contest in manifest.contests_of(c.id)) for c in manifest.classes
+    }
+
+
+def sum_ballots(contests: Contests, counted: Iterable[bytes], weight: Weight) -> Sums:
+    """The sums over these entries, each the counted ballot of its pseudonym, recorded and so checked before."""
     sums = Sums()
     for raw in counted:
         ballot = parse_entry(raw)
-        sums.add(manifest, ballot, weight(ballot.fields["roll"], ballot.fields["pseudonym"]))
+        share_class = ballot.fields["roll"]
+        votes = [votes_in(ballot, contest) for contest, _ in contests[share_class]]
+        sums.add(contests, share_class, votes, weight(share_class, ballot.fields["pseudonym"]))
     return sums
+
+
+def votes_in(ballot: Entry, contest: str) -> list[Ciphertext]:
+    pairs = ballot.fields["contests"][contest]["C"]
+    return [Ciphertext.from_json(pair, f"contests.{contest}.C[{j}]") for j, pair in enumerate(pairs)]
 
 
 def decrypted_contests(manifest: Manifest, sums: Sums) -> Iterator[str]:

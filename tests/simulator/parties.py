@@ -44,7 +44,8 @@ def vkeys(signers: tuple[Signer, ...]) -> list[str]:
 
 
 def majority(**changes: Any) -> dict[str, Any]:
-    return {"abstain": "ignored", "basis": "cast", "comparator": ">", "name": "majority", "threshold": [1, 2], **changes}
+    half = {"comparator": ">", "threshold": [1, 2]}
+    return {"abstain": "ignored", "basis": "cast", "name": "majority", **half, **changes}
 
 
 def contest(id: str, **changes: Any) -> dict[str, Any]:

@@ -1,0 +1,144 @@
+"""What a verification found, in words and as JSON: the result, what was checked, and what had to be trusted.
+
+A proof that hides its assumptions is no use to a shareholder, so the report names everything that the log itself cannot
+show, for this election as its manifest set it up: who together could trace a pseudonym, open a ballot or vote for
+others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from audit.log.treehead import Checkpoint
+from audit.protocol.group import b64
+from audit.record.election import Election
+from audit.record.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Report:
+    """A record that holds. `custodians` have cosigned its head; `kinds` counts entries; `result` may still be
+    missing.
+    """
+
+    election: Election
+    pinned: bool
+    head: Checkpoint
+    custodians: tuple[str, ...]
+    kinds: Mapping[str, int]
+    superseded: int
+    result: Mapping[str, Any] | None
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.election.manifest
+
+    @property
+    def certified(self) -> bool:
+        return self.election.phase == "certified"
+
+    def to_json(self) -> dict[str, Any]:
+        """For machines: everything but the sentences on what was checked, which are the same for all records."""
+        return {
+            "verified": True,
+            "origin": self.manifest.origin,
+            "manifest": b64(self.manifest.hash),
+            "pinned": self.pinned,
+            "size": self.head.size,
+            "root": b64(self.head.root),
+            "custodians": list(self.custodians),
+            "phase": self.election.phase,
+            "entries": dict(sorted(self.kinds.items())),
+            "superseded": self.superseded,
+            "result": self.result,
+            "trusted": list(trusted(self)),
+        }
+
+
+def checked(report: Report) -> Iterator[str]:
+    """What was recomputed and holds, a sentence each."""
+    manifest, election = report.manifest, report.election
+    count = report.kinds.get
+    log = manifest.log
+    yield (
+        f"{report.head.size} entries lead to the root of a checkpoint signed by the log with {len(log.log)} keys and "
+        f"cosigned by {len(report.custodians)} of {len(log.custodians)} custodians ({', '.join(report.custodians)}); "
+        f"{log.W} are demanded"
+    )
+    yield "every entry is signed by whoever its rule demands, and was admitted in the phase it stands in"
+    if election.ceremony.complete:
+        yield (
+            f"the key is that of {len(election.ceremony.participants)} trustees, any {manifest.trustees.threshold} of "
+            "whom decrypt"
+        )
+    yield from (str(verdict) for verdict in election.ceremony.verdicts)
+    for share_class, roll in election.rolls.items():
+        votes = next(c.votes for c in manifest.classes if c.id == share_class)
+        yield f"the roll of {share_class} has {len(roll.rows)} rows, whose hidden weights add up to {votes} votes"
+    if count("ballot", 0):
+        yield (
+            f"{count('ballot', 0)} ballots are by pseudonyms on the roll, and prove that each gives what its weight "
+            f"allows; of them {report.superseded} do not count, being replaced by a later revision"
+        )
+    if election.closing_root is not None:
+        accounts = sorted(set(election.reconciled) - set(election.overruled))
+        yield f"all that {', '.join(accounts) or 'no intake'} passed on stands in the log, as ballot or as refusal"
+    if report.result is not None:
+        yield f"the totals follow from the sums of counted ballots and the shares of {len(election.shares)} trustees"
+    if report.certified:
+        yield "the certified result is the one that follows from the log"
+
+
+def trusted(report: Report) -> Iterator[str]:
+    """What the log cannot show, a sentence each."""
+    manifest, election = report.manifest, report.election
+    if not report.pinned:
+        yield (
+            f"that the manifest {b64(manifest.hash)} is that of your election: compare it with your letter, or give it "
+            "as --manifest"
+        )
+    yield from issuers_trusted(manifest)
+    t, n = manifest.trustees.threshold, len(election.ceremony.participants)
+    yield f"that no {t} of the {n} trustees decrypt anything but totals: together they could open any ballot or weight"
+    yield "that voters' own devices encrypted what they were told to; a voter can test this before casting"
+    yield "that intakes kept no ballot back: a voter sees in the log whether the own ballot is recorded"
+    for name in election.overruled:
+        yield f"the officials' word that {name} need not account for what it passed on: they have overruled it"
+    for share_class, roll in election.rolls.items():
+        if len(roll.rows) < manifest.minimum_roll:
+            yield f"nobody's anonymity on the roll of {share_class}: with {len(roll.rows)} rows it is not anonymous"
+
+
+def issuers_trusted(manifest: Manifest) -> Iterator[str]:
+    names = " and ".join(key.name for key in manifest.issuers)
+    if not manifest.mixers:
+        yield (
+            f"that {names} trace no pseudonyms: the roll is not mixed, so each of them can tell who took part, and "
+            "with what weight"
+        )
+    if len(manifest.issuers) == 1:
+        yield f"that {names} votes for nobody: with one issuer, it alone knows every control number"
+    else:
+        yield f"that {names} do not vote for others: together they know every control number"
+    others = [key.name for key in manifest.issuers[1:] + manifest.inspectors]
+    if others:
+        yield f"that {' or '.join(others)} compared each weight and row with the register before signing the roll"
+    else:
+        yield "that the only issuer gave every holder the weight of its shares: nobody else has signed the roll"
+
+
+def result_lines(result: Mapping[str, Any], manifest: Manifest) -> Iterator[tuple[str, str, str]]:
+    """(contest, choice or outcome, votes) of a result, in agenda order; of a contest the outcome comes last."""
+    for contest in manifest.contests:
+        for choice in contest.choices if contest.id in result["contests"] else ():
+            yield contest.id, choice, f"{result['contests'][contest.id][choice]:,}"
+        yield contest.id, "", in_words(result["outcome"][contest.id])
+
+
+def in_words(outcome: Any) -> str:
+    if isinstance(outcome, str):
+        return outcome
+    elected = f"elected: {', '.join(outcome['elected']) or 'nobody'}"
+    return f"{elected}; tied: {', '.join(outcome['tied'])}" if outcome["tied"] else elected
