@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import httpx
 
-from audit.log.encoding import encode_base64, parse_decimal
+from audit.log.encoding import parse_decimal
 from audit.log.keys import Signature
 from audit.log.notes import Note, parse_note, parse_signature_lines
-from audit.log.tiles import WIDTH, frame, unframe
+from audit.log.tiles import WIDTH, unframe
 from audit.protocol.refused import Refused
+from tally.sequencer.append import Append
 
 SECONDS = httpx.Timeout(30.0, connect=5.0)
-MAX_ANSWER = 1 << 25
 
 
 class Unavailable(Exception):
@@ -37,27 +37,11 @@ class Elsewhere(Exception):
         super().__init__(f"holds {size} entries")
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
-    """Entries that continue a tree of `old_size`: its consistency with the tree that `note` is over, and the entries."""
-
-    old_size: int
-    proof: Sequence[bytes]
-    note: bytes
-    entries: Sequence[bytes]
-
-    @property
-    def body(self) -> bytes:
-        """u32 length of the header, the header as in C2SP tlog-witness, the entries each after its u16 length."""
-        lines = "".join(f"{encode_base64(h)}\n" for h in self.proof)
-        header = f"old {self.old_size}\n{lines}\n".encode() + self.note
-        return len(header).to_bytes(4, "big") + header + frame(self.entries)
-
-
 class Custodian:
-    """The calls of one custodian for one log. `url` is its base address; every method raises Unavailable or Rejected."""
+    """One custodian's calls for one log. `url` is its base address; every method raises Unavailable or Rejected."""
 
     def __init__(self, url: str, origin: str, token: str) -> None:
+        self.label = urlsplit(url).netloc.lower()[:40] or "custodian"
         self._client = httpx.Client(
             base_url=f"{url.rstrip('/')}/{origin}/", headers={"Authorization": f"Bearer {token}"}, timeout=SECONDS
         )

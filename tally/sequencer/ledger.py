@@ -51,11 +51,10 @@ class Ledger:
         """The stage with the most entries; the empty tree's if there is none."""
         return self._stage(_STAGES.where(stage.c.origin == self.origin).order_by(stage.c.size.desc()).limit(1)) or EMPTY
 
-    def stage_at(self, size: int) -> Stage | None:
-        """The stage of exactly this size."""
-        if size == 0:
-            return EMPTY
-        return self._stage(_STAGES.where(stage.c.origin == self.origin, stage.c.size == size))
+    def stage_up_to(self, size: int) -> Stage:
+        """The largest stage of at most this size."""
+        up_to = stage.c.origin == self.origin, stage.c.size <= size
+        return self._stage(_STAGES.where(*up_to).order_by(stage.c.size.desc()).limit(1)) or EMPTY
 
     def furthest(self, start: int, most: int) -> tuple[Stage, bytes] | None:
         """The largest signed stage that holds 1 to `most` entries beyond `start`, and the log's note over it."""
@@ -88,6 +87,10 @@ class Ledger:
     def sign(self, size: int, note: bytes) -> bytes:
         """Stores the log's note over a stage and returns the one that stands: the first ever stored."""
         return self._store(signed, size, note)
+
+    def sign_within(self, connection: Connection, size: int, note: bytes) -> None:
+        """Stores the log's note over a stage in the caller's transaction."""
+        connection.execute(insert(signed).values(origin=self.origin, size=size, note=note))
 
     def witnessed(self, size: int) -> bytes | None:
         """The note over this stage with W cosignatures, None if it has not come so far."""

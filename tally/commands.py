@@ -1,0 +1,45 @@
+"""The tally's commands: `serve tally`, `schema tally` for the owner of its database, and those of the officials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.commands import Config, group
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `serve tally`, `schema tally`, and the commands of officials and trustees where those are installed."""
+    group(app, "serve", "Runs one service until it is told to stop.").command("tally")(serve_tally)
+    schema = group(app, "schema", "Makes a service's tables, as the owner of its database.")
+    schema.command("tally")(schema_tally)
+    try:
+        from tally.officials import commands
+    except ModuleNotFoundError as error:
+        # An image of the sequencer holds no offline part.
+        if error.name is None or not error.name.startswith("tally.officials"):
+            raise
+    else:
+        commands.register(app)
+
+
+def serve_tally(config: Config) -> None:
+    """Sequences the log: takes from the queue, checks, and has custodians store it."""
+    from tally.sequencer import service
+
+    service.run(config)
+
+
+def schema_tally(
+    database: Annotated[str, typer.Option("--database", help="The owner's URL of the database.", metavar="URL")],
+    passfile: Annotated[Path, typer.Option("--passfile", help="The owner's password file.", metavar="FILE")],
+    role: Annotated[str, typer.Option("--role", help="The role that the service logs in as.")],
+) -> None:
+    """Makes the ledger's tables, of which nobody can change or shorten the log's; again, it changes nothing."""
+    from infra.database import engine
+    from tally.sequencer.schema import install
+
+    with engine(database, passfile, name="psephos-schema").begin() as connection:
+        install(connection, role)

@@ -1,0 +1,225 @@
+"""Brings every signed stage to all custodians, waits until W of them have cosigned, and has them publish it.
+
+Each custodian has a courier of its own, so that one that is slow, down or far behind delays nobody: it is sent what it
+misses, stage by stage, whenever it can take it. All that a courier knows it can ask for again, so a crash or a doubt
+costs one question.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from audit.log.checkpoint import LogPolicy, cosigned_by, open_note
+from audit.log.keys import Signature
+from audit.log.notes import Note, parse_note
+from audit.protocol.refused import Refused
+from infra import log
+from tally.sequencer.append import Missing
+from tally.sequencer.custodian import Custodian, Elsewhere, Rejected, Unavailable
+from tally.sequencer.ledger import Ledger, Stage
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+REPORT_SECONDS = 10.0
+
+_log = log.Log(
+    "tally.push",
+    custodian_unavailable=("custodian", "reason"),
+    custodian_rejects=("custodian", "status", "reason"),
+    waiting=("size", "cosigned", "wanted"),
+)
+
+
+class LedgerBehind(Exception):
+    """A custodian holds signed entries that the ledger has not: it is an old copy, and going on would fork the log."""
+
+
+class Fork(Exception):
+    """A custodian holds a tree that the log signed and that the ledger contradicts."""
+
+
+class Stopped(Exception):
+    """The process is told to end; what is under way goes on after a restart."""
+
+
+class Push:
+    """The couriers of one log and what they share. Its methods are for one thread, the sequencer's."""
+
+    def __init__(self, ledger: Ledger, policy: LogPolicy, custodians: Sequence[Custodian]) -> None:
+        self._ledger, self._policy = ledger, policy
+        self._keys = {(key.name, key.key_id) for _, keys in policy.custodians for key in keys}
+        self._changed = threading.Condition()
+        self._stage: Stage | None = None
+        self._note: Note | None = None
+        self._lines: dict[Courier, tuple[Signature, ...]] = {}
+        self._witnessed: tuple[int, bytes] = (0, b"")
+        self._failure: Exception | None = None
+        self._closing = False
+        self._missing = Missing(ledger)
+        self._couriers = [Courier(self, ledger, policy, self._missing, custodian) for custodian in custodians]
+
+    def start(self) -> None:
+        """Sends the couriers out."""
+        for courier in self._couriers:
+            threading.Thread(target=courier.run, name=f"courier {courier.label}", daemon=True).start()
+
+    def close(self) -> None:
+        """Calls the couriers back; who waits here gets Stopped."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+
+    def witness(self, stage: Stage, note: bytes) -> bytes:
+        """The signed note of a stage with the cosignatures of W custodians, once they have given them.
+
+        Stopped; LedgerBehind and Fork, after which nothing may be signed any more; or what a courier failed of.
+        """
+        with self._changed:
+            self._stage, self._note, self._lines = stage, parse_note(note), {}
+            self._changed.notify_all()
+            self._wait(lambda: len(self._cosigned()) >= self._policy.W, stage.size)
+            return self._cosigned_note().raw
+
+    def publish(self, size: int, note: bytes) -> None:
+        """Has the custodians serve a witnessed note; returns when W of them do. Raises as `witness`."""
+        with self._changed:
+            self._witnessed = size, note
+            self._changed.notify_all()
+            self._wait(lambda: sum(c.published >= size for c in self._couriers) >= self._policy.W, size)
+
+    def sizes(self) -> dict[str, int]:
+        """How many entries each custodian is known to hold."""
+        return {courier.label: courier.size or 0 for courier in self._couriers}
+
+    def next_task(self, courier: Courier) -> tuple[Stage | None, tuple[int, bytes]] | None:
+        """Waits until its custodian lacks something: the stage and the witnessed note it may lack; None to end."""
+        with self._changed:
+            while not self._closing:
+                size = courier.size
+                if size is None or (self._stage and size < self._stage.size):
+                    return self._stage, self._witnessed
+                if courier.published < self._witnessed[0] <= size:
+                    return self._stage, self._witnessed
+                self._changed.wait()
+            return None
+
+    def report(self, courier: Courier, size: int, lines: Sequence[Signature]) -> None:
+        """Takes a custodian's lines over a tree, if that is the stage waited for. Rejected if they are not true."""
+        with self._changed:
+            if self._stage is None or self._note is None or size != self._stage.size:
+                return
+            mine = tuple(line for line in lines if (line.name, line.key_id) in self._keys)
+            try:
+                if not cosigned_by(Note(self._note.text, mine), self._policy):
+                    raise Refused("unknown-key", "no custodian of the manifest has cosigned with all its keys")
+            except Refused as refusal:
+                raise Rejected(200, refusal.reason) from None
+            self._lines[courier] = mine
+            self._changed.notify_all()
+
+    def pause(self, seconds: float) -> None:
+        """Waits, unless the couriers are called back."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing, seconds)
+
+    def moved(self) -> None:
+        """A courier has got further."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def fail(self, failure: Exception) -> None:
+        """A courier cannot go on, and nor may the sequencer."""
+        with self._changed:
+            self._failure = self._failure or failure
+            self._changed.notify_all()
+
+    def _wait(self, done: Callable[[], bool], size: int) -> None:
+        while not self._changed.wait_for(lambda: done() or self._closing or self._failure is not None, REPORT_SECONDS):
+            _log.warning("waiting", size=size, cosigned=len(self._cosigned()), wanted=self._policy.W)
+        if self._failure is not None:
+            raise self._failure
+        if self._closing:
+            raise Stopped
+
+    def _cosigned_note(self) -> Note:
+        assert self._note is not None
+        lines = dict.fromkeys(line for mine in self._lines.values() for line in mine)
+        return Note(self._note.text, (*self._note.signatures, *lines))
+
+    def _cosigned(self) -> list[str]:
+        return cosigned_by(self._cosigned_note(), self._policy) if self._lines else []
+
+
+class Courier:
+    """Serves one custodian. `size`: how many entries it holds, None while unknown; `published`: up to where it
+    publishes.
+    """
+
+    def __init__(self, push: Push, ledger: Ledger, policy: LogPolicy, missing: Missing, custodian: Custodian) -> None:
+        self._push, self._ledger, self._policy, self._missing = push, ledger, policy, missing
+        self._custodian = custodian
+        self.label = custodian.label
+        self.size: int | None = None
+        self.published = 0
+
+    def run(self) -> None:
+        """Goes on until called back. A custodian's failure is waited out; LedgerBehind, Fork and faults end the
+        sequencer.
+        """
+        pause = FIRST_PAUSE
+        while (task := self._push.next_task(self)) is not None:
+            try:
+                self._serve(*task)
+                pause = FIRST_PAUSE
+                continue
+            except Unavailable as error:
+                _log.warning("custodian-unavailable", custodian=self.label, reason=_word(error))
+            except Rejected as error:
+                _log.error("custodian-rejects", custodian=self.label, status=error.status, reason=_word(error.reason))
+            except Elsewhere:
+                pass
+            except SQLAlchemyError as error:
+                log.failure(error)
+            except Exception as error:
+                self._push.fail(error)
+                return
+            # Whatever was in doubt, what it holds now says.
+            self.size = None
+            self._push.pause(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _serve(self, stage: Stage | None, witnessed: tuple[int, bytes]) -> None:
+        if self.size is None:
+            self.size = self._find()
+        elif stage is not None and self.size < stage.size:
+            size, append = self._missing.after(self.size, stage.size)
+            lines = self._custodian.append(append)
+            self._push.report(self, size, lines)
+            self.size = size
+        else:
+            self._custodian.publish(witnessed[1])
+            self.published = witnessed[0]
+        self._push.moved()
+
+    def _find(self) -> int:
+        """How many entries the custodian holds, after showing that they are the ledger's."""
+        note = self._custodian.held()
+        if note is None:
+            return 0
+        try:
+            held = open_note(note, self._policy, witnessed=False)
+        except Refused as refusal:
+            raise Rejected(200, refusal.reason) from None
+        newest = self._ledger.newest().size
+        if held.size > newest:
+            raise LedgerBehind(f"{self.label} holds {held.size} signed entries, the ledger {newest}: it is an old copy")
+        if self._missing.frontier(held.size).root() != held.root:
+            raise Fork(f"{self.label} holds another tree of {held.size} entries, signed by this log's keys")
+        self._push.report(self, held.size, note.signatures)
+        return held.size
+
+
+def _word(value: object) -> str:
+    return "".join(c if c.isalnum() else "-" for c in str(value).lower())[:40].strip("-") or "unknown"

@@ -1,0 +1,172 @@
+"""Take, check, stage, sign, push, publish, acknowledge: the sequencer's round, and how it begins again after a crash.
+
+What a crash leaves behind, by where it strikes: - before the stage is committed: nothing; the queue hands the entries
+out again; - after it: a stage that is not signed, signed but not witnessed, or witnessed but not published. `open`
+finds it and goes on with it, before anything new is taken; the queue's rows come again and are recognised. The election
+in memory is ahead of the ledger between deciding and committing, so whatever fails there, `open` reads it anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from audit.log.keys import Signer
+from audit.log.notes import Note
+from audit.protocol.elgamal import Ciphertext
+from audit.protocol.refused import Refused
+from audit.record.checker import BallotChecker
+from audit.record.election import Election
+from audit.record.entries import Entry, parse_entry, seal
+from audit.record.manifest import Manifest
+from infra import log
+from infra.queue.frames import Row
+from infra.seen import SqlSeen
+from infra.workers import CheckingPool
+from tally.sequencer.decide import Decision, Verdicts, check_ballots, decide, read
+from tally.sequencer.egress import Egress, QueueUnavailable
+from tally.sequencer.ledger import Ledger, Stage
+from tally.sequencer.push import Push
+from tally.sequencer.status import Figures
+
+MOST = 256
+"""Rows taken at a time: what one append to a custodian holds."""
+
+Clock = Callable[[], int]
+MakePool = Callable[[BallotChecker], CheckingPool]
+
+_log = log.Log(
+    "tally.sequencer",
+    opened=("size", "phase"),
+    sequenced=("size", "entries", "refused", "repeated", "foreign", "ms"),
+    not_acknowledged=("rows",),
+)
+
+
+class Damaged(Exception):
+    """The ledger's entries do not lead to the root it has committed to."""
+
+
+class Sequencer:
+    """One log's sequencer. `clock` gives POSIX seconds; `make_pool` starts the workers once the rolls are complete."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        manifest: Manifest,
+        signers: Sequence[Signer],
+        push: Push,
+        egress: Egress,
+        make_pool: MakePool,
+        clock: Clock,
+    ) -> None:
+        self._ledger, self._manifest, self._signers = ledger, manifest, signers
+        self._push, self._egress, self._clock = push, egress, clock
+        self._make_pool = make_pool
+        self._pool: CheckingPool | None = None
+        self.election = Election(manifest.hash)
+        self.figures = Figures()
+
+    def open(self) -> None:
+        """Reads the ledger from the beginning and finishes the stage that a crash left behind. Damaged; or as `step`."""
+        stage = self._ledger.newest()
+        self.election = Election(self._manifest.hash)
+        for raw in self._ledger.all_entries():
+            self.election.apply_recorded(parse_entry(raw))
+        if self.election.head.root() != stage.root:
+            raise Damaged(f"the ledger's {stage.size} entries do not have the root that was staged")
+        _log.info("opened", size=stage.size, phase=self.election.phase)
+        if stage.size:
+            self.finish(stage)
+        self._count(Decision())
+
+    def step(self) -> bool:
+        """One round; False if the queue had nothing. QueueUnavailable, before anything is changed; otherwise as
+        `finish`, or SQLAlchemyError, and then `open` must come before the next step.
+        """
+        began = time.monotonic()
+        rows = self._egress.take(MOST)
+        if not rows:
+            return False
+        decision = self.stage(rows)
+        if decision.entries:
+            self.finish(self._ledger.newest())
+        try:
+            self._egress.ack(row.key for row in rows)
+        except QueueUnavailable:
+            _log.warning("not-acknowledged", rows=len(rows))
+        self._count(decision)
+        _log.info(
+            "sequenced",
+            size=self.election.size,
+            entries=len(decision.entries),
+            refused=decision.refused,
+            repeated=decision.repeated,
+            foreign=decision.foreign,
+            ms=round(1000 * (time.monotonic() - began)),
+        )
+        return True
+
+    def stage(self, rows: Sequence[Row]) -> Decision:
+        """Decides on the rows and commits the decision. Overtaken if another sequencer has continued the log."""
+        parsed = [read(row.data) for row in rows]
+        entries = [entry for entry in parsed if entry is not None]
+        verdicts = self._check(entries)
+        old_size = self.election.size
+        with self._ledger.engine.begin() as connection, SqlSeen(connection, self._ledger.origin) as seen:
+            seen.look_up(entries)
+            decision = decide(self.election, seen, entries, verdicts, self._seal)
+            decision.foreign += len(parsed) - len(entries)
+            if decision.entries:
+                head = self.election.head
+                new = Stage(old_size, head.size, head.root(), head.to_bytes())
+                self._ledger.append(connection, new, [entry.raw for entry in decision.entries])
+        return decision
+
+    def finish(self, stage: Stage) -> None:
+        """Signs a stage, unless it is signed, gets it witnessed, unless it is, and published. Stopped, LedgerBehind,
+        Fork.
+        """
+        size = stage.size
+        note = self._ledger.signed(size) or self._ledger.sign(size, self.signed_note(stage))
+        witnessed = self._ledger.witnessed(size) or self._ledger.witness(size, self._push.witness(stage, note))
+        self._push.publish(size, witnessed)
+
+    def write_status(self, write: Callable[[Figures], None]) -> None:
+        """Hands the figures, brought up to date, to `write`."""
+        self.figures.custodians = self._push.sizes()
+        write(self.figures)
+
+    def close(self) -> None:
+        """Ends the workers."""
+        if self._pool is not None:
+            self._pool.close()
+
+    def _check(self, entries: Sequence[Entry]) -> Verdicts:
+        with self._ledger.engine.connect() as connection:
+            seen = SqlSeen(connection, self._ledger.origin)
+            seen.look_up(entries)
+            return check_ballots(self.election, seen, entries, self._check_texts)
+
+    def _check_texts(self, pairs: Sequence[tuple[bytes, Ciphertext]]) -> Sequence[Refused | None]:
+        if not pairs:
+            return []
+        if self._pool is None:
+            # Manifest, key and rolls no longer change once ballots are admitted, so this pool serves to the end.
+            self._pool = self._make_pool(self.election.checker())
+        return self._pool.check_texts(pairs)
+
+    def _seal(self, text: bytes) -> bytes:
+        return seal(text, self._signers[:1])
+
+    def signed_note(self, stage: Stage) -> bytes:
+        """The log's own note over a stage, signed now with both keys."""
+        text, now = stage.checkpoint(self._ledger.origin).text, self._clock()
+        return Note(text, tuple(signer.sign(text, now) for signer in self._signers)).raw
+
+    def _count(self, decision: Decision) -> None:
+        figures = self.figures
+        figures.size, figures.phase = self.election.size, self.election.phase
+        figures.ballots, figures.refusals = self.election.ballots, self.election.refusals
+        figures.repeated += decision.repeated
+        figures.foreign += decision.foreign
