@@ -24,6 +24,8 @@ MOST_ENTRIES = 256
 MOST_BYTES = 4 << 20
 AGAIN_MS = 30_000
 """The least time before an entry is passed on again: as long as the queue may lease it to tally."""
+AGAIN_WAITS = 10
+"""As many batch waits are the least time, too: not before a receipt's deadline."""
 IDLE_SECONDS = 1.0
 
 log = Log("intake.mover", passed_on=("entries",), queue_silent=("kind",))
@@ -62,7 +64,7 @@ class Mover:
     ) -> None:
         self._store, self._put = store, put
         self._batch_min, self._batch_wait = min(batch_min, MOST_ENTRIES), batch_wait
-        self._again = max(AGAIN_MS, int(10_000 * batch_wait))
+        self._again = max(AGAIN_MS, int(AGAIN_WAITS * batch_wait * 1000))
         self._clock, self._shuffle = clock, shuffle
         self._bell = threading.Event()
 

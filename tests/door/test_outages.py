@@ -1,0 +1,144 @@
+"""Nothing accepted is lost: the queue, the custodians, the database and the door itself fail, each in both ways."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from audit.record.entries import Entry
+from intake.door import mover
+from intake.door.outbox import Accepted, Drained, Outbox
+from tests.door.conftest import AGAINST, FOR, Place, signed, wait_until
+
+
+@pytest.fixture(autouse=True)
+def soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries are passed on again after a tenth of a second, not after half a minute."""
+    monkeypatch.setattr(mover, "AGAIN_MS", 100)
+    monkeypatch.setattr(mover, "AGAIN_WAITS", 0)
+
+
+def test_a_queue_that_is_away(place: Place) -> None:
+    place.queue.silent = True
+    with place.running() as client:
+        raw = place.text()
+        entry = signed(raw, client.accepted(raw)["line"])
+    place.queue.silent = False
+    with place.running():
+        wait_until(lambda: entry.raw in place.queue.entries)
+
+
+def test_a_queue_that_stores_but_whose_answer_is_lost(place: Place) -> None:
+    place.queue.lies = True
+    raw = place.text()
+    with place.running() as client:
+        entry = signed(raw, client.accepted(raw)["line"])
+        wait_until(lambda: place.queue.entries.count(entry.raw) >= 2)
+        assert list(place.outbox.ballots()) == [entry.raw]
+
+
+def test_a_queue_that_loses_what_it_stored(place: Place) -> None:
+    raw = place.text()
+    with place.running() as client:
+        entry = signed(raw, client.accepted(raw)["line"])
+        wait_until(lambda: entry.raw in place.queue.entries)
+        place.queue.batches.clear()
+        wait_until(lambda: entry.raw in place.queue.entries)
+
+
+def test_an_outbox_row_is_deleted_only_when_the_log_holds_the_entry(place: Place) -> None:
+    raw = place.text()
+    with place.running() as client:
+        entry = signed(raw, client.accepted(raw)["line"])
+        wait_until(lambda: place.queue.entries != [])
+        assert list(place.outbox.ballots()) == [entry.raw]
+        # Not yet under a witnessed checkpoint: one custodian is no majority of two.
+        place.board.custodians = 1
+        place.board.record(entry.raw)
+        wait_until(lambda: place.queue.entries.count(entry.raw) >= 2)
+        assert list(place.outbox.ballots()) == [entry.raw]
+        place.board.custodians = 2
+        place.board.publish()
+        wait_until(lambda: list(place.outbox.ballots()) == [])
+
+
+def test_the_same_ballot_recorded_under_another_intakes_line_does_not_settle_ours(place: Place) -> None:
+    raw = place.text()
+    with place.running() as client:
+        entry = signed(raw, client.accepted(raw)["line"])
+        other = place.meeting.parties.intakes[1]
+        size = len(place.meeting.entries)
+        place.board.record(signed(raw, other.sign(raw).line).raw)
+        # Still passed on: tally will refuse it by name, and that settles it.
+        place.queue.batches.clear()
+        wait_until(lambda: place.queue.entries != [])
+        assert list(place.outbox.ballots()) == [entry.raw]
+        assert len(place.meeting.entries) == size + 1
+
+
+def test_custodians_that_are_away(place: Place) -> None:
+    with place.running() as client:
+        client.accepted(place.text(0))
+        place.board.down = True
+        client.accepted(place.text(1))
+        wait_until(lambda: len(place.queue.entries) >= 2)
+        place.board.down = False
+        place.meeting.closing()
+        place.board.publish()
+        wait_until(lambda: client.post(place.text(2)).status_code == 409)
+
+
+def test_a_door_that_cannot_read_the_log_yet_says_so(place: Place) -> None:
+    place.board.down = True
+    with place.running() as client:
+        answer = client.post(place.text())
+        assert (answer.status_code, answer.json()["reason"]) == (503, "not-ready")
+        place.board.down = False
+        client.accepted(place.text())
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["lost", "stored but reported lost"])
+def test_a_database_that_fails_at_the_commit(place: Place, monkeypatch: pytest.MonkeyPatch, stored: bool) -> None:
+    store, broken = Outbox.accept, [True]
+
+    def accept(self: Outbox, entries: list[tuple[Entry, int]]) -> list[Accepted | Drained]:
+        done = store(self, entries) if stored or not broken else []
+        if broken:
+            raise OperationalError("INSERT", {}, Exception("the server went away"))
+        return done
+
+    monkeypatch.setattr(Outbox, "accept", accept)
+    raw = place.text()
+    with place.running() as client:
+        wait_until(lambda: client.ready)
+        answer = client.post(raw)
+        assert (answer.status_code, answer.json()["reason"]) == (503, "not-stored")
+        broken.clear()
+        again = client.post(raw)
+        assert again.status_code == (200 if stored else 201)
+        entry = signed(raw, again.json()["line"])
+        assert list(place.outbox.ballots()) == [entry.raw]
+        wait_until(lambda: entry.raw in place.queue.entries)
+
+
+def test_many_at_once_and_the_same_text_among_them(place: Place) -> None:
+    texts = [place.text(account) for account in range(3)]
+    with place.running() as client:
+        wait_until(lambda: client.ready)
+        with ThreadPoolExecutor(12) as crowd:
+            answers = list(crowd.map(client.post, texts * 4))
+    assert sorted(answer.status_code for answer in answers) == [200] * 9 + [201] * 3
+    for text, answer in zip(texts * 4, answers, strict=True):
+        assert answer.json() == answers[texts.index(text)].json()
+    assert len(list(place.outbox.ballots())) == 3
+
+
+def test_two_ballots_of_one_revision_at_once(place: Place) -> None:
+    with place.running() as client:
+        wait_until(lambda: client.ready)
+        with ThreadPoolExecutor(2) as crowd:
+            answers: list[Any] = list(crowd.map(client.post, [place.text(0, FOR), place.text(0, AGAINST)]))
+    assert sorted(answer.status_code for answer in answers) == [201, 409]
