@@ -49,7 +49,8 @@ def demo(
     kept = expect_empty(keep)
     with Stop() as stop:
         timer = Timer(console)
-        with stage(lambda offices: agenda(figures, offices), timer, stop) as running:
+        logs = kept / "logs" if kept is not None else None
+        with stage(lambda offices: agenda(figures, offices), timer, stop, logs) as running:
             try:
                 hold(running, drawn, figures, seed)
             finally:
@@ -92,5 +93,6 @@ def leave(running: Stage, folder: Path) -> None:
             shutil.copytree(source, folder / name)
         elif source.exists():
             shutil.copyfile(source, folder / name)
-    shutil.copytree(running.logs, folder / "logs", ignore=shutil.ignore_patterns("*.out"))
+    for output in (folder / "logs").glob("*.out"):
+        output.unlink()
     running.timer.console.print(f"Kept in {folder}; verify with: ./run psephos verify {folder / 'record'}")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from infra.accounts import Account, system_account
+from infra.accounts import Account, runs, system_account
 from infra.demo.processes import Process, Processes
 from infra.demo.toml import Value, to_toml
 from infra.keys import write_secret
@@ -61,7 +61,7 @@ def accounts_for(names: Sequence[str]) -> dict[str, Account | None]:
     """An account for each service; all None if this process is not root, or if its code is closed to them."""
     accounts = {name: system_account(name) for name in names}
     first = next(iter(accounts.values()))
-    if first is not None and not first.can_run([sys.executable, "-P", "-c", "import infra.commands"]):
+    if first is not None and not runs([sys.executable, "-P", "-c", "import infra.commands"], first):
         return dict.fromkeys(names)
     return accounts
 

@@ -130,7 +130,7 @@ class Services:
             "manifest": room.keep(election.manifest),
             "manifest_hash": election.manifest_hash,
             "egress": self._caller(room, "queue-egress"),
-            "log": [room.keep(key.file) for key in self._offices.log],
+            "keys": [room.keep(key.file) for key in self._offices.log],
             "custodians": [self._caller(room, name) for name in CUSTODIAN_NAMES],
             "workers": workers,
             "status": self.status,

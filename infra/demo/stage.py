@@ -57,7 +57,6 @@ class Stage:
     """A running election; `desk` is the folder of those who run commands, `card` and `manifest` stand in it."""
 
     desk: Path
-    logs: Path
     offices: Offices
     processes: Processes
     services: Services
@@ -91,9 +90,12 @@ class Stage:
 
 
 @contextmanager
-def stage(agenda_for: Callable[[Offices], Mapping[str, Value]], timer: Timer, stop: Stop) -> Iterator[Stage]:
-    """Everything started and healthy, the log still empty. At the end all is stopped and its folder removed: what is to
-    be kept is copied before.
+def stage(
+    agenda_for: Callable[[Offices], Mapping[str, Value]], timer: Timer, stop: Stop, logs: Path | None = None
+) -> Iterator[Stage]:
+    """Everything started and healthy, the log still empty; what processes print goes to the folder `logs`, if given.
+
+    At the end all is stopped and its folder removed: what is to be kept is copied before.
 
     Raises ProcessFailed, Interrupted, ClusterError, NoPostgres, AccountError.
     """
@@ -101,7 +103,7 @@ def stage(agenda_for: Callable[[Offices], Mapping[str, Value]], timer: Timer, st
     with ExitStack() as stack:
         stack.callback(remove, folder)
         folder.chmod(0o711)
-        desk, logs = folder / "desk", folder / "logs"
+        desk, logs = folder / "desk", logs or folder / "logs"
         for path in (desk, logs):
             path.mkdir(mode=0o700)
         with timer.step("PostgreSQL: a cluster for each zone and each custodian"):
@@ -117,7 +119,7 @@ def stage(agenda_for: Callable[[Offices], Mapping[str, Value]], timer: Timer, st
             manifest_hash = b64(load_manifest(manifest)[0].hash)
         with timer.step("services"):
             services.start(processes, Election(manifest, manifest_hash), os.cpu_count() or 1)
-        yield Stage(desk, logs, offices, processes, services, manifest, manifest_hash, timer)
+        yield Stage(desk, offices, processes, services, manifest, manifest_hash, timer)
 
 
 def sign_manifest(
