@@ -76,7 +76,7 @@ def test_what_is_not_allowed_is_refused_before_it_is_encrypted(
     ],
 )
 def test_a_prover_that_breaks_the_rules_proves_nothing(form: ContestForm, a: tuple[int, ...]) -> None:
-    """It runs the true prover over the true transcript, as if some allowed choice had been made: none makes it verify."""
+    """It runs the true prover over the true transcript, as if some allowed choice had been made: in vain."""
     for pretended in allowed(form):
         with refused("bad-proof"):
             verify_contest(transcript(), form, Y, E, dishonest(form, a, pretended))
