@@ -93,7 +93,7 @@ def sign(election: CardFile, key: KeyFile, register: RegisterFile, openings: Ope
             for share_class in manifest.classes:
                 roll = desk.election.roll(share_class.id)
                 check_roll(roll, opened, desk.election.context, progress.advance)
-                raws.append(seal(signature_text(manifest, roll), [signer]))
+                raws.append(seal(signature_text(manifest, roll, signer.name), [signer]))
         desk.record(*raws)
         print(f"{signer.name} has signed {len(raws)} rolls: {len(accounts)} accounts hold what they hold in {register}")
 

@@ -111,7 +111,7 @@ def check_roll(roll: Roll, openings: Sequence[Opening], context: Context, step: 
         step()
 
 
-def signature_text(manifest: Manifest, roll: Roll) -> bytes:
-    """The text of `roll-signed` for a roll that was checked."""
-    body = {"class": roll.share_class, "hash": b64(roll.issued), "manifest": b64(manifest.hash)}
+def signature_text(manifest: Manifest, roll: Roll, signer: str) -> bytes:
+    """The text of `roll-signed`, by the signer of this name, for a roll that was checked."""
+    body = {"class": roll.share_class, "hash": b64(roll.issued), "manifest": b64(manifest.hash), "signer": signer}
     return make_text("roll-signed", manifest.origin, body)
