@@ -24,6 +24,7 @@ __all__ = [
     "HttpReader",
     "ReadError",
     "Reader",
+    "bundle_entries",
     "open_head",
     "open_reader",
     "read_entries",
@@ -79,7 +80,7 @@ def unverified_first_entry(reader: Reader) -> bytes | None:
         size = parse_checkpoint(parse_note(raw).text).size
     except Refused as refusal:
         raise ReadError(str(refusal), f"{reader}/{CHECKPOINT}", refusal.reason) from None
-    return next(unframe(reader.bundle(0, width_of(size, 0, 0)))) if size else None
+    return bundle_entries(reader, 0, width_of(size, 0, 0))[0] if size else None
 
 
 def read_entries(reader: Reader, start: CompactRange, head: Head) -> Iterator[bytes]:
@@ -121,7 +122,7 @@ def _unaligned(reader: Reader, grown: CompactRange, size: int) -> list[bytes]:
     width = width_of(size, 0, index)
     if width <= begun or (not begun and width == WIDTH):
         return []
-    entries = list(unframe(reader.bundle(index, width)))[begun:]
+    entries = bundle_entries(reader, index, width)[begun:]
     grown.extend(map(leaf_hash, entries))
     return entries
 
@@ -137,7 +138,7 @@ def _subtrees(reader: Reader, start: int, end: int) -> list[bytes]:
 
 
 def _checked_bundle(reader: Reader, index: int, subtree: bytes) -> list[bytes]:
-    entries = list(unframe(reader.bundle(index, WIDTH)))
+    entries = bundle_entries(reader, index, WIDTH)
     leaves = [leaf_hash(entry) for entry in entries]
     if tile_root(leaves) != subtree:
         raise ReadError(_blame(reader, index, leaves, subtree), f"{reader}/{bundle_path(index)}", "wrong-entry")
@@ -154,6 +155,18 @@ def _blame(reader: Reader, index: int, leaves: list[bytes], subtree: bytes) -> s
         number = next(i for i, leaf in enumerate(leaves) if leaf != expected[i])
         return f"entry {index * WIDTH + number} is not the one that the checkpoint covers"
     return f"the entries from {index * WIDTH} on are not those that the checkpoint covers"
+
+
+def bundle_entries(reader: Reader, index: int, width: int) -> list[bytes]:
+    """The claimed first `width` entries of a bundle. ReadError, also for a bundle that does not hold exactly these."""
+    try:
+        entries = list(unframe(reader.bundle(index, width)))
+    except Refused as refusal:
+        raise ReadError(refusal.detail, f"{reader}/{bundle_path(index, width)}", refusal.reason) from None
+    if len(entries) != width:
+        where = f"{reader}/{bundle_path(index, width)}"
+        raise ReadError(f"has {len(entries)} entries, not {width}", where, "wrong-length")
+    return entries
 
 
 def split_hashes(raw: bytes) -> list[bytes]:

@@ -1,0 +1,178 @@
+"""Files over HTTP and from a folder: what may be asked, what is refused before anybody looks at it."""
+
+from __future__ import annotations
+
+import gzip
+import pickle
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from audit.log.merkle import CompactRange
+from audit.log.reader import FolderReader, HttpReader, ReadError, open_head, open_reader, read_entries
+from tests.log.sample import POLICY, MemoryReader, some_entries
+
+ENTRIES = some_entries(300)
+
+
+class Site(ThreadingHTTPServer):
+    """Serves `files`; `faults` says for a path how often to hang up, or which status to answer."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files = dict(MemoryReader(ENTRIES).files)
+        self.hang_up: dict[str, int] = {}
+        self.status: dict[str, int] = {}
+        self.asked: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/vote.example/meeting"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Site
+
+    def do_GET(self) -> None:
+        path = self.path.removeprefix("/vote.example/meeting/")
+        self.server.asked.append(path)
+        if self.server.hang_up.get(path, 0):
+            self.server.hang_up[path] -= 1
+            self.close_connection = True
+            return
+        body = self.server.files.get(path)
+        status = self.server.status.get(path, 404 if body is None else 200)
+        body = gzip.compress(body or b"")
+        self.send_response(status)
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Tests are quiet."""
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with Site() as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def reader(site: Site) -> Iterator[HttpReader]:
+    made = HttpReader(site.url + "/")
+    yield made
+    made.close()
+
+
+def test_the_whole_log(reader: HttpReader) -> None:
+    head = open_head(reader, POLICY, exact=True)
+    assert head is not None
+    assert list(read_entries(reader, CompactRange(), head)) == ENTRIES
+
+
+def test_nothing_published(site: Site, reader: HttpReader) -> None:
+    del site.files["checkpoint"]
+    assert reader.checkpoint() is None
+
+
+def test_a_deleted_partial_tile_is_cut_from_the_full_one(site: Site, reader: HttpReader) -> None:
+    whole = MemoryReader(some_entries(512))
+    for path in ("tile/entries/001.p/44", "tile/0/001.p/44"):
+        del site.files[path]
+    site.files["tile/entries/001"] = whole.files["tile/entries/001"]
+    site.files["tile/0/001"] = whole.files["tile/0/001"]
+    assert reader.bundle(1, 44) == MemoryReader(ENTRIES).files["tile/entries/001.p/44"]
+    assert reader.tile(0, 1, 44) == MemoryReader(ENTRIES).files["tile/0/001.p/44"]
+
+
+def test_a_connection_lost_once_is_asked_again(site: Site, reader: HttpReader) -> None:
+    site.hang_up["checkpoint"] = 1
+    assert reader.checkpoint() == site.files["checkpoint"]
+
+
+def test_a_fault_twice_in_a_row_is_not_remembered(site: Site, reader: HttpReader) -> None:
+    site.hang_up["tile/entries/000"] = 2
+    with pytest.raises(ReadError) as error:
+        reader.bundle(0, 256)
+    assert (error.value.reason, error.value.where) == ("unreachable", f"{site.url}/tile/entries/000")
+    assert reader.bundle(0, 256) == site.files["tile/entries/000"]
+
+
+@pytest.mark.parametrize("status", [301, 401, 429, 500, 503])
+def test_another_status_is_never_taken_for_an_empty_log(site: Site, reader: HttpReader, status: int) -> None:
+    site.status["checkpoint"] = status
+    with pytest.raises(ReadError, match=f"answered {status}") as error:
+        reader.checkpoint()
+    assert error.value.reason == "unreachable"
+
+
+def test_nobody_listens() -> None:
+    closed = HttpReader("http://127.0.0.1:1/vote.example/meeting")
+    with pytest.raises(ReadError, match="cannot be reached") as error:
+        closed.checkpoint()
+    assert error.value.where == "http://127.0.0.1:1/vote.example/meeting/checkpoint"
+
+
+@pytest.mark.parametrize("path", ["checkpoint", "tile/0/000", "tile/entries/000"])
+def test_an_endless_answer_is_cut_off(site: Site, reader: HttpReader, path: str) -> None:
+    read = {"checkpoint": reader.checkpoint, "tile/0/000": lambda: reader.tile(0, 0, 256)}
+    site.files[path] = bytes(17 << 20)
+    with pytest.raises(ReadError, match="is longer than") as error:
+        read.get(path, lambda: reader.bundle(0, 256))()
+    assert error.value.where == f"{site.url}/{path}"
+
+
+@pytest.mark.parametrize("cut", [-1, -300, 1])
+def test_a_tile_of_another_length(site: Site, reader: HttpReader, cut: int) -> None:
+    raw = site.files["tile/0/001.p/44"]
+    site.files["tile/0/001.p/44"] = raw[:cut] if cut < 0 else raw + b"\0"
+    with pytest.raises(ReadError, match=f"has {1408 + cut} bytes, not 1408"):
+        reader.tile(0, 1, 44)
+
+
+@pytest.mark.parametrize("cut", [-1, -300])
+def test_a_bundle_that_ends_early(site: Site, reader: HttpReader, cut: int) -> None:
+    site.files["tile/entries/001.p/44"] = site.files["tile/entries/001.p/44"][:cut]
+    with pytest.raises(ReadError) as error:
+        reader.bundle(1, 44)
+    assert error.value.where == f"{site.url}/tile/entries/001.p/44"
+
+
+@pytest.mark.parametrize("url", ["", "ftp://example.com/log", "http://", "http://a:b:c", "example.com/log"])
+def test_no_address(url: str) -> None:
+    with pytest.raises(ReadError):
+        HttpReader(url)
+
+
+def test_a_folder_is_no_address(tmp_path: Path) -> None:
+    assert isinstance(open_reader(str(tmp_path)), FolderReader)
+    with pytest.raises(ReadError, match="is not a folder"):
+        FolderReader(tmp_path / "nowhere").checkpoint()
+    assert FolderReader(tmp_path).checkpoint() is None
+
+
+def test_a_folder_without_a_tile(tmp_path: Path) -> None:
+    with pytest.raises(ReadError) as error:
+        FolderReader(tmp_path).tile(0, 0, 3)
+    assert str(error.value) == f"{tmp_path}/tile/0/000.p/3: is missing"
+    (tmp_path / "tile/0").mkdir(parents=True)
+    (tmp_path / "tile/0/000.p").write_bytes(b"")
+    with pytest.raises(ReadError, match="Not a directory"):
+        FolderReader(tmp_path).tile(0, 0, 3)
+
+
+def test_an_error_survives_the_way_to_another_process() -> None:
+    error = pickle.loads(pickle.dumps(ReadError("is missing", "record/tile", "not-found")))
+    assert (str(error), error.reason) == ("record/tile: is missing", "not-found")
