@@ -198,5 +198,6 @@ class SqlSeen:
         return list(self._connection.execute(query.where(table.c.origin == self._origin, column == any_(values))))
 
     def _walk(self, query: Any) -> Iterator[bytes]:
-        result = self._connection.execution_options(yield_per=PAGE).execute(query)
+        # Of the query, not of the connection, which would keep the option for every statement that follows.
+        result = self._connection.execute(query, execution_options={"yield_per": PAGE})
         return (bytes(value) for value in result.scalars())
