@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from infra.postgres import Cluster, temporary_cluster
+
+
+# Property tests try the same examples in every run, and no clock decides whether they pass.
+settings.register_profile("psephos", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("psephos")
 
 
 @pytest.fixture(scope="session")
