@@ -9,20 +9,20 @@ cosigned a head that holds it. All steps may be repeated after a crash, as long 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
-from audit.log.reader import HttpReader
+from audit.log.merkle import CompactRange
+from audit.log.reader import HttpReader, Reader, ReadError, read_entries
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import Entry, parse_entry
 from audit.record.manifest import Manifest, parse_manifest
-from audit.record.seen import MemorySeen
 from infra.card import Card
 from infra.follow import Follower, Unreadable
 from infra.hand_in import NoDoor, Receipt, hand_in, http_client
@@ -61,6 +61,7 @@ class Desk:
     """
 
     card: Card
+    readers: Sequence[Reader]
     follower: Follower
     client: httpx.Client
     patience: float = 120.0
@@ -91,6 +92,33 @@ class Desk:
         """
         self.wait_for(lambda: self.follower.caught_up, lambda: "the manifest to be recorded")
         return self.manifest
+
+    def find(self, identities: Collection[bytes]) -> dict[bytes, Entry]:
+        """The entries of these identities that the log holds, read again from its beginning up to the last one sought.
+
+        ReadError if no custodian can be read.
+        """
+        wanted = {identity for identity in identities if self.follower.seen.recorded(identity) is not None}
+        fault = ReadError("no custodian was asked")
+        for reader in self.readers if wanted else ():
+            try:
+                return self._find(reader, wanted)
+            except ReadError as error:
+                fault = error
+        if wanted:
+            raise fault
+        return {}
+
+    def _find(self, reader: Reader, wanted: set[bytes]) -> dict[bytes, Entry]:
+        assert self.follower.head is not None
+        found: dict[bytes, Entry] = {}
+        for raw in read_entries(reader, CompactRange(), self.follower.head):
+            entry = parse_entry(raw)
+            if entry.identity in wanted:
+                found[entry.identity] = entry
+            if len(found) == len(wanted):
+                break
+        return found
 
     def wait_for(self, done: Callable[[], bool], what: Callable[[], str]) -> None:
         """Reads the log until `done`; GaveUp after `patience` seconds, saying `what` it waited for."""
@@ -168,12 +196,14 @@ class Desk:
 
 
 @contextmanager
-def open_desk(card: Card, *, full: bool = False, patience: float = 120.0) -> Iterator[Desk]:
+def open_desk(
+    card: Card, *, full: bool = False, patience: float = 120.0, connections: int = 4
+) -> Iterator[Desk]:
     """A desk at the election of this card. `full` checks every ballot's proofs again, as a trustee must."""
     readers = [HttpReader(url) for url in card.logs]
     try:
-        with http_client() as client:
-            yield Desk(card, Follower(readers, card.manifest, MemorySeen(), full=full), client, patience)
+        with http_client(connections) as client:
+            yield Desk(card, readers, Follower(readers, card.manifest, full=full), client, patience)
     finally:
         for reader in readers:
             reader.close()

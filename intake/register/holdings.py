@@ -15,19 +15,12 @@ from pathlib import Path
 
 from audit.protocol.refused import Refused
 from audit.record.manifest import Manifest, ShareClass
-from infra.table import Column, Row, Table, TableError, read_table, text, whole_number
+from infra.control_numbers import account_id
+from infra.table import Column, Row, Table, read_table, text, whole_number
 
 MOST_SHARES = (1 << 40) - 1
-_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
-
-
-def account_id(value: str) -> str:
-    """An account's name, which also names its files."""
-    if not _ACCOUNT.fullmatch(value):
-        raise ValueError("an account is 1 to 60 letters, digits, and . _ - within")
-    return value
 
 
 def _parent(value: str) -> str:
@@ -119,6 +112,3 @@ def _check_totals(path: Path, accounts: Sequence[Account], classes: Sequence[Sha
         if found != share_class.votes:
             text = f"{path}: class {share_class.id} has {found} votes, the manifest says {share_class.votes}"
             raise Refused("wrong-total", text)
-
-
-__all__ = ["COLUMNS", "Account", "TableError", "account_id", "read_register"]

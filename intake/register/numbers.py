@@ -7,27 +7,14 @@ another.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from audit.protocol.control_number import new_control_number, parse_control_number
+from audit.protocol.control_number import new_control_number
 from audit.protocol.refused import Refused
+from infra.control_numbers import COLUMNS, read_number_table, to_csv
 from infra.desk import stored
-from infra.keys import read_secret
-from infra.table import Column, read_table, text
-from intake.register.holdings import Account, account_id
-
-
-def _code(value: str) -> str:
-    try:
-        return parse_control_number(value)
-    except Refused as refusal:
-        raise ValueError(refusal.detail) from None
-
-
-COLUMNS: dict[str, Column] = {"account_id": account_id, "class": text(60, least=1), "control_number": _code}
+from intake.register.holdings import Account
 
 
 def numbers_of(path: Path, accounts: Sequence[Account], entropy: Callable[[int], bytes]) -> dict[str, str]:
@@ -41,19 +28,7 @@ def numbers_of(path: Path, accounts: Sequence[Account], entropy: Callable[[int],
         return to_csv(tuple(COLUMNS), rows)
 
     stored(path, draw)
-    table = read_table(path, read_secret(path), COLUMNS, secret={"control_number"})
-    table.distinct("account_id")
-    table.distinct("control_number")
-    table.check()
+    table = read_number_table(path)
     if {(row["account_id"], row["class"]) for row in table.rows} != {(a.id, a.share_class) for a in accounts}:
         raise Refused("another-register", f"{path} holds the numbers of other accounts than the register")
     return {row["account_id"]: row["control_number"] for row in table.rows}
-
-
-def to_csv(columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> bytes:
-    """The table as UTF-8."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return out.getvalue().encode()

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from audit.protocol.group import b64, scalar_bytes, scalar_from
 from audit.protocol.refused import Refused
+from infra.control_numbers import account_id, to_csv
 from infra.desk import stored
 from infra.keys import read_secret
 from infra.table import Column, read_table, text, whole_number
-from intake.register.holdings import MOST_SHARES, Account, account_id
-from intake.register.numbers import to_csv
+from intake.register.holdings import MOST_SHARES, Account
 
 
 def _scalar(value: str) -> int:

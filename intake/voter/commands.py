@@ -1,9 +1,151 @@
-"""`psephos vote`: the reference client."""
+"""`psephos vote`: the reference client, for one account or for many."""
 
 from __future__ import annotations
 
+import os
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+from audit.log.reader import HttpReader
+from audit.protocol.group import wide_scalar
+from audit.protocol.refused import Refused
+from audit.record.manifest import Manifest
+from infra.card import load_card
+from infra.control_numbers import read_number_lines, read_number_table
+from infra.desk import Desk, open_desk
+from infra.progress import bar
+from intake.voter.casting import Ballot, Caster, Tally, ballot_text
+from intake.voter.choices import Selections, read_choices, read_instructions
+from intake.voter.holder import find_holder
+from intake.voter.keeping import Keepsake, keep_manifest
+from intake.voter.sightings import Sightings
+
+NUMBERS_HELP = "Control numbers, never given as an argument: one file of lines; with --batch, each issuer's table."
+CHOICES_HELP = "A TOML file with a table `choices`: a word for each contest; left out means no vote on it."
+BATCH_HELP = "A CSV file: account_id, and a column for every contest; an empty value means no vote on it."
+
+SINGLE = "ballot"
 
 
 def register(app: typer.Typer) -> None:
     """Adds `vote`."""
+    app.command("vote")(vote)
+
+
+def vote(
+    election: Annotated[Path, typer.Option("--election", help="The election card.", metavar="CARD.toml")],
+    numbers: Annotated[list[Path], typer.Option("--numbers", help=NUMBERS_HELP, metavar="FILE")],
+    out: Annotated[Path, typer.Option("--out", help="Where receipts and proofs are kept.", metavar="DIR")],
+    choices: Annotated[Path | None, typer.Option("--choices", help=CHOICES_HELP, metavar="FILE.toml")] = None,
+    batch: Annotated[Path | None, typer.Option("--batch", help=BATCH_HELP, metavar="FILE.csv")] = None,
+    concurrency: Annotated[int, typer.Option("--concurrency", help="Ballots handed in at once.", min=1, max=256)] = 8,
+    wait: Annotated[float, typer.Option("--wait", help="Seconds without progress before giving up.")] = 120,
+) -> None:
+    """Casts a ballot, or many, and keeps for each the proof that it is recorded. Run again after a fault, it goes on.
+    """
+    if (choices is None) == (batch is None):
+        raise typer.BadParameter("give either --choices, for one account, or --batch, for many")
+    card = load_card(election)
+    with open_desk(card, patience=wait, connections=concurrency + 1) as desk:
+        manifest = desk.begin()
+        warn(manifest)
+        if choices is not None:
+            orders = [single_order(manifest, numbers, choices)]
+        else:
+            assert batch is not None
+            orders = batch_orders(manifest, numbers, batch)
+        keep_manifest(out, desk.find({manifest.hash})[manifest.hash])
+        begun = time.monotonic()
+        tally = cast(desk, orders, out, concurrency)
+        report(tally, time.monotonic() - begun)
+
+
+Order = tuple[str, Sequence[str], str | None, Selections]
+"""An account's name, its control numbers, its class if that is known, and what it wants."""
+
+
+def single_order(manifest: Manifest, numbers: Sequence[Path], choices: Path) -> Order:
+    """The order of one account, whose numbers stand in one file or several."""
+    codes = [code for path in numbers for code in read_number_lines(path)]
+    return SINGLE, codes, None, read_choices(choices, manifest.contests)
+
+
+def batch_orders(manifest: Manifest, numbers: Sequence[Path], batch: Path) -> list[Order]:
+    """The orders of many accounts. Refused naming every account of the batch that an issuer has no number for."""
+    codes: dict[str, list[str]] = defaultdict(list)
+    classes: dict[str, str] = {}
+    for path in numbers:
+        for row in read_number_table(path).rows:
+            codes[row["account_id"]].append(row["control_number"])
+            classes[row["account_id"]] = row["class"]
+    instructions = read_instructions(batch, manifest)
+    issuers = len(manifest.issuers)
+    faults = [
+        f"{batch}, line {wanted.line}: {wanted.account} has {len(codes[wanted.account])} control numbers of {issuers}"
+        for wanted in instructions
+        if len(codes[wanted.account]) != issuers
+    ]
+    if faults:
+        raise Refused("wrong-length", "\n".join(faults))
+    return [(w.account, codes[w.account], classes[w.account], w.selections) for w in instructions]
+
+
+def cast(desk: Desk, orders: Sequence[Order], out: Path, concurrency: int) -> Tally:
+    """Casts them all, those not yet done, with progress."""
+    ballots = [(Keepsake(out, order[0]), order) for order in orders]
+    left = [(kept, order) for kept, order in ballots if not kept.done]
+    if len(left) < len(ballots):
+        print(f"{len(ballots) - len(left)} of {len(ballots)} are recorded already; to vote again, give another --out")
+    recorded = desk.find({identity for kept, _ in left if (identity := kept.begun())})
+    start = 0 if recorded else desk.election.size
+    readers = [HttpReader(url) for url in desk.card.logs]
+    try:
+        with bar("ballots recorded", len(left)) as progress:
+            caster = Caster(desk, Sightings(readers, desk.manifest.log, start), concurrency, progress.advance)
+            known = {kept.name: recorded.get(kept.begun() or b"") for kept, _ in left}
+            return caster.cast(Ballot(kept, maker(desk, order), known[kept.name]) for kept, order in left)
+    finally:
+        for reader in readers:
+            reader.close()
+
+
+def maker(desk: Desk, order: Order) -> Callable[[], bytes]:
+    """Makes the account's ballot when its turn comes: with one revision more than the log holds under its pseudonym."""
+
+    def make() -> bytes:
+        _, codes, share_class, selections = order
+        holder = find_holder(desk.election, codes, share_class)
+        highest = desk.follower.seen.revision(holder.pseudonym.raw)
+        revision = 0 if highest is None else highest + 1
+        return ballot_text(desk.election, holder, selections, revision, lambda: wide_scalar(os.urandom(64)))
+
+    return make
+
+
+def report(tally: Tally, seconds: float) -> None:
+    """Prints what became of the ballots; exits 1 if any failed."""
+    waits = sorted(tally.waits)
+    if waits:
+        half, most = waits[len(waits) // 2], waits[min(len(waits) - 1, len(waits) * 99 // 100)]
+        print(f"{len(waits)} ballots recorded in {seconds:.1f} s, {len(waits) / seconds:.1f}/s")
+        print(f"from posting to proof: p50 {half:.2f} s, p99 {most:.2f} s")
+    for name, why in sorted(tally.failed.items()):
+        print(f"psephos: {name}: {why}", file=sys.stderr)
+    if tally.failed:
+        raise typer.Exit(1)
+
+
+def warn(manifest: Manifest) -> None:
+    """What a voter has to trust here beyond the rules."""
+    if not manifest.mixers:
+        who = "the issuers together" if len(manifest.issuers) > 1 else manifest.issuers[0].name
+        print(f"psephos: the roll is not mixed: {who} can tell whose a ballot is, not what it says", file=sys.stderr)
+    if len(manifest.issuers) == 1:
+        name = manifest.issuers[0].name
+        print(f"psephos: {name} is the only issuer: it alone can vote for every account", file=sys.stderr)

@@ -1,0 +1,182 @@
+"""Casting ballots: each is encrypted, proved, signed and kept, handed in, found in the log, and its proof saved.
+
+Many accounts at once, in one process: threads encrypt and hand in (the group's arithmetic runs outside of Python's
+lock), while one loop looks for all leaves. The text is on disk before any intake sees it, and the same text is handed
+in until it is recorded: so a crash, or an intake that breaks its word, never makes two ballots of one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+from audit.log.reader import ReadError
+from audit.protocol.ballot import make_ballot
+from audit.protocol.contest import Draw
+from audit.protocol.refused import Refused
+from audit.record.election import Election
+from audit.record.entries import Entry, make_text
+from infra.desk import Desk
+from infra.follow import Unreadable
+from infra.hand_in import NoDoor, Receipt, hand_in
+from intake.voter.choices import Selections, of_class
+from intake.voter.holder import Holder
+from intake.voter.keeping import Keepsake
+from intake.voter.sightings import Sightings
+
+
+def ballot_text(election: Election, holder: Holder, selections: Selections, revision: int, draw: Draw) -> bytes:
+    """The text that is handed in: three lines, signed by the pseudonym inside, with no intake's line yet. draw: a fresh
+    scalar.
+    """
+    context = election.ballot_context(holder.share_class)
+    chosen = of_class(election.manifest, selections, holder.share_class)
+    body = make_ballot(context, holder.s, holder.E, chosen, revision, draw)
+    return make_text("ballot", election.manifest.origin, body)
+
+
+@dataclass
+class Ballot:
+    """One account's ballot on its way; `make` gives its text, once. `entry`: as it will stand in the log, once an
+    intake took it.
+    """
+
+    kept: Keepsake
+    make: Callable[[], bytes]
+    entry: Entry | None = None
+    deadline: float = 0.0
+    posted: float = 0.0
+
+    def take(self, receipt: Receipt, now: float) -> None:
+        self.kept.keep_receipt(receipt)
+        self.entry, self.deadline, self.posted = receipt.entry, receipt.deadline, self.posted or now
+
+
+@dataclass
+class Tally:
+    """What became of the ballots: seconds from posting to proof of those recorded, and why the others were not, by
+    name.
+    """
+
+    waits: list[float] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+class Caster:
+    """Casts ballots at a desk that has read the log. `recorded` is called after each proof saved."""
+
+    def __init__(self, desk: Desk, sightings: Sightings, threads: int, recorded: Callable[[], None]) -> None:
+        self._desk = desk
+        self._sightings = sightings
+        self._threads = threads
+        self._recorded = recorded
+        self._todo: deque[Ballot] = deque()
+        self._posting: dict[Future[Receipt], Ballot] = {}
+        self._posted: dict[bytes, Ballot] = {}
+        self._tally = Tally()
+        self._moved = 0.0
+
+    def cast(self, ballots: Iterable[Ballot]) -> Tally:
+        """Returns once every ballot is recorded or has failed. A ballot fails when the rules refuse it, or when for the
+        desk's patience nothing has become of any.
+        """
+        self._todo.extend(ballots)
+        self._moved = self._desk.clock()
+        with ThreadPoolExecutor(self._threads, "voter") as pool:
+            while self._todo or self._posting or self._posted:
+                self._submit(pool)
+                self._collect()
+                self._look()
+                self._hand_in_again()
+                if self._desk.clock() - self._moved > self._desk.patience:
+                    self._give_up()
+        return self._tally
+
+    def _submit(self, pool: ThreadPoolExecutor) -> None:
+        # Few more than there are threads, so that a queue of ballots does not hold memory.
+        while self._todo and len(self._posting) < 2 * self._threads:
+            ballot = self._todo.popleft()
+            if ballot.entry is not None and not ballot.deadline:
+                self._posted[ballot.entry.identity] = ballot
+            else:
+                self._posting[pool.submit(self._post, ballot)] = ballot
+
+    def _post(self, ballot: Ballot) -> Receipt:
+        """In a thread of its own."""
+        return hand_in(self._desk.card, self._desk.manifest, ballot.kept.text(ballot.make), self._desk.client)
+
+    def _collect(self) -> None:
+        """Waits for the next intake's answer, or for a pause."""
+        if not self._posting:
+            self._desk.sleep(self._desk.pause)
+            return
+        done, _ = wait(self._posting, self._desk.pause, FIRST_COMPLETED)
+        for future in done:
+            ballot = self._posting.pop(future)
+            try:
+                ballot.take(future.result(), self._desk.clock())
+            except Refused as refusal:
+                self._fail(ballot, str(refusal))
+            except NoDoor:
+                self._todo.append(ballot)
+                self._desk.sleep(self._desk.pause)
+            else:
+                assert ballot.entry is not None
+                self._posted[ballot.entry.identity] = ballot
+                self._moved = self._desk.clock()
+
+    def _look(self) -> None:
+        entries = [ballot.entry for ballot in self._posted.values() if ballot.entry is not None]
+        try:
+            found = self._sightings.look(entries) if entries else {}
+        except ReadError:
+            # Some custodian will be back; patience ends the wait if none is.
+            return
+        for identity, proof in found.items():
+            ballot = self._posted.pop(identity)
+            ballot.kept.keep_proof(proof)
+            now = self._moved = self._desk.clock()
+            self._tally.waits.append(now - (ballot.posted or now))
+            self._recorded()
+
+    def _hand_in_again(self) -> None:
+        """Of what is not recorded by its deadline: what the log refuses has failed, the rest is handed in again."""
+        now = self._desk.clock()
+        overdue = [ballot for ballot in self._posted.values() if ballot.deadline and now > ballot.deadline]
+        if not overdue:
+            return
+        refusals = self._refusals()
+        for ballot in overdue:
+            assert ballot.entry is not None
+            identity = ballot.entry.identity
+            del self._posted[identity]
+            if identity in refusals:
+                self._fail(ballot, f"the log refuses this ballot: {refusals[identity]}")
+            else:
+                self._todo.append(ballot)
+
+    def _refusals(self) -> dict[bytes, str]:
+        """What the log has refused since it was last read, by identity."""
+        try:
+            new = self._desk.read()
+        except Unreadable:
+            return {}
+        return {entry.fields["identity"]: entry.fields["detail"] for entry in new if entry.kind == "refusal"}
+
+    def _fail(self, ballot: Ballot, why: str) -> None:
+        self._tally.failed[ballot.kept.name] = why
+        self._moved = self._desk.clock()
+
+    def _give_up(self) -> None:
+        """Everything that is left has failed; run again, the same texts are handed in."""
+        why = f"not recorded, and nothing has moved for {self._desk.patience:.0f} s; run again to go on"
+        for future, ballot in self._posting.items():
+            future.cancel()
+            self._tally.failed[ballot.kept.name] = why
+        for ballot in (*self._todo, *self._posted.values()):
+            self._tally.failed[ballot.kept.name] = why
+        self._todo.clear()
+        self._posting.clear()
+        self._posted.clear()

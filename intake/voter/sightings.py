@@ -1,0 +1,62 @@
+"""Finding one's leaf in the log without telling anybody which it is: whole tiles are read, from the size seen when
+posting on.
+
+The tiles are claims by whoever serves them; a leaf counts as found once an inclusion proof leads from it to a head with
+the log's signatures and W cosignatures, which is what the voter keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from audit.log.checkpoint import LogPolicy
+from audit.log.proof import Proof
+from audit.log.proving import TreeTiles
+from audit.log.reader import Reader, ReadError, open_head
+from audit.receipts import prove_recorded
+from audit.record.entries import Entry
+
+
+class Sightings:
+    """The leaves of a log from number `start` on, as custodians show them; each is asked in turn, so that none can hold
+    us back.
+    """
+
+    def __init__(self, readers: Sequence[Reader], policy: LogPolicy, start: int) -> None:
+        self._readers = list(readers)
+        self._policy = policy
+        self._turn = 0
+        self._start = self._next = start
+        self._places: dict[bytes, int] = {}
+
+    def look(self, entries: Iterable[Entry]) -> dict[bytes, Proof]:
+        """Proofs, by identity, of those of the entries that are recorded by now. ReadError if no custodian can be read.
+        """
+        fault = ReadError("no custodian was asked")
+        for _ in self._readers:
+            reader = self._readers[self._turn]
+            self._turn = (self._turn + 1) % len(self._readers)
+            try:
+                return self._look(reader, entries)
+            except ReadError as error:
+                fault = error
+                if error.reason == "bad-proof":
+                    # Somebody lied about a place; which of those asked so far, nobody knows.
+                    self._places.clear()
+                    self._next = self._start
+        raise fault
+
+    def _look(self, reader: Reader, entries: Iterable[Entry]) -> dict[bytes, Proof]:
+        head = open_head(reader, self._policy)
+        if head is None:
+            return {}
+        tiles = TreeTiles(reader, head)
+        for index, leaf in tiles.leaves(self._next) if head.size > self._next else ():
+            self._places.setdefault(leaf, index)
+        self._next = max(self._next, head.size)
+        found: dict[bytes, Proof] = {}
+        for entry in entries:
+            place = self._places.get(entry.leaf)
+            if place is not None and place < head.size:
+                found[entry.identity] = prove_recorded(tiles, place, entry.raw)
+        return found

@@ -1,0 +1,149 @@
+"""The clients' commands, run as a user runs them, against a hall; and the steps of an election made of them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.testing import CliRunner
+
+import intake.register.commands
+import intake.voter.commands
+import tally.officials.commands
+from audit.log.keys import Signer
+from intake.register.holdings import COLUMNS
+from tests.officials.hall import Hall, agenda_toml
+
+Holdings = dict[str, tuple[str, int]]  # account -> class, shares
+
+
+def app() -> typer.Typer:
+    made = typer.Typer()
+    for room in (tally.officials.commands, intake.register.commands, intake.voter.commands):
+        room.register(made)
+    return made
+
+
+class Clients:
+    """One folder, in which everybody keeps their own files."""
+
+    def __init__(self, hall: Hall, holdings: Holdings, contests: list[dict[str, Any]] | None = None) -> None:
+        self.hall = hall
+        self.folder = hall.folder
+        self.holdings = holdings
+        self.contests = contests
+        self.card = self.folder / "card.toml"
+        self.draft = self.folder / "manifest"
+        self.register = self.folder / "register.csv"
+        self.openings = self.folder / "openings.csv"
+
+    def run(self, *args: str | Path) -> str:
+        """What the command printed; raises what it raised, AssertionError if it exited otherwise than with 0."""
+        result = CliRunner().invoke(app(), [str(arg) for arg in args])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    def fails(self, *args: str | Path) -> str:
+        """What the command printed when it exited with 1."""
+        result = CliRunner().invoke(app(), [str(arg) for arg in args])
+        assert result.exit_code == 1 and isinstance(result.exception, SystemExit), result.output
+        return result.output
+
+    def keys(self, signers: Sequence[Signer]) -> list[str | Path]:
+        return [arg for signer in signers for arg in ("--key", self.hall.key(signer))]
+
+    def created(self) -> Clients:
+        """The draft, and the card for it."""
+        votes: dict[str, int] = {}
+        for share_class, shares in self.holdings.values():
+            votes[share_class] = votes.get(share_class, 0) + shares
+        agenda = self.folder / "agenda.toml"
+        agenda.write_text(agenda_toml(self.hall.parties, votes, self.contests))
+        self.run("election", "create", agenda, "--out", self.draft)
+        where = ("--intake", self.hall.url, "--custodian", self.hall.url)
+        self.run("election", "card", self.draft, *where, "--out", self.card)
+        return self
+
+    def founded(self) -> Clients:
+        """The manifest recorded."""
+        self.created()
+        for official in self.hall.parties.officials[:2]:
+            self.run("election", "sign", self.draft, *self.keys([official]))
+        self.run("election", "submit", self.draft, "--election", self.card)
+        return self
+
+    def keyed(self) -> Clients:
+        """The trustees' key complete: all of them join at once."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self.join, self.hall.parties.trustees))
+        return self
+
+    def join(self, trustee: Signer) -> None:
+        """Not through the command line, which takes the process's output for itself."""
+        tally.officials.commands.join(self.card, self.hall.key(trustee), self.folder / trustee.name, 20)
+
+    def trustee(self, command: str, trustee: Signer, *more: str) -> str:
+        where = ("--election", self.card, "--state", self.folder / trustee.name)
+        return self.run("trustee", command, *where, *self.keys([trustee]), "--wait", "20", *more)
+
+    def enrolled(self) -> Clients:
+        """The roll published and signed."""
+        self.write_register()
+        for issuer in self.hall.parties.issuers:
+            self.issue(issuer)
+        for witness in self.hall.parties.issuers[1:] + self.hall.parties.inspectors:
+            self.sign_roll(witness)
+        return self
+
+    def write_register(self) -> None:
+        with self.register.open("w", newline="") as file:
+            writer = csv.DictWriter(file, tuple(COLUMNS), restval="")
+            writer.writeheader()
+            for account, (share_class, shares) in self.holdings.items():
+                row = {"account_id": account, "holder_id": f"H-{account}", "class": share_class, "shares": shares}
+                writer.writerow({**row, "name": f"Holder of {account}", "language": "en"})
+
+    def numbers(self, issuer: Signer) -> Path:
+        return self.folder / f"{issuer.name}.csv"
+
+    def issue(self, issuer: Signer) -> str:
+        files = ("--register", self.register, "--openings", self.openings, "--numbers", self.numbers(issuer))
+        return self.run("register", "issue", "--election", self.card, *self.keys([issuer]), *files, "--wait", "5")
+
+    def sign_roll(self, witness: Signer, register: Path | None = None) -> str:
+        files = ("--register", register or self.register, "--openings", self.openings)
+        return self.run("register", "sign", "--election", self.card, *self.keys([witness]), *files, "--wait", "5")
+
+    def act(self, kind: str, *more: str | Path) -> str:
+        """An act of the officials, two of whom sign."""
+        keys = self.keys(self.hall.parties.officials[:2])
+        return self.run("election", kind, "--election", self.card, *keys, "--wait", "5", *more)
+
+    def opened(self) -> Clients:
+        self.founded().keyed().enrolled().act("open")
+        return self
+
+    def batch(self, rows: dict[str, Sequence[str]], contests: Sequence[str] = ("nominee-1",)) -> Path:
+        """A batch file: account -> its words for every contest."""
+        path = self.folder / "batch.csv"
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("account_id", *contests))
+            writer.writerows((account, *words) for account, words in rows.items())
+        return path
+
+    def vote_args(self, batch: Path, out: Path) -> list[str | Path]:
+        numbers = [arg for issuer in self.hall.parties.issuers for arg in ("--numbers", self.numbers(issuer))]
+        return ["vote", "--election", self.card, "--batch", batch, *numbers, "--out", out, "--wait", "5"]
+
+    def closed(self) -> Clients:
+        self.act("closing")
+        self.hall.reconcile()
+        self.act("close")
+        return self

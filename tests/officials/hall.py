@@ -1,0 +1,206 @@
+"""A whole election behind one loopback address: one intake's door and one custodian's tiles, on the log of a simulated
+meeting.
+
+What the services do in many processes is done here at once, so that the clients' commands can be run as they are. A
+test holds entries back, has the door refuse or fall silent, or shows another log, and sees what the client makes of it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from audit.log.keys import Signer
+from audit.log.merkle import CompactRange, LeafHashes, leaf_hash
+from audit.log.notes import Note
+from audit.log.tiles import HEIGHT, WIDTH, frame, parse_path
+from audit.log.treehead import Checkpoint
+from audit.protocol.group import b64
+from audit.protocol.refused import Refused
+from audit.record.election import Election
+from audit.record.entries import Entry, add_signatures, make_text, parse_entry, seal
+from audit.record.seen import MemorySeen
+from audit.record.voting import reconcile_root
+from tests.simulator.dice import Dice
+from tests.simulator.parties import ORIGIN, Parties, contest, manifest_body
+
+Answer = tuple[int, bytes]
+
+
+class Hall:
+    """Serves until `close`. `entries` is the log; `hold` keeps accepted entries out of it until `release`."""
+
+    def __init__(self, folder: Path, parties: Parties | None = None) -> None:
+        self.folder = folder
+        self.parties = parties or Parties.drawn(Dice(7))
+        self.election = Election()
+        self.seen = MemorySeen()
+        self.entries: list[bytes] = []
+        self.hold = False
+        self.held: list[bytes] = []
+        self.wait = 60
+        self.script: list[Answer | None] = []
+        self.posts: list[bytes] = []
+        self.asked: list[str] = []
+        self._lock = threading.Lock()
+        self._checkpoint: bytes | None = None
+        self._source = LeafHashes([])
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def key(self, signer: Signer) -> Path:
+        """The signer's private key in a file, as commands take it."""
+        path = self.folder / f"{signer.name}.key"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(signer.private + "\n")
+        return path
+
+    def release(self) -> None:
+        """Records what was held back."""
+        with self._lock:
+            self.hold = False
+            for raw in self.held:
+                self._record(raw)
+            self.held.clear()
+
+    def refuse(self, entry: Entry, reason: str, detail: str) -> None:
+        """Records that tally refused an entry."""
+        intake = entry.signatures[0].name if entry.kind == "ballot" else ""
+        body = {
+            "detail": detail,
+            "identity": b64(entry.identity),
+            "intake": intake,
+            "kind": entry.kind,
+            "manifest": b64(self.election.manifest.hash),
+            "reason": reason,
+        }
+        with self._lock:
+            self.held = [raw for raw in self.held if parse_entry(raw).identity != entry.identity]
+            self._record(seal(make_text("refusal", ORIGIN, body), [self.parties.log[0]]))
+
+    def reconcile(self) -> None:
+        """What every intake does once the closing is recorded."""
+        with self._lock:
+            for intake in self.parties.intakes:
+                count, root = reconcile_root(self.seen.passed(intake.name))
+                body = {"count": count, "manifest": b64(self.election.manifest.hash), "root": b64(root)}
+                self._record(seal(make_text("reconcile", ORIGIN, body), [intake]))
+
+    def post(self, raw: bytes) -> Answer:
+        """What the door answers."""
+        with self._lock:
+            self.posts.append(raw)
+            scripted = self.script.pop(0) if self.script else None
+            if scripted is not None:
+                return scripted
+            try:
+                return self._accept(raw)
+            except Refused as refusal:
+                fields = {"reason": refusal.reason, "detail": refusal.detail, "field": refusal.field}
+                return 422, json.dumps(fields).encode()
+
+    def _accept(self, raw: bytes) -> Answer:
+        line = ""
+        if raw.startswith(b"psephos/v1 ballot\n"):
+            signature = self.parties.intakes[0].sign(raw)
+            line, raw = signature.line, add_signatures(raw, [signature])
+        entry = parse_entry(raw)
+        if self.seen.recorded(entry.identity) is None and raw not in self.held:
+            self.election.check(entry)
+            self.election.admit(entry, self.seen)
+            if self.hold:
+                self.held.append(raw)
+            else:
+                self._record(raw)
+        return 201, json.dumps({"line": line, "receipt": self.receipt(entry).decode()}).encode()
+
+    def receipt(self, entry: Entry) -> bytes:
+        manifest = entry.identity if entry.kind == "manifest" else self.election.manifest.hash
+        body: dict[str, Any] = {"deadline": int(time.time()) + self.wait, "identity": b64(entry.identity)}
+        body |= {"leaf": b64(entry.leaf), "manifest": b64(manifest)}
+        return seal(make_text("receipt", ORIGIN, body), [self.parties.intakes[0]])
+
+    def _record(self, raw: bytes) -> None:
+        entry = parse_entry(raw)
+        self.election.take(entry, self.seen)
+        self.seen.add(entry)
+        self.entries.append(raw)
+        self._publish()
+
+    def _publish(self) -> None:
+        leaves = [leaf_hash(raw) for raw in self.entries]
+        tree = CompactRange()
+        tree.extend(leaves)
+        head = Checkpoint(ORIGIN, len(leaves), tree.root())
+        keys = [*self.parties.log, *(key for keys in self.parties.custodians[:2] for key in keys)]
+        self._source = LeafHashes(leaves)
+        self._checkpoint = Note(head.text, tuple(key.sign(head.text, 1_800_000_000 + len(leaves)) for key in keys)).raw
+
+    def get(self, path: str) -> Answer:
+        """What the custodian answers."""
+        with self._lock:
+            self.asked.append(path)
+            if path == "checkpoint":
+                return (404, b"") if self._checkpoint is None else (200, self._checkpoint)
+            tile = parse_path(path)
+            places = range(tile.index * WIDTH, tile.index * WIDTH + tile.width)
+            if tile.level is None:
+                return 200, frame(self.entries[i] for i in places)
+            return 200, b"".join(self._source(HEIGHT * tile.level, i) for i in places)
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        hall = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self.answer(hall.get(self.path.removeprefix(f"/{ORIGIN}/")))
+
+            def do_POST(self) -> None:
+                raw = self.rfile.read(int(self.headers["content-length"]))
+                assert self.path == f"/{ORIGIN}/entries"
+                self.answer(hall.post(raw))
+
+            def answer(self, answer: Answer) -> None:
+                self.send_response(answer[0])
+                self.send_header("content-length", str(len(answer[1])))
+                self.end_headers()
+                self.wfile.write(answer[1])
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Tests say what went wrong themselves."""
+
+        return Handler
+
+
+def agenda_toml(parties: Parties, votes: dict[str, int], contests: list[dict[str, Any]] | None = None) -> str:
+    """An agenda file for this meeting."""
+    body = manifest_body(parties, Dice(3), votes, contests or [contest("nominee-1")])
+    del body["election"]
+    return "".join(f"{name} = {toml(value)}\n" for name, value in {"origin": ORIGIN, **body}.items())
+
+
+def toml(value: Any) -> str:
+    """A TOML value on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {toml(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(toml(item) for item in value) + "]"
+    return json.dumps(value)
