@@ -84,6 +84,7 @@ class Election:
         self.closing_root: bytes | None = None
         self.sums: Sums | None = None
         self.shares: dict[str, outcome.Shares] = {}
+        self.totals: tuple[frozenset[str], dict[outcome.Slot, int]] | None = None
         self.result: dict[str, object] | None = None
 
     @property

@@ -89,15 +89,19 @@ def apply_decrypt(election: Election, entry: Entry) -> None:
 
 def decrypt_totals(election: Election, sums: Sums) -> dict[Slot, int]:
     """Every decrypted total, in votes, from the shares in the log; refuses while fewer than t trustees have
-    answered.
+    answered. Computed once for the same answers, by whoever computes, judges and admits a certificate in one process.
     """
     manifest = election.manifest
     if len(election.shares) < manifest.trustees.threshold:
         answered = f"{len(election.shares)} of {manifest.trustees.threshold} trustees needed have answered"
         raise Refused("not-complete", f"{answered}; the totals cannot be computed yet")
-    bounds = [manifest.votes_on(contest) for contest in manifest.contests] + [c.votes for c in manifest.classes]
-    logarithm = DiscreteLog(max(bounds) + 1)
-    return {slot: logarithm.find(opened(election, slot, C)) for slot, C in slots(election, sums)}
+    answers = frozenset(election.shares)
+    if election.totals is None or election.totals[0] != answers:
+        bounds = [manifest.votes_on(contest) for contest in manifest.contests] + [c.votes for c in manifest.classes]
+        found = {slot: opened(election, slot, C) for slot, C in slots(election, sums)}
+        logarithm = DiscreteLog(max(bounds) + 1, len(found))
+        election.totals = answers, {slot: logarithm.find(element) for slot, element in found.items()}
+    return election.totals[1]
 
 
 def opened(election: Election, slot: Slot, C: Ciphertext) -> Element:

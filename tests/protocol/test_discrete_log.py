@@ -19,9 +19,10 @@ def test_totals_are_found(n: int) -> None:
     assert LOGARITHM.find(n * G) == n
 
 
+@pytest.mark.parametrize("searches", [1, 3, 28, 1000])
 @pytest.mark.parametrize("bound", [1, 2, 3, 4, 5, 9, 10, 100])
-def test_small_bounds_to_their_edges(bound: int) -> None:
-    logarithm = DiscreteLog(bound)
+def test_small_bounds_to_their_edges(bound: int, searches: int) -> None:
+    logarithm = DiscreteLog(bound, searches)
     assert [logarithm.find(n * G) for n in range(bound)] == list(range(bound))
     for beyond in (bound, bound + 1, -1):
         with refused("wrong-total"):
