@@ -1,9 +1,10 @@
 """From nG back to n: how a decrypted total becomes a number.
 
 What the trustees open is nG, n the votes of one choice. n is small, below the number of votes there are, so baby-step
-giant-step finds it (Shanks): a table of iG for i below m, then nG - mG, nG - 2mG, ... until one of them is in the table.
-The table is built once and serves every total of an election; for one total m = ceil(sqrt(bound)) costs least, for s
-of them sqrt(s bound). An entry takes one addition and some 150 bytes: a million entries at the largest bound, 2^40.
+giant-step finds it (Shanks): a table of iG for i below m, then nG - mG, nG - 2mG, ... until one of them is in the
+table. The table is built once and serves every total of an election; for one total m = ceil(sqrt(bound)) costs least,
+for s of them sqrt(s bound). An entry takes one addition and some 150 bytes: a million entries at the largest bound,
+2^40.
 """
 
 from __future__ import annotations

@@ -65,13 +65,18 @@ def hold(running: Stage, accounts: tuple[Account, ...], figures: Published, seed
     issue(running, accounts, seed)
     cast(running, accounts, figures)
     result_file = count(running, present)
-    console.print(verify(running, running.desk / "record", result_file, present))
+    console.print(without_table(verify(running, running.desk / "record", result_file, present)), markup=False)
     result = json.loads(result_file.read_text(encoding="utf-8"))
     print_result(console, result, figures)
     print_steps(console, running.timer.steps)
     wrong = differences(result, figures)
     if wrong:
         raise NotEqual("the figures counted are not those published: " + "; ".join(wrong))
+
+
+def without_table(said: str) -> str:
+    """What the verifier checked and had to trust; its table of results is shown again beside the published figures."""
+    return said[max(0, said.find("checked:")) :].strip()
 
 
 def expect_empty(folder: Path | None) -> Path | None:
@@ -95,4 +100,5 @@ def leave(running: Stage, folder: Path) -> None:
             shutil.copyfile(source, folder / name)
     for output in (folder / "logs").glob("*.out"):
         output.unlink()
-    running.timer.console.print(f"Kept in {folder}; verify with: ./run psephos verify {folder / 'record'}")
+    said = f"Kept in {folder}; anyone verifies it with: ./run psephos verify {folder / 'record'}"
+    running.timer.console.print(said, soft_wrap=True)
