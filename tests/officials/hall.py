@@ -99,7 +99,8 @@ class Hall:
         with self._lock:
             for intake in self.parties.intakes:
                 count, root = reconcile_root(self.seen.passed(intake.name))
-                body = {"count": count, "manifest": b64(self.election.manifest.hash), "root": b64(root)}
+                manifest = b64(self.election.manifest.hash)
+                body = {"count": count, "manifest": manifest, "root": b64(root), "signer": intake.name}
                 self._record(seal(make_text("reconcile", ORIGIN, body), [intake]))
 
     def post(self, raw: bytes) -> Answer:
