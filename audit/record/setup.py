@@ -52,6 +52,8 @@ def check_rows(manifest: Manifest, Y: Element, entry: Entry) -> None:
 
 def admit_roll(election: Election, entry: Entry, seen: Seen) -> None:
     """A chunk joins its whole; the last one is admitted only if the whole roll then holds."""
+    if entry.body["class"] in election.rolls:
+        raise Refused("duplicate", f"the roll of {entry.body['class']} is complete", "class")
     assembly = election.assemblies.get(entry.body["class"])
     if assembly is None:
         raise Refused("unknown-roll", f"there is no class {entry.body['class'][:60]} in the manifest", "class")
