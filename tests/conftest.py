@@ -9,7 +9,6 @@ from hypothesis import settings
 
 from infra.postgres import Cluster, temporary_cluster
 
-
 # Property tests try the same examples in every run, and no clock decides whether they pass.
 settings.register_profile("psephos", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("psephos")
