@@ -196,14 +196,12 @@ class Desk:
 
 
 @contextmanager
-def open_desk(
-    card: Card, *, full: bool = False, patience: float = 120.0, connections: int = 4
-) -> Iterator[Desk]:
-    """A desk at the election of this card. `full` checks every ballot's proofs again, as a trustee must."""
+def open_desk(card: Card, *, patience: float = 120.0, connections: int = 4) -> Iterator[Desk]:
+    """A desk at the election of this card. connections: how many threads may hand in at once."""
     readers = [HttpReader(url) for url in card.logs]
     try:
         with http_client(connections) as client:
-            yield Desk(card, readers, Follower(readers, card.manifest, full=full), client, patience)
+            yield Desk(card, readers, Follower(readers, card.manifest), client, patience)
     finally:
         for reader in readers:
             reader.close()

@@ -16,9 +16,9 @@ from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import Entry, make_text, read_text
-from audit.record.outcome import result_of
 from infra.desk import Desk
 from tally.officials.draft import new_draft, with_lines
+from tally.officials.verified import verified
 
 PAST = {"open": ("open", "closing", "closed", "certified"), "closing": ("closing", "closed", "certified")}
 PAST |= {"close": ("closed", "certified"), "certify": ("certified",)}
@@ -36,14 +36,16 @@ def act_text(desk: Desk, kind: str, **fields: Any) -> bytes:
 
 
 def certificate(desk: Desk) -> dict[str, Any]:
-    """The result that the log shows, waiting until enough trustees have answered. GaveUp saying how many have."""
+    """The result of the log, all of it verified, once enough trustees have answered. GaveUp saying how many have."""
     needed = desk.manifest.trustees.threshold
 
     def answered() -> int:
         return len(desk.election.shares)
 
     desk.wait_for(lambda: answered() >= needed, lambda: f"{needed} trustees to decrypt; {answered()} have")
-    return result_of(desk.election, desk.follower.seen)
+    report = verified(desk, lambda report: report.result is not None)
+    assert report.result is not None
+    return dict(report.result)
 
 
 def write_result(path: Path, result: dict[str, Any]) -> None:

@@ -173,7 +173,7 @@ def join(election: CardFile, key: TrusteeKey, state: StateFolder, wait: Wait = 6
 
 def decrypt(election: CardFile, key: TrusteeKey, state: StateFolder, wait: Wait = 600) -> None:
     """Verifies the whole log, every ballot's proofs included, and answers once for its totals."""
-    with open_desk(load_card(election), full=True, patience=wait) as desk:
+    with open_desk(load_card(election), patience=wait) as desk:
         desk.begin()
         new = Trustee(desk, read_signer(key), state).decrypt()
         print("decrypt is recorded" if new else "decrypt is recorded already")

@@ -30,9 +30,12 @@ from audit.protocol.threshold import (
     new_secret,
     next_messages,
 )
+from audit.record.election import Election
 from audit.record.entries import make_text, parse_entry, seal
 from audit.record.outcome import slots, sums_of
+from audit.record.seen import MemorySeen
 from infra.desk import Desk, stored
+from tally.officials.verified import verified
 
 Message = tuple[str, dict[str, Any]]
 
@@ -134,7 +137,7 @@ class Trustee:
         return share
 
     def decrypt(self) -> bool:
-        """Answers once, after the close, for the sums of the log this desk has verified; whether that was still to do.
+        """Verifies the whole log once it is closed, and answers once for its sums; whether that was still to do.
 
         Refused `not-complete` without a share, `duplicate` if it has answered for another log: then it never answers
         again.
@@ -146,15 +149,18 @@ class Trustee:
         self.desk.wait_for(lambda: election.closing_root is not None, lambda: "the close")
         if self.name in election.shares:
             return False
-        raw = stored(self.folder / "decrypt", lambda: self.sealed("decrypt", self.answer()))
+        raw = stored(self.folder / "decrypt", lambda: self.sealed("decrypt", self.answer(self.checked())))
         if parse_entry(raw).fields["closing"] != election.closing_root:
             raise Refused("duplicate", "this trustee answers once, and has for another closing head", "closing")
         self.desk.record(raw)
         return True
 
-    def answer(self) -> dict[str, Any]:
+    def checked(self) -> Election:
+        """The election after its close, by a log of which this trustee believes nothing."""
+        return verified(self.desk, lambda report: report.election.closing_root is not None).election
+
+    def answer(self, election: Election) -> dict[str, Any]:
         """The body of `decrypt`: a share with its proof for every sum behind which enough pseudonyms stand."""
-        election = self.desk.election
         share = self.finish()
         if (share.trustee, share.x_j * G) != (self.name, election.ceremony.Y_j[self.name]):
             raise Refused("wrong-secret", f"{self.folder / 'share'} is not this trustee's share of the key in the log")
@@ -162,7 +168,7 @@ class Trustee:
         assert closing is not None
         contests: dict[str, dict[str, Any]] = {}
         present: dict[str, Any] = {}
-        for (contest, choice), C in slots(election, sums_of(election, self.desk.follower.seen)):
+        for (contest, choice), C in slots(election, sums_of(election, MemorySeen())):
             made = decryption_share(election.context, share.x_j, contest, choice, closing, C, share.j, self.draw())
             (present if contest == PRESENT else contests.setdefault(contest, {}))[choice] = made.to_json()
         manifest = b64(election.manifest.hash)
