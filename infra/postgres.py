@@ -78,10 +78,10 @@ class Cluster:
         self.folder, self.account = folder, account
         self.data, self.sockets, self.passfiles = folder / "data", folder / "sockets", folder / "passfiles"
         self.log = folder / "log"
-        self._binaries = reachable(binaries, account)
-        self._process: subprocess.Popen[bytes] | None = None
         if len(os.fsencode(self.sockets / ".s.PGSQL.5432")) > SOCKET_PATH_BYTES:
             raise ClusterError(f"{folder}: this path is too long to hold a socket")
+        self._binaries = reachable(binaries, account)
+        self._process: subprocess.Popen[bytes] | None = None
 
     def create(self) -> None:
         """Makes the cluster, with data checksums and an administrator; FileExistsError if the folder holds one

