@@ -12,6 +12,8 @@ TEXT = string(20_000)
 TITLE = string(300, least=1)
 VKEY = string(4_000, r"[^ +]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+")
 VOTES = integer(1, (1 << 40) - 1)
+# A date or a time of ISO 8601, or nothing: an announcement that no rule reads.
+TIME = string(40, r"([0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?)?)?")
 SMALL = integer(1, 1_000)
 
 MAJORITY = record(
@@ -56,6 +58,6 @@ MANIFEST = record(
     minimum=record(pseudonyms=integer(1, 1_000_000), roll=integer(1, 1_000_000)),
     mixers=array(VKEY, 0, 20),
     officials=record(keys=array(VKEY, 1, 50), threshold=SMALL),
-    times=record(close=string(40), open=string(40), record_date=string(40)),
+    times=record(close=TIME, open=TIME, record_date=TIME),
     trustees=record(keys=array(VKEY, 1, 50), threshold=SMALL),
 )
