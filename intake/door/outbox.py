@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Engine,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal,
     select,
     text,
     update,
@@ -87,6 +89,17 @@ class Outbox:
         with self._engine.connect() as connection:
             return self._standing(connection, [identity]).get(identity)
 
+    def renew(self, entry: Entry, deadline: int) -> Accepted:
+        """Takes an entry that was accepted once, refused by tally as too early, and is handed in again: it waits anew,
+        with a new deadline. On disk when it returns.
+        """
+        one = (accepted.c.origin == self._origin, accepted.c.identity == entry.identity)
+        with self._engine.begin() as connection:
+            connection.execute(text("SET LOCAL synchronous_commit TO on"))
+            connection.execute(upsert(outbox).on_conflict_do_nothing(), [self._waiting(entry)])
+            connection.execute(update(accepted).where(*one).values(deadline=deadline))
+            return self._standing(connection, [entry.identity])[entry.identity]
+
     def settle(self, connection: Connection, identities: Collection[bytes]) -> None:
         """Removes what the log is seen to hold, as entry or as refusal, in the caller's transaction."""
         if identities:
@@ -113,8 +126,7 @@ class Outbox:
         """Notes that these were put into the queue at `now`: they are due again after `again_after` milliseconds, and
         after twice as long each time.
         """
-        exponent = func.least(outbox.c.puts, MAX_BACKOFF)
-        due = now + again_after * func.power(2, exponent)
+        due = literal(now, BigInteger) + again_after * func.power(2, outbox.c.puts)
         later = update(outbox).where(outbox.c.origin == self._origin, _among(identities))
         with self._engine.begin() as connection:
             connection.execute(later.values(due=due, puts=func.least(outbox.c.puts + 1, MAX_BACKOFF)))
@@ -159,15 +171,15 @@ class Outbox:
         ]
         statement = upsert(accepted).on_conflict_do_nothing().returning(accepted.c.identity)
         new = {bytes(identity) for identity in connection.execute(statement, rows).scalars()}
-        waiting = [
-            {"origin": self._origin, "identity": e.identity, "kind": e.kind, "entry": e.raw, "due": 0, "puts": 0}
-            for e, _ in entries
-            if e.identity in new
-        ]
+        waiting = [self._waiting(entry) for entry, _ in entries if entry.identity in new]
         if waiting:
             connection.execute(insert(outbox), waiting)
         standing = {e.identity: Accepted(e.identity, e.leaf, deadline, new=True) for e, deadline in entries}
         return standing | self._standing(connection, [e.identity for e, _ in entries if e.identity not in new])
+
+    def _waiting(self, entry: Entry) -> dict[str, object]:
+        kept = {"identity": entry.identity, "kind": entry.kind, "entry": entry.raw}
+        return {"origin": self._origin, **kept, "due": 0, "puts": 0}
 
     def _standing(self, connection: Connection, identities: Sequence[bytes]) -> dict[bytes, Accepted]:
         if not identities:

@@ -22,17 +22,15 @@ from audit.log.notes import Note
 from audit.protocol.elgamal import Ciphertext
 from audit.protocol.group import parse_element
 from audit.protocol.refused import Refused
-from audit.record.checker import BallotChecker
 from audit.record.election import check_binding
 from audit.record.entries import MAX_ENTRY, Entry, parse_entry, read_text
 from audit.record.manifest import Manifest
 from infra.http import Problem
 from infra.seen import SqlSeen
-from intake.door.outbox import Accepted, Drained
+from intake.door.outbox import Accepted, Drained, Outbox
 from intake.door.receipt import deadline, make_receipt
 from intake.door.standing import Standing
 
-Find = Callable[[bytes], Accepted | None]
 Accept = Callable[[Entry, int], Awaitable[Accepted | Drained]]
 
 
@@ -52,7 +50,7 @@ class Answer:
 
 
 class Reception:
-    """`find` and `accept` reach the outbox, `start_pool` gives the processes that check ballots."""
+    """`accept` stores an entry in the outbox, `pool` gives the processes that check ballots once voting is open."""
 
     def __init__(
         self,
@@ -60,19 +58,18 @@ class Reception:
         signer: Signer,
         standing: Standing,
         engine: Engine,
-        find: Find,
+        outbox: Outbox,
         accept: Accept,
-        start_pool: Callable[[BallotChecker], Pool],
+        pool: Callable[[], Pool],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._manifest = manifest
         self._signer = signer
         self._standing = standing
         self._engine = engine
-        self._find = find
+        self._outbox = outbox
         self._accept = accept
-        self._start_pool = start_pool
-        self._pool: Pool | None = None
+        self._pool = pool
         self._clock = clock
         self._busy: dict[bytes, asyncio.Future[Answer]] = {}
 
@@ -124,37 +121,47 @@ class Reception:
         """The receipt given before for exactly this text; if there is none, the refusal."""
         if refusal.reason in ("identity", "bad-element", "unknown-roll", "unknown-pseudonym"):
             raise refusal
-        standing = await asyncio.to_thread(self._find, ballot.identity)
+        standing = await asyncio.to_thread(self._outbox.find, ballot.identity)
         signed = self._signed(ballot)
         if standing is None or standing.leaf != signed.leaf:
             raise refusal
         return self._answer(signed, standing, new=False)
 
     async def _prove(self, ballot: Entry, weight: Ciphertext) -> None:
-        if self._pool is None:
-            self._pool = self._start_pool(self._standing.checker())
         try:
-            (verdict,) = await asyncio.wrap_future(self._pool.submit_text(ballot.text, weight))
+            (verdict,) = await asyncio.wrap_future(self._pool().submit_text(ballot.text, weight))
         except BrokenProcessPool:
-            (verdict,) = await asyncio.wrap_future(self._pool.submit_text(ballot.text, weight))
+            (verdict,) = await asyncio.wrap_future(self._pool().submit_text(ballot.text, weight))
         if verdict is not None:
             raise verdict
 
     async def _other(self, entry: Entry) -> Answer:
-        standing = await asyncio.to_thread(self._find, entry.identity)
-        if standing is not None:
-            return self._answer(entry, standing, new=False)
-        await asyncio.to_thread(self._judge, entry)
-        return await self._promise(entry)
+        standing = await asyncio.to_thread(self._outbox.find, entry.identity)
+        if standing is None:
+            await asyncio.to_thread(self._judge, entry)
+            return await self._promise(entry)
+        if await asyncio.to_thread(self._refused_before, entry):
+            await asyncio.to_thread(self._judge, entry)
+            standing = await asyncio.to_thread(self._outbox.renew, entry, self._deadline())
+        return self._answer(entry, standing, new=False)
 
     def _judge(self, entry: Entry) -> None:
         self._standing.election.check(entry)
         with self._engine.connect() as connection, self._standing.lock:
             self._standing.election.admit(entry, SqlSeen(connection, self._manifest.origin))
 
+    def _refused_before(self, entry: Entry) -> bool:
+        """Whether tally found this act too early, once: that is not final, and its time may have come."""
+        with self._engine.connect() as connection:
+            seen = SqlSeen(connection, self._manifest.origin)
+            return seen.recorded(entry.identity) is None and seen.refused(entry.identity, "")
+
+    def _deadline(self) -> int:
+        return deadline(self._clock(), self._manifest.batch_wait)
+
     async def _promise(self, entry: Entry) -> Answer:
         """Stores, then answers: no receipt exists before what it promises is on disk."""
-        accepted = await self._accept(entry, deadline(self._clock(), self._manifest.batch_wait))
+        accepted = await self._accept(entry, self._deadline())
         if isinstance(accepted, Drained):
             raise Refused("closed", "voting is closed: this ballot came too late", "type")
         if entry.kind == "ballot" and accepted.leaf != entry.leaf:

@@ -56,7 +56,11 @@ drained = Table(
     Column("identity", LargeBinary, nullable=False),
 )
 
-RIGHTS = {accepted: "SELECT, INSERT", outbox: "SELECT, INSERT, UPDATE, DELETE", drained: "SELECT, INSERT"}
+RIGHTS = {
+    accepted: "SELECT, INSERT, UPDATE (deadline)",
+    outbox: "SELECT, INSERT, UPDATE, DELETE",
+    drained: "SELECT, INSERT",
+}
 
 
 def install(connection: Connection, role: str) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from audit.log.keys import Signer
 from audit.log.reader import HttpReader, Reader
-from audit.record.checker import BallotChecker
+from audit.protocol.elgamal import ZERO
 from audit.record.entries import MAX_ENTRY
 from audit.record.manifest import Manifest, load_manifest
 from infra.config import ConfigError, load
@@ -75,21 +75,19 @@ class Door:
     def app(self) -> FastAPI:
         """The application, whose lifespan starts and ends the watch, the mover, the clerk and the checking pool."""
         standing, outbox = Standing(), Outbox(self.engine, self.manifest.origin)
-        clerk, pools = Clerk(outbox.accept), Pools(self.workers)
+        clerk, workers = Clerk(outbox.accept), Workers(standing, self.workers)
         mover = Mover(outbox, self.put, self.manifest.batch_min, self.manifest.batch_wait)
-        watch = Watch(self._follow, standing, outbox, self.engine, self.manifest, self.signer)
-        reception = Reception(
-            self.manifest, self.signer, standing, self.engine, outbox.find, clerk.accept, pools.start
-        )
+        watch = Watch(self._follow, standing, outbox, self.engine, self.manifest, self.signer, workers.pool)
+        reception = Reception(self.manifest, self.signer, standing, self.engine, outbox, clerk.accept, workers.pool)
         app = door_app(self.manifest.origin, reception, mover.ring)
-        app.router.lifespan_context = self._lifespan(clerk, mover, watch, pools)
+        app.router.lifespan_context = self._lifespan(clerk, mover, watch, workers)
         return app
 
     def _follow(self) -> Follower:
         return Follower(self.readers, self.manifest.hash)
 
     def _lifespan(
-        self, clerk: Clerk, mover: Mover, watch: Watch, pools: Pools
+        self, clerk: Clerk, mover: Mover, watch: Watch, workers: Workers
     ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -109,25 +107,34 @@ class Door:
                 for thread in threads:
                     await asyncio.to_thread(thread.join)
                 writing.cancel()
-                await asyncio.to_thread(pools.close)
+                await asyncio.to_thread(workers.close)
 
         return lifespan
 
 
-class Pools:
-    """The checking pool once voting is open, and its end."""
+class Workers:
+    """The processes that check ballots, started when voting is open or with the first ballot, and their end."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, standing: Standing, workers: int) -> None:
+        self._standing = standing
         self._workers = workers
-        self._started: list[CheckingPool] = []
+        self._starting = threading.Lock()
+        self._pool: CheckingPool | None = None
 
-    def start(self, checker: BallotChecker) -> CheckingPool:
-        self._started.append(CheckingPool(checker, self._workers))
-        return self._started[-1]
+    def pool(self) -> CheckingPool:
+        """The pool. Refused `not-complete` before all rolls are there."""
+        with self._starting:
+            if self._pool is None:
+                self._pool = CheckingPool(self._standing.checker(), self._workers)
+                for _ in range(self._workers):
+                    # Nothing to check, but it makes a worker start now and not when a voter waits.
+                    self._pool.submit_text(b"", ZERO)
+            return self._pool
 
     def close(self) -> None:
-        for pool in self._started:
-            pool.close()
+        """Ends them."""
+        if self._pool is not None:
+            self._pool.close()
 
 
 def guarded(work: Callable[..., None], *arguments: object) -> None:

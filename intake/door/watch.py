@@ -19,6 +19,7 @@ from audit.log.keys import Signer
 from audit.protocol.group import b64
 from audit.record.entries import Entry, make_text, parse_entry, seal
 from audit.record.manifest import Manifest
+from audit.record.seen import Seen
 from audit.record.voting import reconcile_root
 from infra.follow import Follower, Unreadable, WrongLog
 from infra.log import Log, failure
@@ -37,7 +38,9 @@ log = Log(
 
 
 class Watch:
-    """Keeps `standing` in step with the log. `follow` gives a follower that begins at entry 0."""
+    """Keeps `standing` in step with the log. `follow` gives a follower that begins at entry 0; `when_open` is called
+    while voting is open.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class Watch:
         engine: Engine,
         manifest: Manifest,
         signer: Signer,
+        when_open: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._follow = follow
@@ -55,6 +59,7 @@ class Watch:
         self._engine = engine
         self._manifest = manifest
         self._signer = signer
+        self._when_open = when_open
         self._clock = clock
         self._silent = False
         self._drained = False
@@ -99,10 +104,11 @@ class Watch:
     def _take_in(self, entries: Sequence[Entry]) -> None:
         standing = self._standing
         with self._engine.begin() as connection, SqlSeen(connection, self._manifest.origin) as seen:
+            settled = list(settled_by(entries, self._signer.name, seen))
             with standing.lock:
                 self._follower.apply(entries, seen)
             standing.learn(entries)
-            self._outbox.settle(connection, list(settled_by(entries, self._signer.name)))
+            self._outbox.settle(connection, settled)
         log.info("log-read", size=standing.election.size, phase=standing.election.phase)
 
     def _when_caught_up(self) -> None:
@@ -111,6 +117,8 @@ class Watch:
             # After a restart: what was accepted before it, and is not in the log yet, counts as it did.
             standing.learn(parse_entry(raw) for raw in self._outbox.ballots())
             standing.ready = True
+        if standing.election.phase == "open":
+            self._when_open()
         if standing.election.phase == "closing" and not self._drained:
             self._drained = self._outbox.drain(self._account)
 
@@ -124,14 +132,17 @@ class Watch:
         return entry, deadline(self._clock(), self._manifest.batch_wait)
 
 
-def settled_by(entries: Sequence[Entry], intake: str) -> Iterator[bytes]:
+def settled_by(entries: Sequence[Entry], intake: str, seen: Seen) -> Iterator[bytes]:
     """The identities that this intake need not pass on any more, because these entries stand in the log.
 
     A ballot recorded or refused under another intake's line does not settle ours: tally will refuse that one by name.
+    `seen` is the index before them. A refusal it holds already is read for the second time, after a restart: since
+    then the official act it refuses may have been handed in again.
     """
     for entry in entries:
         if entry.kind == "refusal":
-            if entry.fields["kind"] != "ballot" or entry.fields["intake"] == intake:
-                yield entry.fields["identity"]
+            identity, through = entry.fields["identity"], entry.fields["intake"]
+            if through == intake or (entry.fields["kind"] != "ballot" and not seen.refused(identity, through)):
+                yield identity
         elif entry.kind != "ballot" or entry.signatures[0].name == intake:
             yield entry.identity

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from audit.log.notes import verify_signature
+from audit.protocol.group import b64
 from audit.record.entries import parse_entry
 from tests.door.conftest import AGAINST, FOR, Place, signed, wait_until
 
@@ -73,3 +74,21 @@ def test_an_official_act_is_handed_in_signed_and_its_line_is_empty(place: Place)
         assert answer["line"] == ""
         assert parse_entry(answer["receipt"].encode()).fields["leaf"] == parse_entry(raw).leaf
         wait_until(lambda: place.queue.entries == [raw])
+
+
+def test_an_act_that_tally_found_too_early_is_passed_on_again_when_it_is_handed_in_again(place: Place) -> None:
+    meeting = place.meeting
+    raw = meeting.signed("closing", {"manifest": meeting.hash}, *meeting.parties.officials[:2])
+    said = {"detail": "too early", "intake": "", "kind": "closing", "manifest": meeting.hash, "reason": "wrong-phase"}
+    refusal = {"identity": b64(parse_entry(raw).identity), **said}
+    with place.running() as client:
+        client.accepted(raw)
+        place.board.record(meeting.signed("refusal", refusal, meeting.parties.log[0]))
+        wait_until(lambda: place.outbox.count_due(1 << 60, 1) == 0)
+        place.queue.batches.clear()
+        assert client.post(raw).status_code == 200
+        wait_until(lambda: place.queue.entries == [raw])
+    with place.running() as client:
+        # Read again from the beginning, the old refusal does not settle what came after it.
+        wait_until(lambda: client.ready)
+        assert place.outbox.count_due(1 << 60, 1) == 1

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from audit.protocol.group import b64
+from audit.protocol.group import G, b64
 from audit.protocol.refused import Refused
 from audit.record.entries import Entry, parse_entry
 from audit.record.voting import reconcile_root
 from intake.door.outbox import Drained
-from tests.door.conftest import FOR, Client, Place, signed, wait_until
+from tests.door.conftest import Client, Place, signed, wait_until
 
 
 def closed(client: Client) -> None:
@@ -15,7 +15,9 @@ def closed(client: Client) -> None:
     place = client.place
     place.meeting.closing()
     place.board.publish()
-    wait_until(lambda: client.post(place.text(2, FOR, revision=9)).status_code == 409)
+    # A ballot that the door would never take: its refusal tells the phase.
+    stranger = place.write({**place.body(2), "pseudonym": b64(G.raw)})
+    wait_until(lambda: client.post(stranger).status_code == 409)
 
 
 def reconciliations(place: Place) -> list[Entry]:
