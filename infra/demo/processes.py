@@ -1,8 +1,9 @@
 """Starts the demo's services and commands, watches them, and ends every one of them.
 
 Each runs in a process group of its own: Ctrl-C at the terminal reaches only the demo, which then stops what it started
-in reverse order, and a worker that outlives its service is ended with the group. A service that ends by itself ends the
-demo, with the last lines it wrote. What each prints goes to a file of its own.
+in reverse order, and a worker that outlives its service is ended with the group. A demo that is killed takes them along
+too: each holds the end of a pipe whose other end only the demo has. A service that ends by itself ends the demo, with
+the last lines it wrote. What each prints goes to a file of its own.
 """
 
 from __future__ import annotations
@@ -27,6 +28,19 @@ STOP_SECONDS = 10.0
 TAIL_LINES = 12
 HANDED_ON = ("PATH", "LANG", "LC_ALL", "TERM", "COLUMNS", "LD_LIBRARY_PATH", "TMPDIR")
 """All of the demo's environment that a process gets to see."""
+
+# The shell's standard input ends when the demo closes its end or is gone; what it started is then asked to end.
+SUPERVISE = """
+exec 3<&0
+"$@" </dev/null 3<&- &
+child=$!
+(read -r _ <&3; kill -TERM "$child") 2>/dev/null &
+watch=$!
+wait "$child"
+status=$?
+kill "$watch" 2>/dev/null
+exit "$status"
+"""
 
 
 class ProcessFailed(Exception):
@@ -147,8 +161,8 @@ class Processes:
         log = self._logs / f"{name}.log"
         with log.open("ab") as errors, output_of(log).open("wb") as output:
             popen = subprocess.Popen(
-                [*psephos(), *arguments],
-                stdin=subprocess.DEVNULL,
+                ["/bin/sh", "-c", SUPERVISE, "psephos-demo", *psephos(), *arguments],
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=None if show else errors,
                 env={key: os.environ[key] for key in HANDED_ON if key in os.environ},
@@ -187,21 +201,20 @@ def raise_if_failed(process: Process) -> None:
 
 
 def ending(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else f"signal {-code}"
+    # The shell adds 128 to the number of a signal.
+    return f"exit code {code}" if 0 <= code < 128 else f"signal {abs(code) % 128}"
 
 
 def end(process: Process, seconds: float) -> None:
-    """Asks the process to end, makes it after `seconds`, and ends whatever is left of its group."""
-    if process.popen.poll() is None:
-        process.popen.terminate()
-        try:
-            process.popen.wait(seconds)
-        except subprocess.TimeoutExpired:
-            process.popen.kill()
-            process.popen.wait()
+    """Asks the process to end, and after `seconds`, or once it has, ends whatever is left of its group."""
+    assert process.popen.stdin is not None
+    process.popen.stdin.close()
+    with suppress(subprocess.TimeoutExpired):
+        process.popen.wait(seconds)
     # A group keeps its number as long as one member lives, so this can reach nobody else; an empty one is gone.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    process.popen.wait()
 
 
 class Stop:

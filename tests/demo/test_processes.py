@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -89,3 +90,35 @@ def test_a_signal_ends_any_wait(started: Processes, number: signal.Signals) -> N
 def test_no_secret_of_the_caller_reaches_a_process(started: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_TOKEN", "secret")
     assert "SOME_TOKEN" not in started.run("show", ["import os; print(sorted(os.environ))"], 20)
+
+
+def test_a_demo_that_is_killed_takes_its_services_along(tmp_path: Path) -> None:
+    service = f"import os; open({str(tmp_path / 'pid')!r}, 'w').write(f'{{os.getpid()}} '); {SLEEP}"
+    demo = (
+        "import sys, time; from pathlib import Path; from infra.demo import processes\n"
+        "processes.psephos = lambda: [sys.executable, '-c']\n"
+        f"with processes.Stop() as stop, processes.Processes(Path({str(tmp_path)!r}), stop) as started:\n"
+        f"    started.serve('service', [{service!r}]); time.sleep(60)\n"
+    )
+    killed = subprocess.Popen([sys.executable, "-c", demo])
+    try:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().endswith(" "):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        killed.kill()
+        killed.wait()
+    pid = int((tmp_path / "pid").read_text())
+    while is_running(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process that is not merely waiting to be reaped."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
