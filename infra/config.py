@@ -56,10 +56,7 @@ def _record(cls: type, table: dict[str, object], prefix: str, folder: Path, faul
     before = len(faults)
     for name, field in fields.items():
         if name in table:
-            try:
-                values[name] = _value(kinds[name], table[name], f"{prefix}{name}", folder, faults)
-            except _Wrong as wrong:
-                faults.append(f"key `{prefix}{name}` {wrong}")
+            values[name] = _named(kinds[name], table[name], f"{prefix}{name}", folder, faults)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             faults.append(f"missing key `{prefix}{name}`")
     if len(faults) > before:
@@ -71,6 +68,15 @@ def _record(cls: type, table: dict[str, object], prefix: str, folder: Path, faul
         return None
 
 
+def _named(kind: typing.Any, value: object, name: str, folder: Path, faults: list[str]) -> object:
+    """The value under the key `name`; what is wrong with it is added to the faults, so that all of them are found."""
+    try:
+        return _value(kind, value, name, folder, faults)
+    except _Wrong as wrong:
+        faults.append(f"key `{name}` {wrong}")
+        return None
+
+
 def _value(kind: typing.Any, value: object, name: str, folder: Path, faults: list[str]) -> object:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
@@ -79,11 +85,11 @@ def _value(kind: typing.Any, value: object, name: str, folder: Path, faults: lis
     if origin is tuple:
         if not isinstance(value, list):
             raise _Wrong("must be a list")
-        return tuple(_value(arguments[0], item, f"{name}[{i}]", folder, faults) for i, item in enumerate(value))
+        return tuple(_named(arguments[0], item, f"{name}[{i}]", folder, faults) for i, item in enumerate(value))
     if origin is dict:
         if not isinstance(value, dict):
             raise _Wrong("must be a table")
-        return {key: _value(arguments[1], item, f"{name}.{key}", folder, faults) for key, item in value.items()}
+        return {key: _named(arguments[1], item, f"{name}.{key}", folder, faults) for key, item in value.items()}
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, dict):
             raise _Wrong("must be a table")

@@ -168,7 +168,8 @@ def fake(folder: Path, version: str) -> Path:
 
 
 def test_the_newest_of_the_machine_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    fake(tmp_path / "9", "9.6.24"), fake(tmp_path / "15", "15.18"), fake(tmp_path / "16", "16beta1")
+    for name, version in (("9", "9.6.24"), ("15", "15.18"), ("16", "16beta1")):
+        fake(tmp_path / name, version)
     newest = fake(tmp_path / "17", "17.2")
     monkeypatch.setattr(postgres_binaries, "PLACES", ((str(tmp_path), "*/bin"),))
     monkeypatch.setenv("PATH", str(tmp_path / "15" / "bin"))
@@ -188,7 +189,8 @@ def test_the_wheel_s_binaries_are_copied_for_an_account_that_cannot_enter_their_
     tree, account = tmp_path / "closed", system_account("tests")
     tmp_path.chmod(0o700)
     binaries = Binaries(fake(tree, "17.2"), "17.2", tree)
-    (tree / "lib").mkdir(), (tree / "share").mkdir()
+    for part in ("lib", "share"):
+        (tree / part).mkdir()
     found = reachable(binaries, account)
     # Who is not root runs everything as itself, and reaches its own folder.
     assert (found.folder.is_relative_to(scratch())) == (account is not None)

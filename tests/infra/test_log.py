@@ -1,0 +1,71 @@
+"""Logs by allow-list: an event, a key or a value that was not declared never reaches a line."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from infra import log
+from infra.log import Log, Undeclared
+
+
+@pytest.fixture
+def lines(capsys: pytest.CaptureFixture[str]) -> Any:
+    return lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+@pytest.fixture
+def tree() -> Iterator[None]:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    log.quieten_libraries()
+    yield
+    root.handlers[:], root.level = before[0], before[1]
+
+
+def test_a_declared_event_is_one_json_line(lines: Any) -> None:
+    Log("tally", log_sequenced=("size", "seconds")).info("log-sequenced", size=300, seconds=0.25)
+    (line,) = lines()
+    assert line.pop("time") > 0
+    assert line == {"level": "info", "source": "tally", "event": "log-sequenced", "size": 300, "seconds": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("event", "values"),
+    [
+        ("stored", {}),
+        ("sequenced", {"body": 1}),
+        ("sequenced", {"kind": "A sentence, with what a voter wrote"}),
+        ("sequenced", {"kind": "8a" * 32}),
+        ("sequenced", {"kind": "kTcQ0JXxxlHLqYxX3p5m3w"}),
+        ("sequenced", {"kind": "two\nlines"}),
+        ("sequenced", {"kind": ""}),
+    ],
+)
+def test_anything_else_is_not_written(lines: Any, event: str, values: dict[str, Any]) -> None:
+    with pytest.raises(Undeclared):
+        Log("tally", sequenced=("size", "kind")).warning(event, **values)
+    assert lines() == []
+
+
+def test_a_failure_is_named_by_kind_and_place_only(lines: Any) -> None:
+    try:
+        raise RuntimeError("pseudonym 8a8a8a")
+    except RuntimeError as error:
+        log.failure(error)
+    (line,) = lines()
+    assert (line["kind"], line["where"]) == ("runtimeerror", __name__.lower().replace("_", "-"))
+    assert "8a8a8a" not in json.dumps(line)
+
+
+def test_what_a_library_says_is_reduced_to_who_said_it(tree: None, lines: Any) -> None:
+    logging.getLogger("some.library").warning("request from 192.0.2.1 with body %s", "secret")
+    logging.getLogger("some.library").info("nothing of this")
+    logging.getLogger("uvicorn.access").error("192.0.2.1 GET /")
+    (line,) = lines()
+    assert (line["event"], line["module"], line["kind"]) == ("library", "some.library", "warning")
+    assert "192.0.2.1" not in json.dumps(line)
