@@ -19,8 +19,9 @@ import uvicorn
 from sqlalchemy import Engine, text
 
 from audit.log.keys import Signer
+from audit.protocol.group import G, b64
 from audit.record.entries import Entry, make_text, parse_entry
-from infra import database
+from infra import database, seen
 from infra.postgres import Cluster
 from intake.door.mover import NotStored
 from intake.door.outbox import Outbox
@@ -141,6 +142,14 @@ class Client:
         assert "Traceback" not in answer.text
         return problem
 
+    def read_closing(self) -> None:
+        """Publishes `closing` and waits until the door has read it."""
+        self.place.meeting.closing()
+        self.place.board.publish()
+        # A ballot that the door would never take: its refusal tells the phase.
+        stranger = self.place.write({**self.place.body(2), "pseudonym": b64(G.raw)})
+        wait_until(lambda: self.post(stranger).status_code == 409)
+
     @property
     def ready(self) -> bool:
         """Whether it has read the log: before, it takes nothing and refuses nothing."""
@@ -171,8 +180,6 @@ def engines(cluster: Cluster) -> Iterator[tuple[Engine, Engine]]:
 
 
 def fresh_place(engines: tuple[Engine, Engine], meeting: Meeting) -> Place:
-    from infra import seen
-
     owner, door = engines
     with owner.begin() as connection:
         for table in (*metadata.sorted_tables, *seen.metadata.sorted_tables):

@@ -42,9 +42,7 @@ def test_the_same_text_is_known_after_a_restart_in_the_log_and_after_the_vote(pl
         wait_until(lambda: client.ready)
         assert (client.post(raw).status_code, client.post(raw).json()) == (200, first)
         place.board.record(signed(raw, first["line"]).raw)
-        place.meeting.closing()
-        place.board.publish()
-        wait_until(lambda: client.post(place.text(1)).status_code == 409)
+        client.read_closing()
         assert (client.post(raw).status_code, client.post(raw).json()) == (200, first)
 
 

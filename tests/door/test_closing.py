@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from audit.protocol.group import G, b64
+from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.record.entries import Entry, parse_entry
 from audit.record.voting import reconcile_root
 from intake.door.outbox import Drained
-from tests.door.conftest import Client, Place, signed, wait_until
-
-
-def closed(client: Client) -> None:
-    """Publishes `closing` and waits until the door has read it."""
-    place = client.place
-    place.meeting.closing()
-    place.board.publish()
-    # A ballot that the door would never take: its refusal tells the phase.
-    stranger = place.write({**place.body(2), "pseudonym": b64(G.raw)})
-    wait_until(lambda: client.post(stranger).status_code == 409)
+from tests.door.conftest import Place, signed, wait_until
 
 
 def reconciliations(place: Place) -> list[Entry]:
@@ -28,7 +18,7 @@ def reconciliations(place: Place) -> list[Entry]:
 def test_a_ballot_after_closing(place: Place) -> None:
     with place.running() as client:
         client.accepted(place.text())
-        closed(client)
+        client.read_closing()
         problem = client.refused(place.text(1))
     assert (problem["status"], problem["reason"], problem["field"]) == (409, "closed", "type")
 
@@ -49,7 +39,7 @@ def test_ballots_are_drained_before_they_are_accounted_for_and_the_vote_can_be_c
     with place.running() as client:
         texts = [place.text(0), place.text(1), place.text(1, revision=1)]
         identities = sorted(signed(raw, client.accepted(raw)["line"]).identity for raw in texts)
-        closed(client)
+        client.read_closing()
         place.queue.silent = False
         wait_until(lambda: len(place.queue.entries) == 3)
         assert reconciliations(place) == []
@@ -80,7 +70,7 @@ def test_one_account_is_made_and_it_outlives_restarts(place: Place) -> None:
     with place.running() as client:
         client.accepted(place.text())
         wait_until(lambda: place.tally() != [])
-        closed(client)
+        client.read_closing()
         wait_until(lambda: reconciliations(place) != [])
     first = reconciliations(place)[0]
     with place.running() as client:
