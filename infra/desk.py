@@ -44,7 +44,11 @@ class Act:
 
     entry: Entry
     receipt: Receipt | None = None
-    early: str = "nothing was handed in"
+    early: str = ""
+
+    @property
+    def tried(self) -> bool:
+        return self.receipt is not None or bool(self.early)
 
     def why(self, patience: float) -> str:
         """Why it is not recorded after so many seconds."""
@@ -147,11 +151,11 @@ class Desk:
         end = self.clock() + self.patience
         self._read_quietly()
         while waiting := [act for act in acts if not self._recorded(act.entry)]:
+            if waiting[0].tried and self.clock() >= end:
+                raise GaveUp(waiting[0].why(self.patience))
             for act in waiting:
                 if act.receipt is None or self.clock() > act.receipt.deadline:
                     self._try(act)
-            if self.clock() >= end:
-                raise GaveUp(waiting[0].why(self.patience))
             self.sleep(self.pause)
             for other in self._read_quietly():
                 _refuse_refused(waiting, other)

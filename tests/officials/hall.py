@@ -94,6 +94,20 @@ class Hall:
             self.held = [raw for raw in self.held if parse_entry(raw).identity != entry.identity]
             self._record(seal(make_text("refusal", ORIGIN, body), [self.parties.log[0]]))
 
+    def forge(self, place: int) -> None:
+        """Changes a proof within a ballot that is recorded, as only the log and its custodians together can."""
+        entry = parse_entry(self.entries[place])
+        contests = {id: {**votes} for id, votes in entry.body["contests"].items()}
+        first = next(iter(contests))
+        contests[first]["C"] = [contests[first]["C"][0][::-1], *contests[first]["C"][1:]]
+        text = make_text("ballot", ORIGIN, {**entry.body, "contests": contests})
+        self.replace(place, seal(text, [self.parties.intakes[0]]))
+
+    def replace(self, place: int, raw: bytes) -> None:
+        with self._lock:
+            self.entries[place] = raw
+            self._publish()
+
     def reconcile(self) -> None:
         """What every intake does once the closing is recorded."""
         with self._lock:
