@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from audit import receipts
-from audit.log.reader import ReadError, open_reader
+from audit.log.reader import open_reader
 from audit.protocol.group import unb64
 from audit.protocol.refused import Refused
 from audit.verify import NotVerified, compare_result, verify_record
@@ -55,12 +55,6 @@ def verify(
         if as_json:
             print(json.dumps(fault.to_json()))
         print(f"psephos: NOT VERIFIED: {fault}", file=sys.stderr)
-        raise typer.Exit(1) from None
-    except ReadError as error:
-        # Nothing is shown about the election: the log could not be read.
-        if as_json:
-            print(json.dumps({"verified": False, "reason": error.reason, "where": error.where, "detail": error.detail}))
-        print(f"psephos: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
     if as_json:
         print(json.dumps(report.to_json()))

@@ -69,9 +69,10 @@ def verify_record(
 
     The proofs of ballots and rolls are checked by `executor`, in chunks; `progress` is told how many entries of how
     many are done. Of a folder every file is checked, and no other may be there. NotVerified names the first entry or
-    file at fault; ReadError if the log cannot be read. """
-    manifest = first_manifest(reader, pinned)
+    file at fault, or why the log cannot be read.
+    """
     try:
+        manifest = first_manifest(reader, pinned)
         head = verified_head(reader, manifest)
         verification = Verification(reader, head, executor, progress)
         election = verification.run()
@@ -89,7 +90,7 @@ def verify_record(
 
 
 def first_manifest(reader: Reader, pinned: bytes | None) -> Manifest:
-    """The manifest in entry 0, by which all else is judged. NotVerified; ReadError if it cannot be read."""
+    """The manifest in entry 0, by which all else is judged. NotVerified; ReadError."""
     raw = unverified_first_entry(reader)
     if raw is None:
         raise NotVerified("no checkpoint is there: nothing has been published", "not-found", str(reader))

@@ -191,7 +191,8 @@ class Election:
 
         Keys, rolls, phases and every signature line but a ballot's are checked as always, so that nobody can be shown
         another election, key or roll. Believed are the ballots' proofs, that nothing stands there twice, the
-        reconciliation, the shares and the result; who acts on those (trustees, officials, auditors) uses `take`. """
+        reconciliation, the shares and the result; who acts on those (trustees, officials, auditors) uses `take`.
+        """
         if entry.kind == "ballot":
             check_binding(self.manifest.origin, self.manifest.hash, entry)
         else:

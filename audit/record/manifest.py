@@ -104,7 +104,8 @@ def open_manifest(raw: bytes, pinned: bytes | None = None) -> tuple[Manifest, En
 
     Those signatures show nothing until the hash is compared, for anybody can name officials: with `pinned` (32 bytes)
     it is, and another manifest is Refused `another-election`. Otherwise Refused as `parse_entry` and `parse_manifest`,
-    or `wrong-signers`. """
+    or `wrong-signers`.
+    """
     entry = parse_entry(raw)
     manifest = parse_manifest(entry)
     check_pinned(manifest, pinned)

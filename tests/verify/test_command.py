@@ -1,0 +1,170 @@
+"""`psephos verify` as an auditor runs it: on a folder and on a custodian's address, for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from audit import commands
+from audit.protocol.group import b64
+from tests.simulator.meeting import Meeting
+from tests.simulator.record import write
+
+Files = dict[str, bytes]
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def record(files: Files, tmp_path: Path) -> Path:
+    return write(files, tmp_path / "record")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, executor: object) -> Run:
+    """Runs the command in this process, with the tests' executor in place of processes."""
+
+    @contextmanager
+    def borrowed() -> Iterator[object]:
+        yield executor
+
+    monkeypatch.setattr(commands, "executor", borrowed)
+    app = typer.Typer()
+    commands.register(app)
+
+    def invoke(*arguments: object) -> Result:
+        return CliRunner().invoke(app, ["verify", *map(str, arguments)])
+
+    return invoke
+
+
+def test_a_good_record(run: Run, record: Path, held: Meeting) -> None:
+    result = run(record, "--manifest", b64(held.manifest.hash))
+    assert result.exit_code == 0
+    assert "VERIFIED" in result.stdout and "NOT VERIFIED" not in result.output
+    for words in ("6 ballots, 751 votes present; certified", "not elected", "735", "the roll is not mixed"):
+        assert words in result.stdout
+    assert "compare it with your letter" not in result.stdout
+
+
+def test_without_a_hash_it_says_that_nothing_pins_the_election(run: Run, record: Path, held: Meeting) -> None:
+    result = run(record)
+    assert result.exit_code == 0
+    assert f"the manifest {b64(held.manifest.hash)} is that of your election" in result.stdout
+
+
+def test_as_json(run: Run, record: Path, held: Meeting) -> None:
+    result = run(record, "--json", "--manifest", b64(held.manifest.hash))
+    assert result.exit_code == 0
+    shown = json.loads(result.stdout)
+    assert shown["verified"] is True and shown["pinned"] is True
+    assert shown["result"] == held.election.result
+    assert shown["manifest"] == b64(held.manifest.hash)
+    assert (shown["size"], shown["entries"]["ballot"], shown["superseded"]) == (len(held.entries), 8, 2)
+    assert any("trace" in sentence for sentence in shown["trusted"])
+
+
+def test_a_changed_entry(run: Run, record: Path, files: Files) -> None:
+    path = next(path for path in files if path.startswith("tile/entries/"))
+    raw = bytearray(files[path])
+    raw[-200] ^= 1
+    (record / path).write_bytes(raw)
+    result = run(record)
+    assert result.exit_code == 1
+    assert "VERIFIED" not in result.stdout
+    assert f"psephos: NOT VERIFIED: {record / path}: entry " in result.stderr
+    shown = json.loads(run(record, "--json").stdout)
+    assert (shown["verified"], shown["where"], shown["reason"]) == (False, str(record / path), "wrong-entry")
+
+
+def test_a_changed_manifest_names_entry_0(run: Run, record: Path, files: Files) -> None:
+    path = next(path for path in files if path.startswith("tile/entries/"))
+    (record / path).write_bytes(files[path].replace(b"Annual meeting 2026", b"Annual meeting 2027", 1))
+    result = run(record, "--json")
+    assert result.exit_code == 1
+    shown = json.loads(result.stdout)
+    assert (shown["entry"], shown["type"], shown["reason"]) == (0, "manifest", "bad-signature")
+
+
+def test_another_election(run: Run, record: Path) -> None:
+    result = run(record, "--manifest", b64(bytes(32)))
+    assert result.exit_code == 1
+    assert "entry 0 (manifest)" in result.stderr
+
+
+@pytest.mark.parametrize("text", ["x", "A" * 44, b64(bytes(31))])
+def test_a_hash_that_is_none(run: Run, record: Path, text: str) -> None:
+    result = run(record, "--manifest", text)
+    assert result.exit_code == 1
+    assert f"--manifest {text}" in str(result.exception)
+
+
+def test_the_result_beside_the_record(run: Run, record: Path, held: Meeting, tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    file.write_text(json.dumps(held.election.result))
+    assert run(record, "--result", file).exit_code == 0
+    file.write_text(json.dumps({**(held.election.result or {}), "ballots": 7}))
+    result = run(record, "--result", file)
+    assert result.exit_code == 1
+    assert f"{file}: result.ballots is said to be 7; from the log it is 6" in result.stderr
+
+
+def test_a_folder_that_is_not_there(run: Run, tmp_path: Path) -> None:
+    result = run(tmp_path / "nowhere")
+    assert result.exit_code == 1
+    assert str(tmp_path / "nowhere") in result.stderr
+
+
+@pytest.fixture
+def served(record: Path) -> Iterator[str]:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(record)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_over_http(run: Run, served: str, held: Meeting) -> None:
+    shown = json.loads(run(served, "--json", "--manifest", b64(held.manifest.hash)).stdout)
+    assert shown["result"] == held.election.result
+
+
+def test_over_http_what_is_missing_is_named(run: Run, served: str, record: Path, files: Files) -> None:
+    path = next(path for path in files if path.startswith("tile/entries/"))
+    (record / path).unlink()
+    result = run(served)
+    assert result.exit_code == 1
+    assert f"{served}/{path}" in result.stderr
+
+
+def test_an_address_where_nobody_answers(run: Run) -> None:
+    result = run("http://127.0.0.1:9/vote.example/x")
+    assert result.exit_code == 1
+    assert "http://127.0.0.1:9/vote.example/x" in result.stderr
+
+
+def test_the_command_line_with_real_processes(record: Path, held: Meeting) -> None:
+    """Once for all: worker processes get what they need, exit status and streams are as promised."""
+    line = [sys.executable, "-c", "from infra.commands import main; main()", "verify", str(record), "--json"]
+    good = subprocess.run([*line, "--manifest", b64(held.manifest.hash)], capture_output=True, timeout=120, check=False)
+    assert (good.returncode, good.stderr) == (0, b"")
+    assert json.loads(good.stdout)["result"] == held.election.result
+    bad = subprocess.run([*line, "--manifest", "x"], capture_output=True, timeout=120, check=False)
+    assert (bad.returncode, bad.stdout) == (1, b"")
+    assert bad.stderr.startswith(b"psephos: --manifest x: ")
