@@ -5,9 +5,7 @@ meeting's.
 from __future__ import annotations
 
 import itertools
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +13,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from sqlalchemy import Engine, text
 
 from audit.log.keys import Signer
@@ -28,9 +25,9 @@ from intake.door.outbox import Outbox
 from intake.door.schema import install, metadata
 from intake.door.serve import Door
 from tests.door.board import Board
+from tests.loopback import PATIENCE, serving, wait_until
 from tests.simulator.meeting import Account, Meeting
 
-PATIENCE = 30.0
 FOR, AGAINST, ABSTAIN = (1, 0, 0), (0, 1, 0), (0, 0, 1)
 _numbers = itertools.count()
 
@@ -80,17 +77,8 @@ class Place:
     @contextmanager
     def running(self) -> Iterator[Client]:
         """The door on a port of its own until the end of the block."""
-        server = uvicorn.Server(uvicorn.Config(self.door().app(), port=0, log_config=None, lifespan="on"))
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        try:
-            wait_until(lambda: server.started)
-            port = server.servers[0].sockets[0].getsockname()[1]
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as http:
-                yield Client(self, http)
-        finally:
-            server.should_exit = True
-            thread.join()
+        with serving(self.door().app()) as url, httpx.Client(base_url=url, timeout=PATIENCE) as http:
+            yield Client(self, http)
 
     def text(self, account: int = 0, choice: tuple[int, ...] = FOR, revision: int = 0) -> bytes:
         """The text of a ballot on the only item."""
@@ -154,13 +142,6 @@ class Client:
     def ready(self) -> bool:
         """Whether it has read the log: before, it takes nothing and refuses nothing."""
         return self.post(self.place.meeting.entries[0]).status_code != 503
-
-
-def wait_until(done: Callable[[], bool], patience: float = PATIENCE) -> None:
-    end = time.monotonic() + patience
-    while not done():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")

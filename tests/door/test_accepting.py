@@ -7,7 +7,8 @@ import time
 from audit.log.notes import verify_signature
 from audit.protocol.group import b64
 from audit.record.entries import parse_entry
-from tests.door.conftest import AGAINST, FOR, Place, signed, wait_until
+from tests.door.conftest import AGAINST, FOR, Place, signed
+from tests.loopback import wait_until
 
 
 def test_a_ballot_gets_a_receipt_for_the_entry_as_it_will_stand_in_the_log(place: Place) -> None:

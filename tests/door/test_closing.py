@@ -7,7 +7,8 @@ from audit.protocol.refused import Refused
 from audit.record.entries import Entry, parse_entry
 from audit.record.voting import reconcile_root
 from intake.door.outbox import Drained
-from tests.door.conftest import Place, signed, wait_until
+from tests.door.conftest import Place, signed
+from tests.loopback import wait_until
 
 
 def reconciliations(place: Place) -> list[Entry]:

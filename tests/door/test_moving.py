@@ -10,7 +10,8 @@ import pytest
 from audit.record.entries import parse_entry
 from intake.door.mover import AGAIN_MS, MOST_BYTES, Mover, NotStored, fit
 from intake.door.outbox import Waiting
-from tests.door.conftest import Place, Queue, wait_until
+from tests.door.conftest import Place, Queue
+from tests.loopback import wait_until
 
 
 class Shelf:

@@ -11,7 +11,8 @@ from sqlalchemy.exc import OperationalError
 from audit.record.entries import Entry
 from intake.door import mover
 from intake.door.outbox import Accepted, Drained, Outbox
-from tests.door.conftest import AGAINST, FOR, Place, signed, wait_until
+from tests.door.conftest import AGAINST, FOR, Place, signed
+from tests.loopback import wait_until
 
 
 @pytest.fixture(autouse=True)
