@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, cast
 
 import typer
-from sqlalchemy.exc import DBAPIError, OperationalError
 
 from audit.log import keys
 from audit.protocol.refused import Refused
@@ -147,6 +146,9 @@ def _load(entry: EntryPoint) -> Callable[[typer.Typer], None] | None:
 
 def _is_expected(error: Exception) -> bool:
     """Whether somebody outside the program can have caused it, so that its own sentence helps more than a traceback."""
+    # Loaded only here, for most commands reach no database.
+    from sqlalchemy.exc import OperationalError
+
     if isinstance(error, Refused | ConfigError | KeyFileError | OperationalError):
         return True
     # A file or an address that somebody named. Errors of our own rooms are written to be read, faults of the program
@@ -159,4 +161,6 @@ def _is_expected(error: Exception) -> bool:
 
 def _sentence(error: Exception) -> str:
     """What the error says, without SQLAlchemy's link to its own manual."""
+    from sqlalchemy.exc import DBAPIError
+
     return f"the database: {str(error.orig).strip()}" if isinstance(error, DBAPIError) else str(error)
