@@ -44,7 +44,7 @@ def test_a_room_that_is_installed_adds_its_commands(monkeypatch: pytest.MonkeyPa
     assert "new" in result.stdout
 
 
-@pytest.mark.parametrize("module", ["no_such_room:register", "no_such_room.commands:register", "infra.no_such:register"])
+@pytest.mark.parametrize("module", ["no_such:register", "no_such.commands:register", "infra.no_such:register"])
 def test_a_room_that_is_not_installed_adds_nothing(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     monkeypatch.setattr(commands, "entry_points", lambda group: [entry(module), entry("infra.commands:register")])
     assert CliRunner().invoke(commands.root(), ["key", "--help"]).exit_code == 0
@@ -120,7 +120,8 @@ def test_a_key_is_kept_and_its_public_half_printed(tmp_path: Path, name: str, nu
 
 
 def test_two_keys_differ(tmp_path: Path) -> None:
-    assert run("key", "new", "a", "--out", str(tmp_path / "1"))[1] != run("key", "new", "a", "--out", str(tmp_path / "2"))[1]
+    keys = {run("key", "new", "a", "--out", str(tmp_path / file))[1] for file in ("1", "2")}
+    assert len(keys) == 2
 
 
 def test_a_key_is_never_written_over_another(tmp_path: Path) -> None:

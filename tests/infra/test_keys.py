@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from audit.log.keys import ED25519, Signer
-from infra import keys
 from infra.keys import KeyFileError, new_token, read_secret, read_signer, read_token, write_secret
 
 
@@ -45,7 +44,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(keys.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_secret(tmp_path / "secret", b"hush")
     assert list(tmp_path.iterdir()) == []
