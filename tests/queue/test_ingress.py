@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -56,7 +57,7 @@ def test_a_connection_is_kept_for_the_next_put(queue: Queue, ingress: Service) -
     assert len(stored(queue)) == 2
 
 
-REFUSED = {
+REFUSED: dict[str, Callable[[Service], bytes]] = {
     "no token": lambda s: request(s, frame([b"entry"]), Authorization=""),
     "the other service's token": lambda s: request(s, frame([b"entry"]), Authorization="Bearer " + "x" * 43),
     "no entry": lambda s: request(s, b""),
