@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from audit.protocol.decryption import PRESENT, DecryptionShare, combine, verify_decryption_share
 from audit.protocol.discrete_log import DiscreteLog
 from audit.protocol.elgamal import Ciphertext
-from audit.protocol.group import Element
+from audit.protocol.group import Element, G
 from audit.protocol.refused import Refused
 from audit.record.admission import signer_of
 from audit.record.counting import NOT_DECRYPTED, outcome
@@ -87,9 +87,11 @@ def apply_decrypt(election: Election, entry: Entry) -> None:
     }
 
 
-def decrypt_totals(election: Election, sums: Sums) -> dict[Slot, int]:
+def decrypt_totals(election: Election, sums: Sums, said: Mapping[Slot, int]) -> dict[Slot, int]:
     """Every decrypted total, in votes, from the shares in the log; refuses while fewer than t trustees have
     answered. Computed once for the same answers, by whoever computes, judges and admits a certificate in one process.
+
+    `said`: what somebody says some totals are. One that is right need not be searched for; any other has no effect.
     """
     manifest = election.manifest
     if len(election.shares) < manifest.trustees.threshold:
@@ -98,10 +100,31 @@ def decrypt_totals(election: Election, sums: Sums) -> dict[Slot, int]:
     answers = frozenset(election.shares)
     if election.totals is None or election.totals[0] != answers:
         bounds = [manifest.votes_on(contest) for contest in manifest.contests] + [c.votes for c in manifest.classes]
-        found = {slot: opened(election, slot, C) for slot, C in slots(election, sums)}
-        logarithm = DiscreteLog(max(bounds) + 1, len(found))
-        election.totals = answers, {slot: logarithm.find(element) for slot, element in found.items()}
+        bound = max(bounds) + 1
+        elements = {slot: opened(election, slot, C) for slot, C in slots(election, sums)}
+        # Below the bound only one n has this nG, so a total that opens to it is the total, whoever said it.
+        totals = {slot: n for slot, n in said.items() if 0 <= n < bound and n * G == elements.get(slot)}
+        missing = [slot for slot in elements if slot not in totals]
+        if missing:
+            logarithm = DiscreteLog(bound, len(missing))
+            totals |= {slot: logarithm.find(elements[slot]) for slot in missing}
+        election.totals = answers, totals
     return election.totals[1]
+
+
+def claimed_totals(election: Election, said: Any) -> dict[Slot, int]:
+    """The totals that a claimed result names, of whatever form it is."""
+    contests, present = (said.get("contests"), said.get("present")) if isinstance(said, dict) else (None, None)
+    found = {
+        (contest.id, choice): votes[choice]
+        for contest in election.manifest.contests
+        if isinstance(contests, dict) and isinstance(votes := contests.get(contest.id), dict)
+        for choice in contest.choices
+        if type(votes.get(choice)) is int
+    }
+    if len(election.manifest.classes) == 1 and type(present) is int:
+        found[PRESENT, election.manifest.classes[0].id] = present
+    return found
 
 
 def opened(election: Election, slot: Slot, C: Ciphertext) -> Element:
@@ -110,12 +133,12 @@ def opened(election: Election, slot: Slot, C: Ciphertext) -> Element:
     return combine(shares, C, election.manifest.trustees.threshold)
 
 
-def result_of(election: Election, seen: Seen) -> dict[str, Any]:
+def result_of(election: Election, seen: Seen, said: Any = None) -> dict[str, Any]:
     """The result: votes present, ballots counted, the votes of every choice, and what they decide. Refuses one that
-    does not foot.
+    does not foot. `said`: a result that somebody claims, which is quicker to confirm than to find.
     """
     sums = sums_of(election, seen)
-    totals = decrypt_totals(election, sums)
+    totals = decrypt_totals(election, sums, claimed_totals(election, said))
     present = {c.id: totals.get((PRESENT, c.id), 0) for c in election.manifest.classes}
     contests: dict[str, dict[str, int]] = {}
     outcomes: dict[str, Any] = {}
@@ -140,7 +163,7 @@ def check_footing(contest: str, form: str, totals: Mapping[str, int], present: i
 
 def admit_certify(election: Election, entry: Entry, seen: Seen) -> None:
     """The officials certify the result that anyone computes from the log, and no other."""
-    result = result_of(election, seen)
+    result = result_of(election, seen, entry.body["result"])
     if entry.body["result"] != result:
         raise Refused("wrong-result", first_difference(entry.body["result"], result), "result")
 
