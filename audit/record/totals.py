@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
-from audit.protocol.elgamal import ZERO, Ciphertext
+from audit.protocol.elgamal import Ciphertext
 from audit.record.entries import Entry, parse_entry
 from audit.record.manifest import Manifest
 
+Slot = TypeVar("Slot")
 Weight = Callable[[str, bytes], Ciphertext]  # (class, pseudonym) -> the encrypted weight of that row
 Contests = Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]]  # class -> (contest, its choices), in agenda order
 
@@ -35,16 +37,16 @@ class Sums:
         """
         for (contest, choices), C in zip(contests[share_class], votes, strict=True):
             for choice, C_j in zip(choices, C, strict=True):
-                self.choices[contest, choice] = self.choices.get((contest, choice), ZERO) + C_j
-        self.present[share_class] = self.present.get(share_class, ZERO) + weight
+                grow(self.choices, (contest, choice), C_j)
+        grow(self.present, share_class, weight)
         self.voters[share_class] += 1
 
     def merge(self, other: Sums) -> None:
         """Adds the sums over other ballots."""
         for slot, value in other.choices.items():
-            self.choices[slot] = self.choices.get(slot, ZERO) + value
+            grow(self.choices, slot, value)
         for share_class, value in other.present.items():
-            self.present[share_class] = self.present.get(share_class, ZERO) + value
+            grow(self.present, share_class, value)
         self.voters.update(other.voters)
 
     def remove(self, other: Sums) -> None:
@@ -59,6 +61,11 @@ class Sums:
     def ballots(self) -> int:
         """How many ballots are counted."""
         return sum(self.voters.values())
+
+
+def grow(sums: dict[Slot, Ciphertext], slot: Slot, more: Ciphertext) -> None:
+    so_far = sums.get(slot)
+    sums[slot] = more if so_far is None else so_far + more
 
 
 def contests_by_class(manifest: Manifest) -> Contests:
