@@ -14,7 +14,7 @@ from audit.protocol.ceremony import Ceremony
 from audit.protocol.contest import ContestForm
 from audit.protocol.elgamal import Ciphertext, encrypt
 from audit.protocol.group import ORDER, Element, G, b64, hash_to_element, scalar_bytes, scalar_from, wide_scalar
-from audit.protocol.refused import Refused
+from audit.protocol.refused import Refused, TrusteeFault
 from audit.protocol.trustee import CeremonySecret, new_secret, next_messages
 
 MANIFEST = hashlib.sha256(b"manifest").digest()
@@ -164,3 +164,25 @@ def not_reduced(text: str) -> str:
     """The JSON string of the same scalar plus the order of the group."""
 
     return b64((scalar_from(text) + ORDER).to_bytes(32, "little"))
+
+
+def by(trustee: str, **fields: Any) -> dict[str, Any]:
+    """The body of a message by this trustee in the first attempt."""
+    return {"manifest": b64(MANIFEST), "attempt": 1, "signer": trustee, **fields}
+
+
+def blamed(trustee: str, reason: str, field: str | None = None) -> Any:
+    """Expects a fault of exactly this trustee."""
+
+    class Blamed:
+        def __enter__(self) -> None:
+            pass
+
+        def __exit__(self, kind: object, error: object, trace: object) -> bool:
+            assert isinstance(error, TrusteeFault), error
+            assert (error.trustee, error.reason) == (trustee, reason), str(error)
+            assert field is None or error.field == field
+            assert trustee in error.detail
+            return True
+
+    return Blamed()

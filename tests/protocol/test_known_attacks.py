@@ -3,7 +3,6 @@ there."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 
 import pytest
@@ -197,13 +196,51 @@ def test_a_ballot_copied_under_another_pseudonym() -> None:
         verify_proofs(HERE, parse_ballot(HERE, copied), E)
 
 
-def test_weak_fiat_shamir() -> None:
-    """T first, then a key that fits the challenge: possible only where the challenge does not cover the key."""
-    T = 5 * G
-    c = int.from_bytes(hashlib.sha512(T.raw).digest(), "little") % ORDER
-    fitted = pow(c, -1, ORDER) * (7 * G - T)  # 7G = T + c X
+def challenge_over(*T: bytes) -> int:
+    """The challenge of a transcript that holds T but not the statement."""
+    script = Transcript("test", Context(MANIFEST))
+    for T_v in T:
+        script.absorb("T", T_v)
+    return script.challenge("c")
+
+
+def test_a_key_fitted_to_the_challenge() -> None:
+    """Weak Fiat-Shamir: T first, then a key that fits the challenge; in vain where the challenge covers the key."""
+    T, z = 5 * G, 7
+    c = challenge_over(T.raw)
+    fitted = pow(c, -1, ORDER) * (z * G - T)
+    assert z * G - c * fitted == T
     with refused("bad-proof"):
-        verify_schnorr(Transcript("test", Context(MANIFEST)), G, fitted, Schnorr(c, 7))
+        verify_schnorr(Transcript("test", Context(MANIFEST)), G, fitted, Schnorr(c, z))
+
+
+def test_a_statement_fitted_to_the_challenge() -> None:
+    """The same with a ciphertext: S_0 would seem to encrypt 0, and holds what the attacker likes."""
+    T, z = encrypt(1, Y, 5), 7
+    c = challenge_over(T.raw)
+    fitted = pow(c, -1, ORDER) * (Ciphertext(z * G, z * Y) - T)
+    with refused("bad-proof"):
+        verify_one_of_many(Transcript("test", Context(MANIFEST)), Y, [fitted], OneOfMany((c,), (z,)))
+
+
+def test_ciphertexts_fitted_to_the_factors() -> None:
+    """With rho known before C is fixed, C_1 = E + rho_2.X and C_2 = -X pass as "for", for any X."""
+    draw = scalars("fitted")
+
+    def transcript() -> Transcript:
+        return ballots._contest_transcript(HERE, s * G, E, 0)
+
+    rho = contests._absorb(transcript(), DIRECTOR, [E, E, E])
+    r = [draw() for _ in range(3)]
+    X = encrypt(10**6, Y, r[1])
+    C = [E + rho[1] * X + encrypt(0, Y, r[0]), Ciphertext(-X.a, -X.b), encrypt(0, Y, r[2])]
+    script = transcript()
+    rho = contests._absorb(script, DIRECTOR, C)
+    (S,) = contests._statements(DIRECTOR, E, C, rho)
+    R = (r[0] + rho[2] * r[2]) % ORDER
+    proof = prove_one_of_many(script, Y, S, 1, R, draw(), [(draw(), draw()) for _ in range(3)])
+    with refused("bad-proof", "proofs[0]"):
+        verify_contest(transcript(), DIRECTOR, Y, E, ContestVote(tuple(C), (proof,)))
 
 
 @pytest.mark.parametrize("surplus", [1, -1, WEIGHT])
