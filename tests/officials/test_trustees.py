@@ -132,16 +132,18 @@ def test_no_share_no_answer(desk: Desk, clients: Clients) -> None:
         trustee(desk, clients).decrypt()
 
 
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
+    """An election after its close."""
+    hall = Hall(tmp_path_factory.mktemp("closed"))
+    clients = Clients(hall, HOLDINGS).opened()
+    clients.run(*clients.vote_args(clients.batch({"A1": ["for"], "A2": ["against"]}), clients.folder / "out"))
+    yield clients.closed()
+    hall.close()
+
+
 class TestAnswering:
     """After the close; each test has a trustee of its own."""
-
-    @pytest.fixture(scope="class")
-    def closed(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
-        hall = Hall(tmp_path_factory.mktemp("closed"))
-        clients = Clients(hall, HOLDINGS).opened()
-        clients.run(*clients.vote_args(clients.batch({"A1": ["for"], "A2": ["against"]}), clients.folder / "out"))
-        yield clients.closed()
-        hall.close()
 
     def test_each_answers_once(self, closed: Clients) -> None:
         one = closed.hall.parties.trustees[0]
