@@ -42,7 +42,7 @@ class Missing:
         self._last: tuple[tuple[int, int], tuple[int, Append]] | None = None
 
     def after(self, start: int, target: int) -> tuple[int, Append]:
-        """The append from `start` towards `target`, to the largest signed stage at most 256 entries away; and its size."""
+        """The append from `start` towards `target`, up to the largest signed stage within 256 entries; its size."""
         with self._lock:
             if self._last is None or self._last[0] != (start, target):
                 self._last = (start, target), self._build(start)

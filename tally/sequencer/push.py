@@ -49,11 +49,11 @@ class Push:
 
     def __init__(self, ledger: Ledger, policy: LogPolicy, custodians: Sequence[Custodian]) -> None:
         self._ledger, self._policy = ledger, policy
-        self._keys = {(key.name, key.key_id) for _, keys in policy.custodians for key in keys}
         self._changed = threading.Condition()
         self._stage: Stage | None = None
         self._note: Note | None = None
-        self._lines: dict[Courier, tuple[Signature, ...]] = {}
+        # Each courier's last lines and the size they are over: they may come before the stage is waited for.
+        self._lines: dict[Courier, tuple[int, tuple[Signature, ...]]] = {}
         self._witnessed: tuple[int, bytes] = (0, b"")
         self._failure: Exception | None = None
         self._closing = False
@@ -71,15 +71,19 @@ class Push:
             self._closing = True
             self._changed.notify_all()
 
-    def witness(self, stage: Stage, note: bytes) -> bytes:
-        """The signed note of a stage with the cosignatures of W custodians, once they have given them.
+    def send(self, stage: Stage, note: bytes) -> None:
+        """Has the couriers bring this stage, and all before it that is lacking, to every custodian; does not wait."""
+        with self._changed:
+            self._stage, self._note = stage, parse_note(note)
+            self._changed.notify_all()
+
+    def witness(self) -> bytes:
+        """The note of the stage that was sent, with the cosignatures of W custodians, once they have given them.
 
         Stopped; LedgerBehind and Fork, after which nothing may be signed any more; or what a courier failed of.
         """
         with self._changed:
-            self._stage, self._note, self._lines = stage, parse_note(note), {}
-            self._changed.notify_all()
-            self._wait(lambda: len(self._cosigned()) >= self._policy.W, stage.size)
+            self._wait(lambda: len(self._cosigned()) >= self._policy.W)
             return self._cosigned_note().raw
 
     def publish(self, size: int, note: bytes) -> None:
@@ -87,7 +91,7 @@ class Push:
         with self._changed:
             self._witnessed = size, note
             self._changed.notify_all()
-            self._wait(lambda: sum(c.published >= size for c in self._couriers) >= self._policy.W, size)
+            self._wait(lambda: sum(c.published >= size for c in self._couriers) >= self._policy.W)
 
     def sizes(self) -> dict[str, int]:
         """How many entries each custodian is known to hold."""
@@ -105,18 +109,10 @@ class Push:
                 self._changed.wait()
             return None
 
-    def report(self, courier: Courier, size: int, lines: Sequence[Signature]) -> None:
-        """Takes a custodian's lines over a tree, if that is the stage waited for. Rejected if they are not true."""
+    def report(self, courier: Courier, size: int, lines: tuple[Signature, ...]) -> None:
+        """Takes a custodian's true lines over the ledger's tree of `size` entries."""
         with self._changed:
-            if self._stage is None or self._note is None or size != self._stage.size:
-                return
-            mine = tuple(line for line in lines if (line.name, line.key_id) in self._keys)
-            try:
-                if not cosigned_by(Note(self._note.text, mine), self._policy):
-                    raise Refused("unknown-key", "no custodian of the manifest has cosigned with all its keys")
-            except Refused as refusal:
-                raise Rejected(200, refusal.reason) from None
-            self._lines[courier] = mine
+            self._lines[courier] = size, lines
             self._changed.notify_all()
 
     def pause(self, seconds: float) -> None:
@@ -135,8 +131,9 @@ class Push:
             self._failure = self._failure or failure
             self._changed.notify_all()
 
-    def _wait(self, done: Callable[[], bool], size: int) -> None:
+    def _wait(self, done: Callable[[], bool]) -> None:
         while not self._changed.wait_for(lambda: done() or self._closing or self._failure is not None, REPORT_SECONDS):
+            size = self._stage.size if self._stage else 0
             _log.warning("waiting", size=size, cosigned=len(self._cosigned()), wanted=self._policy.W)
         if self._failure is not None:
             raise self._failure
@@ -144,8 +141,9 @@ class Push:
             raise Stopped
 
     def _cosigned_note(self) -> Note:
-        assert self._note is not None
-        lines = dict.fromkeys(line for mine in self._lines.values() for line in mine)
+        assert self._note is not None and self._stage is not None
+        stated = [mine for size, mine in self._lines.values() if size == self._stage.size]
+        lines = dict.fromkeys(line for mine in stated for line in mine)
         return Note(self._note.text, (*self._note.signatures, *lines))
 
     def _cosigned(self) -> list[str]:
@@ -196,7 +194,7 @@ class Courier:
         elif stage is not None and self.size < stage.size:
             size, append = self._missing.after(self.size, stage.size)
             lines = self._custodian.append(append)
-            self._push.report(self, size, lines)
+            self._report(size, parse_note(append.note).text, lines)
             self.size = size
         else:
             self._custodian.publish(witnessed[1])
@@ -217,8 +215,19 @@ class Courier:
             raise LedgerBehind(f"{self.label} holds {held.size} signed entries, the ledger {newest}: it is an old copy")
         if self._missing.frontier(held.size).root() != held.root:
             raise Fork(f"{self.label} holds another tree of {held.size} entries, signed by this log's keys")
-        self._push.report(self, held.size, note.signatures)
+        self._report(held.size, note.text, note.signatures)
         return held.size
+
+    def _report(self, size: int, text: bytes, lines: Sequence[Signature]) -> None:
+        """Passes on the custodian's lines over a tree; Rejected unless they are true."""
+        keys = {(key.name, key.key_id) for _, keys in self._policy.custodians for key in keys}
+        mine = tuple(line for line in lines if (line.name, line.key_id) in keys)
+        try:
+            if not cosigned_by(Note(text, mine), self._policy):
+                raise Refused("unknown-key", "no custodian of the manifest has cosigned with all its keys")
+        except Refused as refusal:
+            raise Rejected(200, refusal.reason) from None
+        self._push.report(self, size, mine)
 
 
 def _word(value: object) -> str:

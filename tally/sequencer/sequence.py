@@ -68,7 +68,7 @@ class Sequencer:
         self.figures = Figures()
 
     def open(self) -> None:
-        """Reads the ledger from the beginning and finishes the stage that a crash left behind. Damaged; or as `step`."""
+        """Signs a stage unless it is signed, gets it witnessed unless it is, and publishes it. As `Push.witness`."""
         stage = self._ledger.newest()
         self.election = Election(self._manifest.hash)
         for raw in self._ledger.all_entries():
@@ -129,7 +129,8 @@ class Sequencer:
         """
         size = stage.size
         note = self._ledger.signed(size) or self._ledger.sign(size, self.signed_note(stage))
-        witnessed = self._ledger.witnessed(size) or self._ledger.witness(size, self._push.witness(stage, note))
+        self._push.send(stage, note)
+        witnessed = self._ledger.witnessed(size) or self._ledger.witness(size, self._push.witness())
         self._push.publish(size, witnessed)
 
     def write_status(self, write: Callable[[Figures], None]) -> None:

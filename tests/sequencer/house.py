@@ -1,0 +1,204 @@
+"""A sequencer with all that surrounds it: a meeting that hands entries in, a queue, a ledger, and three real custodians
+on loopback ports, each with a database of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+from fastapi import FastAPI
+from sqlalchemy import Engine
+
+from audit.log.checkpoint import open_checkpoint
+from audit.log.merkle import CompactRange
+from audit.log.reader import HttpReader, open_head, read_entries
+from audit.protocol.elgamal import Ciphertext
+from audit.protocol.refused import Refused
+from audit.record.checker import BallotChecker
+from audit.record.election import Election
+from audit.record.entries import Entry, parse_entry, read_text
+from audit.record.seen import MemorySeen
+from infra.queue.frames import Row
+from tally.sequencer.custodian import Custodian
+from tally.sequencer.ledger import Ledger
+from tally.sequencer.push import Push
+from tally.sequencer.sequence import Sequencer
+from tally.sequencer.service import begin
+from tests.loopback import serving
+from tests.simulator.meeting import Meeting
+from vault.custodian.custody import Custodian as Keeper
+from vault.custodian.serve import custodian_app
+from vault.custodian.store import Store
+
+TOKEN = "token-of-the-tests-that-is-long-enough-for-one"
+FOR, AGAINST = (1, 0, 0), (0, 1, 0)
+
+
+@dataclass
+class Queue:
+    """Stands for egress: hands rows out until they are acknowledged, without leases, so that nothing is hidden."""
+
+    rows: dict[bytes, bytes] = field(default_factory=dict)
+    keys: Iterator[int] = field(default_factory=itertools.count)
+    deaf: bool = False
+
+    def put(self, *entries: bytes) -> None:
+        for raw in entries:
+            self.rows[next(self.keys).to_bytes(16, "big")] = raw
+
+    def take(self, most: int) -> list[Row]:
+        return [Row(key, data) for key, data in itertools.islice(self.rows.items(), most)]
+
+    def ack(self, keys: Iterable[bytes]) -> None:
+        for key in keys:
+            if not self.deaf:
+                del self.rows[key]
+
+
+class InlinePool:
+    """Checks ballots where it is called, and counts them."""
+
+    def __init__(self, checker: BallotChecker) -> None:
+        self.checker = checker
+        self.checked = 0
+
+    def check_texts(self, pairs: Sequence[tuple[bytes, Ciphertext]]) -> list[Refused | None]:
+        self.checked += len(pairs)
+        return [self._verdict(*pair) for pair in pairs]
+
+    def close(self) -> None:
+        pass
+
+    def _verdict(self, text: bytes, weight: Ciphertext) -> Refused | None:
+        try:
+            self.checker.check_ballot(read_text(text), weight)
+        except Refused as refusal:
+            return refusal
+        return None
+
+
+class Vault:
+    """The three custodians. Each can be taken down and brought up again, at the same address, with what it stored."""
+
+    def __init__(self, meeting: Meeting, engines: Sequence[Engine]) -> None:
+        self.meeting, self.engines = meeting, engines
+        self.clock = lambda: int(time.time())
+        self.apps: list[FastAPI | None] = [self.app(i) for i in range(len(engines))]
+        self.urls: list[str] = []
+        self.readers: dict[int, HttpReader] = {}
+
+    def app(self, i: int) -> FastAPI:
+        policy = self.meeting_policy
+        keeper = Keeper(Store(self.engines[i]), {policy.origin: policy}, self.meeting.parties.custodians[i], self.clock)
+        return custodian_app(keeper, [policy.origin], TOKEN)
+
+    @property
+    def meeting_policy(self):
+        return self.meeting.manifest.log
+
+    def down(self, i: int) -> None:
+        self.apps[i] = None
+
+    def up(self, i: int) -> None:
+        self.apps[i] = self.app(i)
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            self.urls = [stack.enter_context(serving(self._switch(i))) for i in range(len(self.engines))]
+            yield
+
+    def reader(self, i: int) -> HttpReader:
+        if i not in self.readers:
+            self.readers[i] = HttpReader(f"{self.urls[i]}/{self.meeting.origin}")
+        return self.readers[i]
+
+    def size(self, i: int) -> int:
+        """How many entries custodian i publishes, under W cosignatures."""
+        raw = self.reader(i).checkpoint()
+        return open_checkpoint(raw, self.meeting_policy).size if raw else 0
+
+    def entries(self, i: int = 0) -> list[Entry]:
+        """The published log, verified from the tiles of custodian i alone."""
+        reader = self.reader(i)
+        head = open_head(reader, self.meeting_policy, exact=True)
+        return [parse_entry(raw) for raw in read_entries(reader, CompactRange(), head)] if head else []
+
+    def _switch(self, i: int):
+        async def switch(scope, receive, send) -> None:
+            app = self.apps[i]
+            if app is not None or scope["type"] == "lifespan":
+                await (app or self.app(i))(scope, receive, send)
+                return
+            await receive()
+            await send({"type": "http.response.start", "status": 503, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        return switch
+
+
+@dataclass
+class House:
+    """`prepared` of the meeting has been done in memory: its entries are what a test hands in."""
+
+    meeting: Meeting
+    vault: Vault
+    ledger: Ledger
+    queue: Queue
+    pools: list[InlinePool] = field(default_factory=list)
+
+    @contextmanager
+    def sequencer(self) -> Iterator[Sequencer]:
+        """A sequencer that has not been opened yet, its couriers under way. Leaving the block is a crash to it."""
+        parties, manifest = self.meeting.parties, self.meeting.manifest
+        custodians = [Custodian(url, self.meeting.origin, TOKEN) for url in self.vault.urls]
+        push = Push(self.ledger, manifest.log, custodians)
+        made = Sequencer(self.ledger, manifest, parties.log, push, self.queue, self.pool, lambda: int(time.time()))
+        try:
+            begin(self.ledger, manifest, custodians, made.signed_note, self._no_pause)
+            push.start()
+            yield made
+        finally:
+            push.close()
+            for custodian in custodians:
+                custodian.close()
+
+    @contextmanager
+    def opened(self) -> Iterator[Sequencer]:
+        with self.sequencer() as made:
+            made.open()
+            yield made
+
+    def pool(self, checker: BallotChecker) -> InlinePool:
+        self.pools.append(InlinePool(checker))
+        return self.pools[-1]
+
+    def record(self, *entries: bytes) -> list[Entry]:
+        """Has a fresh sequencer record these entries and ends it; the log after that."""
+        self.queue.put(*entries)
+        with self.opened() as sequencer:
+            while sequencer.step():
+                pass
+        return self.vault.entries()
+
+    def ballot(self, account: int = 0, revision: int = 0, intake: int = 0, **changes: object) -> bytes:
+        """A ballot with an intake's line, its body changed as said."""
+        holder = self.meeting.accounts[account]
+        choices = {contest.id: FOR for contest in self.meeting.manifest.contests}
+        body = {**self.meeting.ballot(holder, choices, revision), **changes}
+        return self.meeting.signed("ballot", body, self.meeting.parties.intakes[intake])
+
+    def replay(self, i: int = 0) -> Election:
+        """The election as anyone computes it from custodian i, everything checked."""
+        election, seen = Election(self.meeting.manifest.hash), MemorySeen()
+        for entry in self.vault.entries(i):
+            election.take(entry, seen)
+            seen.add(entry)
+        return election
+
+    def _no_pause(self) -> None:
+        raise TimeoutError("a custodian does not answer")

@@ -1,0 +1,158 @@
+"""Crashes between any two steps, custodians that are away or behind, and two sequencers at once: nothing acknowledged
+is lost, nothing is said twice.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from audit.record.entries import parse_entry
+from tally.sequencer.ledger import Overtaken
+from tally.sequencer.sequence import Damaged, Sequencer
+from tests.loopback import PATIENCE, wait_until
+from tests.sequencer.house import House
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture
+def open_house(house: House) -> House:
+    house.record(*house.meeting.entries)
+    return house
+
+
+def lost(*_: object) -> object:
+    raise Crash
+
+
+def reported_lost(call: Callable[..., object]) -> Callable[..., object]:
+    def done(*arguments: object) -> object:
+        call(*arguments)
+        raise Crash
+
+    return done
+
+
+STEPS = {
+    "stage": lambda s: (s._ledger, "append"),
+    "commit": lambda s: (s, "stage"),
+    "sign": lambda s: (s._ledger, "sign"),
+    "cosign": lambda s: (s._push, "witness"),
+    "witness": lambda s: (s._ledger, "witness"),
+    "publish": lambda s: (s._push, "publish"),
+    "acknowledge": lambda s: (s._egress, "ack"),
+}
+
+
+@pytest.mark.parametrize("persisted", [False, True])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_crash_at_any_step_loses_nothing_and_repeats_nothing(
+    open_house: House, monkeypatch: pytest.MonkeyPatch, step: str, persisted: bool
+) -> None:
+    before = [entry.raw for entry in open_house.vault.entries()]
+    ballots = [open_house.ballot(account) for account in range(3)]
+    open_house.queue.put(*ballots)
+    with open_house.opened() as sequencer:
+        crash(sequencer, step, persisted, monkeypatch)
+        with pytest.raises(Crash):
+            sequencer.step()
+    monkeypatch.undo()
+    reached = open_house.ledger.newest().size
+    signed = open_house.ledger.signed(reached)
+    assert sorted(entry.raw for entry in open_house.record()) == sorted(before + ballots)
+    assert open_house.queue.rows == {}
+    assert open_house.replay().ballots == 3
+    # The log never signs a second note over one tree.
+    assert signed in (None, open_house.ledger.signed(reached))
+
+
+def crash(sequencer: Sequencer, step: str, persisted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, name = STEPS[step](sequencer)
+    monkeypatch.setattr(owner, name, reported_lost(getattr(owner, name)) if persisted else lost)
+
+
+def test_a_lost_acknowledgement_is_passed_over(open_house: House) -> None:
+    open_house.queue.deaf = True
+    open_house.queue.put(open_house.ballot())
+    with open_house.opened() as sequencer:
+        sequencer.step()
+        sequencer.step()
+        assert sequencer.figures.repeated == 1
+    assert open_house.replay().ballots == 1
+
+
+def test_one_custodian_away_delays_nobody_and_is_brought_up_later(open_house: House) -> None:
+    vault, before = open_house.vault, len(open_house.vault.entries())
+    vault.down(2)
+    for revision in range(3):
+        open_house.record(open_house.ballot(revision=revision))
+    assert vault.size(0) == vault.size(1) == before + 3
+    vault.up(2)
+    with open_house.opened():
+        wait_until(lambda: vault.size(2) == before + 3)
+    assert open_house.replay(2).ballots == 3
+
+
+def test_a_custodian_brought_up_while_the_sequencer_runs_is_sent_what_it_misses(open_house: House) -> None:
+    vault, before = open_house.vault, len(open_house.vault.entries())
+    with open_house.opened() as sequencer:
+        vault.down(1)
+        open_house.queue.put(open_house.ballot())
+        sequencer.step()
+        vault.up(1)
+        wait_until(lambda: vault.size(1) == before + 1)
+        assert set(sequencer._push.sizes().values()) == {before + 1}
+
+
+def test_without_w_custodians_nothing_is_published_or_acknowledged(open_house: House) -> None:
+    vault, before = open_house.vault, len(open_house.vault.entries())
+    open_house.queue.put(open_house.ballot())
+    with open_house.opened() as sequencer:
+        vault.down(1)
+        vault.down(2)
+        round = threading.Thread(target=sequencer.step, daemon=True)
+        round.start()
+        wait_until(lambda: open_house.ledger.signed(before + 1) is not None)
+        wait_until(lambda: sequencer._push.sizes()[sequencer._push._couriers[0].label] == before + 1)
+        assert vault.size(0) == before
+        assert len(open_house.queue.rows) == 1
+        vault.up(1)
+        round.join(PATIENCE)
+    assert open_house.queue.rows == {}
+    assert vault.size(0) == vault.size(1) == before + 1
+
+
+def test_a_second_sequencer_loses_and_ends(open_house: House) -> None:
+    first, second = open_house.ballot(0), open_house.ballot(1)
+    with open_house.opened() as one, open_house.opened() as two:
+        open_house.queue.put(first)
+        one.step()
+        open_house.queue.put(second)
+        with pytest.raises(Overtaken):
+            two.step()
+        one.step()
+    assert [entry.raw for entry in open_house.vault.entries()][-2:] == [first, second]
+
+
+def test_the_database_away_between_two_rounds_costs_a_new_beginning_only(open_house: House) -> None:
+    open_house.queue.put(open_house.ballot())
+    with open_house.opened() as sequencer:
+        open_house.ledger.engine.dispose()
+        sequencer.step()
+        sequencer.open()
+    assert open_house.replay().ballots == 1
+
+
+def test_a_flipped_byte_in_the_ledger_stops_the_sequencer(open_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    ballot = open_house.ballot()
+    open_house.record(ballot)
+    entries = list(open_house.ledger.all_entries())
+    other = parse_entry(open_house.ballot())
+    monkeypatch.setattr(open_house.ledger, "all_entries", lambda: iter([*entries[:-1], other.raw]))
+    with open_house.sequencer() as sequencer, pytest.raises(Damaged):
+        sequencer.open()
