@@ -154,6 +154,13 @@ def test_a_changed_choice_breaks_the_signature(client: Client) -> None:
     assert (problem["status"], problem["reason"], problem["field"]) == (422, "bad-signature", "signature")
 
 
+def test_a_ballot_accepted_before_under_another_signature(client: Client, accepted: Accepted) -> None:
+    body = json.loads(accepted[0].split(b"\n")[2])
+    body["signature"]["z"] = IDENTITY
+    problem = client.refused(client.place.write(body))
+    assert (problem["reason"], problem["field"]) == ("revision-repeated", "revision")
+
+
 def test_a_wrong_proof_under_a_true_signature(client: Client) -> None:
     meeting = client.place.meeting
     mine, other = meeting.accounts[:2]
