@@ -1,0 +1,57 @@
+"""`./run bench [NAME...]`: measured figures as a table; nothing here is a test.
+
+Names are `proof`, `path`, `demo` and `memory`; without any, all but `memory`, which casts 20,000 ballots. What else runs
+on the machine is measured along.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from rich.console import Console
+
+from tests.bench.figure import Figure, print_figures
+
+TITLES = {
+    "proof": "One choose-one contest of three choices",
+    "path": "The whole path, nine contests, the demo's batch setting",
+    "demo": "The demo",
+    "memory": "Memory",
+}
+ASKED_FOR = ("memory",)
+
+
+def main(names: list[str]) -> int:
+    """Measures and prints what is asked for; 2 for a name that is none."""
+    console = Console()
+    unknown = [name for name in names if name not in TITLES]
+    if unknown:
+        print(f"bench: {', '.join(unknown)}: there are {', '.join(TITLES)}", file=sys.stderr)
+        return 2
+    for name in names or [name for name in TITLES if name not in ASKED_FOR]:
+        print_figures(console, TITLES[name], measurement(name, console)())
+    return 0
+
+
+def measurement(name: str, console: Console) -> Callable[[], list[Figure]]:
+    # Each is loaded when its turn comes, so that none costs another anything.
+    if name == "proof":
+        from tests.bench import proof
+
+        return proof.measure
+    if name == "path":
+        from tests.bench import path
+
+        return lambda: path.measure(console)
+    if name == "demo":
+        from tests.bench import demo
+
+        return demo.measure
+    from tests.bench import memory
+
+    return lambda: memory.measure(console)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
