@@ -20,12 +20,6 @@ class Crash(BaseException):
     """The process ends here."""
 
 
-@pytest.fixture
-def open_house(house: House) -> House:
-    house.record(*house.meeting.entries)
-    return house
-
-
 def lost(*_: object) -> object:
     raise Crash
 

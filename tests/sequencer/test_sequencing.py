@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from audit.protocol.group import b64
 from audit.record.admission import check_signatures
 from audit.record.entries import Entry, parse_entry, seal
 from audit.record.voting import reconcile_root
 from tests.sequencer.house import AGAINST, FOR, House
 from tests.simulator.meeting import Meeting
-
-
-@pytest.fixture
-def open_house(house: House) -> House:
-    house.record(*house.meeting.entries)
-    return house
 
 
 def fates(house: House, *entries: bytes) -> list[tuple[str, str]]:

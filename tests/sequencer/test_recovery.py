@@ -1,0 +1,87 @@
+"""A ledger that is lost, or an old copy of it, and keys that signed elsewhere: the log is never forked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tally.sequencer.custodian import Custodian
+from tally.sequencer.ledger import Ledger
+from tally.sequencer.push import Fork, LedgerBehind, Push
+from tally.sequencer.sequence import Sequencer
+from tests.sequencer.house import TOKEN, House
+
+
+def test_a_lost_ledger_is_read_back_from_the_custodians(open_house: House, other_ledger: Ledger) -> None:
+    before = [entry.raw for entry in open_house.vault.entries()]
+    after = replace(open_house, ledger=other_ledger)
+    ballot = open_house.ballot()
+    assert [entry.raw for entry in after.record(ballot)] == [*before, ballot]
+    assert open_house.replay(1).phase == "open"
+    # What was recorded before the loss is known to the new ledger, too.
+    assert len(after.record(before[-1], ballot)) == len(before) + 1
+
+
+def test_a_tree_that_only_one_custodian_holds_is_adopted(open_house: House, other_ledger: Ledger) -> None:
+    before, ballot = [entry.raw for entry in open_house.vault.entries()], open_house.ballot()
+    open_house.vault.down(0)
+    open_house.vault.down(1)
+    signed_and_sent_to_one(open_house, ballot)
+    open_house.vault.up(0)
+    open_house.vault.up(1)
+    after = replace(open_house, ledger=other_ledger)
+    assert [entry.raw for entry in after.record(ballot)] == [*before, ballot]
+    assert [entry.raw for entry in open_house.vault.entries(1)] == [*before, ballot]
+
+
+def signed_and_sent_to_one(house: House, ballot: bytes) -> None:
+    """The sequencer stages a ballot, signs, brings it to custodian 2, and is gone."""
+    house.queue.put(ballot)
+    parties, manifest = house.meeting.parties, house.meeting.manifest
+    custodian = Custodian(house.vault.urls[2], house.meeting.origin, TOKEN)
+    push = Push(house.ledger, manifest.log, [custodian])
+    sequencer = Sequencer(house.ledger, manifest, parties.log, push, house.queue, house.pool, lambda: 1_800_000_000)
+    for raw in house.ledger.all_entries():
+        sequencer.election.apply_recorded(house.parsed(raw))
+    sequencer.stage(house.queue.take(256))
+    stage = house.ledger.newest()
+    note = house.ledger.sign(stage.size, sequencer.signed_note(stage))
+    size, append = push._missing.after(stage.old_size, stage.size)
+    assert (size, append.note) == (stage.size, note)
+    custodian.append(append)
+
+
+def test_with_one_custodian_unreachable_an_empty_ledger_signs_nothing(open_house: House, other_ledger: Ledger) -> None:
+    open_house.vault.down(1)
+    after = replace(open_house, ledger=other_ledger)
+    with pytest.raises(TimeoutError), after.sequencer():
+        pass
+    assert other_ledger.newest().size == 0
+
+
+def test_an_old_copy_of_the_ledger_is_recognised(open_house: House, other_ledger: Ledger) -> None:
+    copy = replace(open_house, ledger=other_ledger)
+    copy.record()
+    open_house.record(open_house.ballot(0))
+    size = other_ledger.newest().size
+    with pytest.raises(LedgerBehind), copy.opened() as sequencer:
+        copy.queue.put(open_house.ballot(1))
+        sequencer.step()
+    assert other_ledger.signed(size + 1) is None
+    assert open_house.replay().ballots == 1
+
+
+def test_a_tree_of_the_same_size_that_the_log_signed_elsewhere_is_a_fork(
+    open_house: House, other_ledger: Ledger
+) -> None:
+    copy = replace(open_house, ledger=other_ledger)
+    copy.record()
+    signed_and_sent_to_one(open_house, open_house.ballot(0))
+    copy.queue.rows.clear()
+    copy.queue.put(open_house.ballot(1))
+    with pytest.raises((Fork, LedgerBehind)), copy.opened() as sequencer:
+        sequencer.step()
+        sequencer._push._couriers[2].size = None
+        sequencer._push.moved()
+        sequencer._push._wait(lambda: False)
