@@ -1,7 +1,7 @@
 """`./run bench [NAME...]`: measured figures as a table; nothing here is a test.
 
-Names are `proof`, `path`, `demo` and `memory`; without any, all but `memory`, which casts 20,000 ballots. What else runs
-on the machine is measured along.
+Names are `proof`, `path`, `demo` and `memory`; without any, all but `memory`, which casts 20,000 ballots. What else
+runs on the machine is measured along.
 """
 
 from __future__ import annotations
