@@ -85,6 +85,9 @@ def leave(running: Stage, folder: Path) -> None:
             shutil.copytree(source, folder / name)
         elif source.exists():
             shutil.copyfile(source, folder / name)
+    if (folder / "receipts").exists():
+        # Where `verify-receipt` looks for it.
+        shutil.copyfile(running.desk / "manifest", folder / "receipts" / "manifest")
     for output in (folder / "logs").glob("*.out"):
         output.unlink()
     said = f"Kept in {folder}; anyone verifies it with: ./run psephos verify {folder / 'record'}"
