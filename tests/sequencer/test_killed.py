@@ -35,6 +35,10 @@ def queue_database(cluster: Cluster) -> Iterator[Database]:
     made.close()
 
 
+def place(url: str) -> str:
+    return f'{{url = "{url}", token = "token"}}'
+
+
 class Tally:
     """Its settings, and the process that runs by them."""
 
@@ -46,6 +50,7 @@ class Tally:
         (folder / "manifest").write_bytes(house.meeting.entries[0])
         for number, signer in enumerate(house.meeting.parties.log):
             write_secret(folder / f"key-{number}", signer.private + "\n")
+        custodians = ", ".join(place(url) for url in house.vault.urls)
         lines = [
             'manifest = "manifest"',
             f'manifest_hash = "{b64(house.meeting.manifest.hash)}"',
@@ -54,8 +59,8 @@ class Tally:
             'keys = ["key-0", "key-1"]',
             "workers = 1",
             f"status = {json.dumps(str(self.status))}",
-            f'egress = {{url = "{egress_url}", token = "token"}}',
-            f"custodians = [{', '.join(f'{{url = {json.dumps(url)}, token = "token"}}' for url in house.vault.urls)}]",
+            f"egress = {place(egress_url)}",
+            f"custodians = [{custodians}]",
         ]
         self._config.write_text("\n".join(lines) + "\n")
 
@@ -92,7 +97,7 @@ def test_killed_again_and_again_it_loses_nothing_and_repeats_nothing(
             with tally.running() as process:
                 inlet.store(ballots[part : part + 10])
                 reached = house.vault.size(0)
-                wait_until(lambda: house.ledger.newest().size > reached)
+                wait_until(lambda reached=reached: house.ledger.newest().size > reached)
                 os.kill(process.pid, signal.SIGKILL)
             # Leases of the dead end, as they do after 30 seconds.
             outlet._leases.clear()
