@@ -115,6 +115,8 @@ class Caster:
         done, _ = wait(self._posting, self._desk.pause, FIRST_COMPLETED)
         for future in done:
             ballot = self._posting.pop(future)
+            # Another receipt for what was promised before is no progress.
+            moved = self._moved if ballot.posted else self._desk.clock()
             try:
                 ballot.take(future.result(), self._desk.clock())
             except Refused as refusal:
@@ -125,7 +127,7 @@ class Caster:
             else:
                 assert ballot.entry is not None
                 self._posted[ballot.entry.identity] = ballot
-                self._moved = self._desk.clock()
+                self._moved = moved
 
     def _look(self) -> None:
         entries = [ballot.entry for ballot in self._posted.values() if ballot.entry is not None]

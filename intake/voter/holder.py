@@ -46,5 +46,5 @@ def find_holder(election: Election, codes: Sequence[str], share_class: str | Non
         pseudonym = s * roll.generator
         if pseudonym.raw in roll.rows:
             return Holder(candidate.id, pseudonym, roll.weight(pseudonym.raw), s)
-    text = "no account has these control numbers together: one account's numbers are needed, of this election, one by each issuer"
+    text = "no account has these control numbers together: needed are one account's, of this election, all issuers'"
     raise Refused("unknown-pseudonym", text)

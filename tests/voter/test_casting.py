@@ -1,0 +1,235 @@
+"""Casting: the same text until it is recorded, one account's fault is no other's, and nobody is told which leaf is
+sought.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Timer
+
+import pytest
+
+from audit.log.reader import ReadError
+from audit.protocol.refused import Refused
+from audit.receipts import Promise, Recorded, open_kept
+from audit.record.entries import Entry, parse_entry, read_text
+from infra.keys import KeyFileError
+from intake.voter.keeping import Keepsake, keep_manifest
+from intake.voter.sightings import Sightings
+from tests.officials.clients import Clients
+from tests.officials.hall import Hall
+
+HOLDINGS = {f"A{i}": ("common", 100 + i) for i in range(1, 5)}
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
+    """A vote that stays open; every test casts for an account of its own, or revises."""
+    hall = Hall(tmp_path_factory.mktemp("open"))
+    yield Clients(hall, HOLDINGS).opened()
+    hall.close()
+
+
+@pytest.fixture
+def clients(opened: Clients) -> Iterator[Clients]:
+    yield opened
+    hall = opened.hall
+    hall.hold, hall.wait, hall.script, hall.held = False, 60, [], []
+    hall.posts.clear()
+    hall.asked.clear()
+
+
+def vote(clients: Clients, out: Path, *accounts: str, word: str = "for", wait: str = "5") -> list[str | Path]:
+    batch = clients.batch({account: [word] for account in accounts})
+    return [*clients.vote_args(batch, out), "--wait", wait]
+
+
+def ballots(hall: Hall) -> list[Entry]:
+    return [entry for entry in map(parse_entry, hall.entries) if entry.kind == "ballot"]
+
+
+def test_what_is_kept_can_be_shown(clients: Clients, tmp_path: Path) -> None:
+    clients.run(*vote(clients, tmp_path / "out", "A1"))
+    hall = clients.hall
+    shown = open_kept((tmp_path / "out" / "A1.tlog-proof").read_bytes(), hall.election.manifest)
+    assert isinstance(shown, Recorded) and shown.entry.raw == hall.entries[shown.index]
+    promised = open_kept((tmp_path / "out" / "A1.receipt").read_bytes(), hall.election.manifest)
+    assert isinstance(promised, Promise) and promised.leaf == shown.entry.leaf
+    assert (tmp_path / "out" / "manifest").read_bytes() == hall.entries[0]
+    assert shown.entry.text == (tmp_path / "out" / "A1.ballot").read_bytes()
+
+
+def test_one_voter_with_a_file_of_numbers(clients: Clients, tmp_path: Path) -> None:
+    numbers = tmp_path / "numbers"
+    numbers.touch(mode=0o600)
+    tables = map(clients.numbers, clients.hall.parties.issuers)
+    lines = [table.read_text().splitlines()[2].split(",")[2] for table in tables]
+    numbers.write_text("\n\n".join(reversed(lines)).lower() + "\n")
+    (tmp_path / "choices.toml").write_text('[choices]\nnominee-1 = "abstain"\n')
+    files = ["--numbers", numbers, "--choices", tmp_path / "choices.toml", "--out", tmp_path / "out"]
+    said = clients.run("vote", "--election", clients.card, *files)
+    assert "1 ballots recorded" in said and "the issuers together can tell whose a ballot is" in said
+    assert (tmp_path / "out" / "ballot.tlog-proof").exists()
+    numbers.write_text(lines[0])
+    said = clients.fails("vote", "--election", clients.card, *files[:-1], tmp_path / "other")
+    assert "every one of the 2 issuers sent a number; 1 are given" in said
+    numbers.write_text(f"{lines[0]}\n{lines[1][:-3]}\n")
+    with pytest.raises(Refused, match="numbers, line 2: ") as caught:
+        clients.run("vote", "--election", clients.card, *files)
+    assert lines[1][:5] not in str(caught.value)
+    numbers.chmod(0o640)
+    with pytest.raises(KeyFileError, match="lets others read it"):
+        clients.run("vote", "--election", clients.card, *files)
+
+
+def test_run_again_nothing_is_cast_twice(clients: Clients, tmp_path: Path) -> None:
+    clients.run(*vote(clients, tmp_path / "out", "A1", "A2"))
+    count = len(ballots(clients.hall))
+    said = clients.run(*vote(clients, tmp_path / "out", "A1", "A2", word="against"))
+    assert "2 of 2 are recorded already; to vote again, give another --out" in said
+    assert len(ballots(clients.hall)) == count
+
+
+def test_a_later_vote_has_a_higher_revision(clients: Clients, tmp_path: Path) -> None:
+    for place in range(3):
+        clients.run(*vote(clients, tmp_path / f"out-{place}", "A3"))
+    last = ballots(clients.hall)[-3:]
+    assert len({entry.fields["pseudonym"] for entry in last}) == 1
+    revisions = [entry.fields["revision"] for entry in last]
+    assert revisions == [revisions[0], revisions[0] + 1, revisions[0] + 2]
+
+
+def test_an_intake_that_breaks_its_word_gets_the_same_text_again(clients: Clients, tmp_path: Path) -> None:
+    hall = clients.hall
+    hall.hold, hall.wait = True, -1
+    release = Timer(1.0, hall.release)
+    release.start()
+    clients.run(*vote(clients, tmp_path / "out", "A1"))
+    release.join()
+    assert len(hall.posts) > 1 and len(set(hall.posts)) == 1
+
+
+def test_every_receipt_is_kept(clients: Clients, tmp_path: Path) -> None:
+    hall = clients.hall
+    hall.hold, hall.wait = True, -1
+    said = clients.fails(*vote(clients, tmp_path / "out", "A2", wait="2.5"))
+    assert "A2: not recorded, and nothing has moved" in said
+    assert {"A2.receipt", "A2.receipt-2", "A2.receipt-3"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_a_crash_after_posting_is_made_good(clients: Clients, tmp_path: Path) -> None:
+    """The ballot was recorded, and the client stopped before it saw that: run again, it finds it and posts nothing."""
+    hall, out = clients.hall, tmp_path / "out"
+    hall.hold = True
+    said = clients.fails(*vote(clients, out, "A4", wait="0.5"))
+    assert "A4: not recorded, and nothing has moved for 0 s; run again to go on" in said
+    hall.release()
+    posts = len(hall.posts)
+    clients.run(*vote(clients, out, "A4"))
+    assert len(hall.posts) == posts and (out / "A4.tlog-proof").exists()
+
+
+def test_a_crash_before_posting_hands_in_the_text_kept(clients: Clients, tmp_path: Path) -> None:
+    hall, out = clients.hall, tmp_path / "out"
+    hall.script = [(503, b"")] * 1000
+    clients.fails(*vote(clients, out, "A4", wait="0.5"))
+    kept = (out / "A4.ballot").read_bytes()
+    hall.script = []
+    clients.run(*vote(clients, out, "A4"))
+    assert set(hall.posts) == {kept} and ballots(hall)[-1].text == kept
+
+
+def test_one_refused_does_not_stop_the_others(clients: Clients, tmp_path: Path) -> None:
+    clients.hall.script = [(422, json.dumps({"reason": "bad-proof", "detail": "no", "field": "contests"}).encode())]
+    said = clients.fails(*vote(clients, tmp_path / "out", "A1", "A2", "A3"))
+    assert "2 ballots recorded" in said and ": contests: no" in said
+    assert len(list((tmp_path / "out").glob("*.tlog-proof"))) == 2
+
+
+def test_a_ballot_that_the_log_refuses_has_failed(clients: Clients, tmp_path: Path) -> None:
+    hall = clients.hall
+    hall.hold, hall.wait = True, 1
+
+    def refuse() -> None:
+        hall.refuse(parse_entry(hall.held[0]), "revision-lower", "another came first")
+
+    timer = Timer(0.5, refuse)
+    timer.start()
+    said = clients.fails(*vote(clients, tmp_path / "out", "A1"))
+    timer.join()
+    assert "A1: the log refuses this ballot: another came first" in said
+
+
+def test_accounts_without_numbers_are_all_named(clients: Clients, tmp_path: Path) -> None:
+    with pytest.raises(Refused) as caught:
+        clients.run(*vote(clients, tmp_path / "out", "A1", "B1", "B2"))
+    lines = [line.partition("line ")[2] for line in caught.value.detail.split("\n")]
+    assert lines == ["3: B1 has 0 control numbers of 2", "4: B2 has 0 control numbers of 2"]
+
+
+def test_numbers_of_two_accounts_are_on_no_roll(clients: Clients, tmp_path: Path) -> None:
+    one, two = map(clients.numbers, clients.hall.parties.issuers)
+    mixed = tmp_path / "mixed.csv"
+    mixed.touch(mode=0o600)
+    mixed.write_text(two.read_text().replace("A1,", "X,").replace("A2,", "A1,").replace("X,", "A2,"))
+    args = vote(clients, tmp_path / "out", "A1")
+    said = clients.fails(*(mixed if arg == two else arg for arg in args))
+    assert "A1: no account has these control numbers together" in said
+
+
+def test_nobody_is_told_which_leaf_is_sought(clients: Clients, tmp_path: Path) -> None:
+    """What is asked of a custodian is a function of the sizes of the log: whole tiles of the whole tree."""
+    hall = clients.hall
+    clients.run(*vote(clients, tmp_path / "out", "A1"))
+    size = len(hall.entries)
+    hashes = {path for path in hall.asked if path.startswith("tile/0/")}
+    assert hashes and all(int(path.rpartition(".p/")[2]) <= size for path in hashes)
+
+
+def test_a_folder_keeps_one_election(clients: Clients, tmp_path: Path) -> None:
+    manifest = parse_entry(clients.hall.entries[0])
+    keep_manifest(tmp_path / "out", manifest)
+    keep_manifest(tmp_path / "out", manifest)
+    other = read_text(manifest.text.replace(b"Annual meeting 2026", b"Annual meeting 2027"))
+    with pytest.raises(FileExistsError, match="is the manifest of another election"):
+        keep_manifest(tmp_path / "out", other)
+    assert Keepsake(tmp_path, "A1").begun() is None
+
+
+class TestSightings:
+    """A custodian that lies or stands still."""
+
+    def test_a_lie_about_a_place_is_found_out(self, clients: Clients, tmp_path: Path) -> None:
+        hall = clients.hall
+        clients.run(*vote(clients, tmp_path / "out", "A1"))
+        honest, liar, wanted = FromHall(hall), FromHall(hall), ballots(hall)[-1]
+        liar.swapped = True
+        sightings = Sightings([liar, honest], hall.election.manifest.log, 0)
+        assert list(sightings.look([wanted])) == [wanted.identity]
+        with pytest.raises(ReadError, match="bad-proof|does not lead"):
+            Sightings([liar], hall.election.manifest.log, 0).look([wanted])
+
+    def test_nothing_is_found_before_it_is_there(self, clients: Clients) -> None:
+        hall = clients.hall
+        wanted = ballots(hall)[-1]
+        assert Sightings([FromHall(hall)], hall.election.manifest.log, len(hall.entries)).look([wanted]) == {}
+
+
+class FromHall:
+    """Reads a hall's log without a network; `swapped` tells two neighbours' leaves for each other."""
+
+    def __init__(self, hall: Hall) -> None:
+        self.hall = hall
+        self.swapped = False
+
+    def checkpoint(self) -> bytes | None:
+        return self.hall.get("checkpoint")[1]
+
+    def tile(self, level: int, index: int, width: int) -> bytes:
+        raw = self.hall.get(f"tile/{level}/{index:03d}" + (f".p/{width}" if width < 256 else ""))[1]
+        return raw[-64:-32].join([raw[:-64] + raw[-32:], b""]) if self.swapped and level == 0 else raw
+
+    def bundle(self, index: int, width: int) -> bytes:
+        return self.hall.get(f"tile/entries/{index:03d}" + (f".p/{width}" if width < 256 else ""))[1]
