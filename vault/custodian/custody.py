@@ -41,7 +41,7 @@ class Custodian:
         self._published = {origin: store.published(origin) for origin in logs}
 
     def append(self, origin: str, body: bytes) -> bytes:
-        """Stores an append and returns the cosignature lines; the same append again returns the same lines.
+        """Stores an append and returns the cosignature lines; the same append again states the same again.
 
         Refused `unknown-log`, `not-signed-by-log`, or as `parse_append`, `next_head` and `check_clock`.
         """

@@ -143,7 +143,8 @@ def _note(raw: bytes | None) -> Response:
 
 async def _on_wrong_old_size(_: Request, error: Exception) -> Response:
     assert isinstance(error, WrongOldSize)
-    return Response(f"{error.size}\n", 409, media_type="text/x.tlog.size")
+    # As a header, since a media type of text would be given a charset, which tlog-witness does not have here.
+    return Response(f"{error.size}\n", 409, {"Content-Type": "text/x.tlog.size"})
 
 
 async def _on_refused(_: Request, error: Exception) -> Response:
