@@ -137,6 +137,9 @@ class Follower:
         if self._manifest is None and not self._find_manifest(reader):
             return
         assert self._manifest is not None
+        if self.head is not None and reader.checkpoint() == self.head.note.raw:
+            # The very note that was verified before: most of the time there is nothing new.
+            return
         new = open_head(reader, self._manifest.log)
         if new is None:
             return

@@ -67,32 +67,59 @@ class Mover:
         self._again = max(AGAIN_MS, int(AGAIN_WAITS * batch_wait * 1000))
         self._clock, self._shuffle = clock, shuffle
         self._bell = threading.Event()
+        self._counting = threading.Lock()
+        self._rung = 0
+        self._counted = 0
 
     def ring(self) -> None:
-        """Says that there may be something to pass on."""
+        """Says that one entry more is there, or that it is time to stop."""
+        with self._counting:
+            self._rung += 1
         self._bell.set()
 
     def run(self, stop: threading.Event) -> None:
         """Moves until told to stop, which `ring` makes it notice. A failing database ends one round only."""
-        waited = 0.0
-        # A batch leaves at most a tenth of the wait late.
-        pause = max(self._batch_wait / 10, 0.01)
+        first: float | None = None
         while not stop.is_set():
             self._bell.clear()
             try:
-                due = self._store.count_due(self._now(), self._batch_min)
-                if due >= self._batch_min or (due and waited >= self._batch_wait):
-                    waited = 0.0
-                    self.move()
+                first = self._round(first, time.monotonic())
             except SQLAlchemyError as error:
                 failure(error)
-                due = 0
-            if due:
-                waited += pause
-                stop.wait(pause)
+                first = None
+                stop.wait(IDLE_SECONDS)
+            wait = IDLE_SECONDS if first is None else first + self._batch_wait - time.monotonic()
+            if wait > 0 and (first is None or self._expected() < self._batch_min):
+                self._bell.wait(wait)
+
+    def _round(self, first: float | None, now: float) -> float | None:
+        """Moves a batch if it is time. `first`: since when an entry waits, None if none does; returned anew."""
+        late = first is not None and now - first >= self._batch_wait
+        # The bell spares most questions to the database, but only the database's own count lets a batch leave.
+        if first is not None and not late and self._expected() < self._batch_min:
+            return first
+        due = self._count()
+        if due >= self._batch_min or (due and late):
+            first = None
+            if self.move():
+                due = self._count()
             else:
-                waited = 0.0
-                self._bell.wait(IDLE_SECONDS)
+                # The queue is silent: not asked again for every entry that comes, but after another wait.
+                self._counted = 0
+        if not due:
+            return None
+        return now if first is None else first
+
+    def _expected(self) -> int:
+        """At least as many as are due, as far as the bell tells."""
+        with self._counting:
+            return self._counted + self._rung
+
+    def _count(self) -> int:
+        with self._counting:
+            self._rung = 0
+        self._counted = self._store.count_due(self._now(), self._batch_min)
+        return self._counted
 
     def move(self) -> int:
         """Passes on one batch of what is due; how many entries that were, 0 if the queue was silent.

@@ -75,10 +75,10 @@ class Outbox:
         that is too late.
         """
         with self._engine.begin() as connection:
-            # Whatever the role or the cluster is set to: the commit below waits for the disk.
-            connection.execute(text("SET LOCAL synchronous_commit TO on"))
-            # Shared by all that accept, exclusive for `drain`: no ballot slips in behind the account of them.
-            connection.execute(select(func.pg_advisory_xact_lock_shared(self._lock())))
+            # Whatever the role or the cluster is set to: the commit below waits for the disk. And the lock, shared by
+            # all that accept, exclusive for `drain`: no ballot slips in behind the account of them.
+            on_disk = func.set_config("synchronous_commit", "on", True)
+            connection.execute(select(on_disk, func.pg_advisory_xact_lock_shared(self._lock())))
             closed = self._drained(connection)
             kept = {e.identity: (e, deadline) for e, deadline in entries if not (closed and e.kind == "ballot")}
             standing = self._insert(connection, list(kept.values())) if kept else {}

@@ -68,6 +68,34 @@ def test_too_few_leave_when_the_first_has_waited() -> None:
     assert queue.batches == [[b"entry 0"]]
 
 
+def test_a_backlog_leaves_at_once_in_batches_of_at_most_256() -> None:
+    shelf, queue = Shelf(0), Queue()
+    shelf.entries = [Waiting(i.to_bytes(32, "big"), b"x") for i in range(600)]
+    run(mover(shelf, queue, wait=3600), 0.3)
+    assert [len(batch) for batch in queue.batches] == [256, 256, 88]
+
+
+def test_the_bell_alone_lets_no_small_batch_leave() -> None:
+    shelf, queue = Shelf(3), Queue()
+    waiting = mover(shelf, queue, wait=3600)
+    for _ in range(20):
+        waiting.ring()
+    run(waiting, 0.2)
+    assert queue.batches == []
+
+
+def test_a_silent_queue_is_asked_again_after_another_wait() -> None:
+    shelf, queue = Shelf(9), Queue(silent=True)
+    asked: list[int] = []
+
+    def put(entries: Sequence[bytes]) -> None:
+        asked.append(len(entries))
+        queue.put(entries)
+
+    run(Mover(shelf, put, 8, 0.1), 0.55)
+    assert 2 <= len(asked) <= 7
+
+
 def test_what_the_queue_does_not_confirm_stays_due() -> None:
     shelf, queue = Shelf(3), Queue(silent=True)
     assert mover(shelf, queue).move() == 0
