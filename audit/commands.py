@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -55,6 +56,9 @@ def verify(
         if as_json:
             print(json.dumps(fault.to_json()))
         print(f"psephos: NOT VERIFIED: {fault}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    except BrokenProcessPool:
+        print("psephos: a worker process was killed, perhaps for want of memory: nothing is shown", file=sys.stderr)
         raise typer.Exit(1) from None
     if as_json:
         print(json.dumps(report.to_json()))

@@ -186,17 +186,17 @@ class Election:
         self.apply(entry)
 
     def apply_recorded(self, entry: Entry) -> None:
-        """Takes in the next entry of a witnessed log: for readers that believe the log and W custodians in what needs
-        the whole log.
+        """Takes in the next entry of a witnessed log: for readers that believe the log and W custodians in what they
+        have checked and anybody can check after them.
 
-        Keys, rolls, phases and every signature line but a ballot's are checked as always, so that nobody can be shown
-        another election, key or roll. Believed are the ballots' proofs, that nothing stands there twice, the
-        reconciliation, the shares and the result; who acts on those (trustees, officials, auditors) uses `take`.
-        """
+        The manifest, the ceremony with its proofs, phases and every signature line but a ballot's are checked as
+        always, so that nobody can be shown another election or key. Believed are the proofs of rolls and ballots, that
+        nothing stands there twice, the reconciliation, the shares and the result; who acts on those (trustees,
+        officials, auditors) uses `take`. """
         if entry.kind == "ballot":
             check_binding(self.manifest.origin, self.manifest.hash, entry)
         else:
-            self.check(entry)
+            self.check_signed(entry)
         rule_for(self.phase, entry.kind)
         if entry.kind == "manifest":
             self.admit_manifest(entry)

@@ -11,6 +11,7 @@ from audit.protocol.elgamal import Ciphertext
 from audit.protocol.group import Element, G
 from audit.protocol.refused import Refused
 from audit.record.admission import signer_of
+from audit.record.agenda import Contest
 from audit.record.counting import NOT_DECRYPTED, outcome
 from audit.record.entries import Entry
 from audit.record.seen import Seen
@@ -134,9 +135,9 @@ def opened(election: Election, slot: Slot, C: Ciphertext) -> Element:
 
 
 def result_of(election: Election, seen: Seen, said: Any = None) -> dict[str, Any]:
-    """The result: votes present, ballots counted, the votes of every choice, and what they decide. Refuses one that
-    does not foot. `said`: a result that somebody claims, which is quicker to confirm than to find.
-    """
+    """The result: votes present (of the classes decrypted), ballots counted, the votes of every choice, and what they
+    decide. Refuses one that does not foot. `said`: a result that somebody claims, which is quicker to confirm than to
+    find. """
     sums = sums_of(election, seen)
     totals = decrypt_totals(election, sums, claimed_totals(election, said))
     present = {c.id: totals.get((PRESENT, c.id), 0) for c in election.manifest.classes}
@@ -148,17 +149,16 @@ def result_of(election: Election, seen: Seen, said: Any = None) -> dict[str, Any
         if contest.id in decrypted:
             contests[contest.id] = {choice: totals[contest.id, choice] for choice in contest.choices}
             outcomes[contest.id] = outcome(contest, contests[contest.id])
-            check_footing(contest.id, contest.form.form, contests[contest.id], sum(present[c] for c in contest.classes))
+            if all((PRESENT, c) in totals for c in contest.classes):
+                check_footing(contest, contests[contest.id], sum(present[c] for c in contest.classes))
     return {"ballots": sums.ballots, "contests": contests, "outcome": outcomes, "present": sum(present.values())}
 
 
-def check_footing(contest: str, form: str, totals: Mapping[str, int], present: int) -> None:
-    """For choose-one, every vote present is on one choice or on none, so the choices cannot exceed the votes
-    present.
-    """
-    if form == "choose-one" and sum(totals.values()) > present:
-        text = f"{sum(totals.values())} votes on {contest}, but {present} are present"
-        raise Refused("does-not-foot", text, f"contests.{contest}")
+def check_footing(contest: Contest, totals: Mapping[str, int], present: int) -> None:
+    """Every vote present is on one choice or on none, or on as many as the form allows; so they cannot be more."""
+    if sum(totals.values()) > contest.form.limit * present:
+        text = f"{sum(totals.values())} votes on {contest.id}, but {present} are present"
+        raise Refused("does-not-foot", text, f"contests.{contest.id}")
 
 
 def admit_certify(election: Election, entry: Entry, seen: Seen) -> None:

@@ -10,9 +10,11 @@ import pytest
 
 from audit.protocol.group import G, b64, element_from, scalar_bytes, scalar_from
 from audit.protocol.refused import Refused, TrusteeFault
+from audit.record.agenda import contest_of
 from audit.record.counting import NOT_DECRYPTED
 from audit.record.entries import parse_entry
-from audit.record.outcome import result_of
+from audit.record.manifest_shape import CONTEST
+from audit.record.outcome import check_footing, result_of
 from audit.record.voting import reconcile_root
 from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
@@ -204,6 +206,30 @@ def test_the_shares_of_fewer_than_the_minimum_are_never_asked_for() -> None:
         "outcome": {"nominee-1": "elected", "class-vote": NOT_DECRYPTED},
         "present": 35,
     }
+
+
+def test_an_item_of_two_classes_of_which_one_is_not_decrypted() -> None:
+    """Its total may be told, the presence of the smaller class not: what is known then cannot foot, and need not."""
+    items = [contest("nominee-1", classes=["common", "preferred"])]
+    meeting = Meeting({"common": (5, 30), "preferred": (9, 9)}, items, minimum=2).prepared()
+    for account in meeting.accounts[:3]:
+        meeting.vote(account, FOR)
+    meeting.counted()
+    assert meeting.election.result == {
+        "ballots": 3,
+        "contests": {"nominee-1": {"for": 44, "against": 0, "abstain": 0}},
+        "outcome": {"nominee-1": "elected"},
+        "present": 35,
+    }
+
+
+@pytest.mark.parametrize("form, most", [(ALL_FORMS[0], 10), (ALL_FORMS[1], 20), (ALL_FORMS[2], 20)])
+def test_more_votes_than_are_present_do_not_foot(form: dict[str, Any], most: int) -> None:
+    item = contest_of(CONTEST(form, ""), "")
+    check_footing(item, dict.fromkeys(item.choices, 0) | {item.choices[0]: most}, 10)
+    with pytest.raises(Refused) as caught:
+        check_footing(item, dict.fromkeys(item.choices, 0) | {item.choices[0]: most, item.choices[1]: 1}, 10)
+    assert caught.value.reason == "does-not-foot"
 
 
 def test_nobody_votes() -> None:

@@ -12,6 +12,7 @@ import pytest
 from audit.log.keys import COSIGNATURE, ED25519, ML_DSA_44, Verifier
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
+from audit.record.ballot_size import MAX_BALLOT, largest_ballot
 from audit.record.election import Election
 from audit.record.entries import parse_entry
 from audit.record.manifest import Manifest, load_manifest, open_manifest, parse_manifest
@@ -227,6 +228,27 @@ def test_an_origin_that_is_no_address(origin: str) -> None:
     with pytest.raises(Refused) as caught:
         parse_manifest(parse_entry(note(meeting, meeting.body)))
     assert caught.value.reason == "syntax"
+
+
+def test_the_largest_ballot_that_is_allowed() -> None:
+    """To the byte: identifiers are made longer until the ballot is."""
+
+    def items(pad: int) -> list[Body]:
+        made = []
+        for i in range(86):
+            more = min(pad, 50)
+            made.append(contest(f"i{i:02}" + "x" * more))
+            pad -= more
+        return made
+
+    def manifest(pad: int) -> Manifest:
+        meeting, body = changed(contests(*items(pad)))
+        return parse_manifest(parse_entry(note(meeting, body)))
+
+    pad = MAX_BALLOT - largest_ballot(manifest(0))
+    assert 0 < pad < 86 * 50
+    assert largest_ballot(manifest(pad)) == MAX_BALLOT
+    assert expect("too-long", lambda: manifest(pad + 1)).field == "contests"
 
 
 @pytest.mark.parametrize("total", [1, (1 << 40) - 1])

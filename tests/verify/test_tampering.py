@@ -17,6 +17,7 @@ from audit.log.reader import FolderReader, ReadError
 from audit.protocol.ballot import make_ballot
 from audit.protocol.group import G, b64, element_from
 from audit.record.entries import Entry, parse_entry
+from audit.record.totals import contests_by_class
 from audit.verify import NotVerified, compare_result, verify_record
 from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
@@ -340,6 +341,23 @@ def test_a_custodian_that_changes_what_it_showed(held: Meeting, files: Files, ex
     with pytest.raises(NotVerified) as caught:
         verify_record(Fickle(files), held.manifest.hash, executor)
     assert (caught.value.reason, f"entry {place(held, 'ballot')}" in caught.value.detail) == ("wrong-entry", True)
+
+
+def test_a_worker_compares_the_row_it_was_told(held: Meeting) -> None:
+    """Which weight goes along is guessed from a ballot's last fields; a wrong guess must not let a ballot through."""
+    raw = entry(held, "ballot").raw
+    row = ballot_checks.row_of(raw)
+    assert row == ("common", held.accounts[0].pseudonym.raw)
+    other = held.accounts[1]
+    sent = (raw, ("common", other.pseudonym.raw), other.E.raw)
+    verdict = ballot_checks.check_chunk(held.election.checker(), contests_by_class(held.manifest), [sent])
+    assert verdict.entries == ()
+    assert verdict.refusal is not None and verdict.refusal.reason == "syntax"
+
+
+@pytest.mark.parametrize("raw", [b"", b"psephos/v1 ballot\n", b'"pseudonym":"' + b"A" * 43 + b'","revision":0'])
+def test_no_row_is_guessed_from_noise(raw: bytes) -> None:
+    assert ballot_checks.row_of(raw) is None
 
 
 # A result beside the log
