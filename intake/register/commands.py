@@ -72,6 +72,7 @@ def issue(
                 return issuer.entries(opened, codes, lambda: wide_scalar(os.urandom(64)), progress.advance)
 
         raws = list(unframe_entries(stored(numbers.with_name(f"{numbers.name}.entries"), make)))
+        issuer.expect_own(raws, opened, codes)
         desk.record(*raws)
         print(f"{signer.name}'s half of the roll is recorded: {len(accounts)} accounts, {len(raws)} entries")
 

@@ -14,12 +14,12 @@ from typing import Any
 from audit.log.keys import Signer
 from audit.log.tiles import frame, unframe
 from audit.protocol.elgamal import encrypt
-from audit.protocol.group import b64, scalar_bytes
+from audit.protocol.group import G, b64, scalar_bytes
 from audit.protocol.refused import Refused
 from audit.protocol.roll import credential, make_half, weight_randomness
 from audit.protocol.transcript import Context
 from audit.record.chunks import split
-from audit.record.entries import make_text, seal
+from audit.record.entries import make_text, parse_entry, seal
 from audit.record.manifest import Manifest
 from audit.record.rolls import Roll
 from intake.register.openings import Opening
@@ -79,6 +79,22 @@ class Issuer:
             row["E"] = encrypt(account.weight, self.context.Y, opening.r).to_json()
         step()
         return row
+
+    def expect_own(self, raws: Sequence[bytes], openings: Sequence[Opening], codes: dict[str, str]) -> None:
+        """Refuses entries, or openings, that were kept from other control numbers: letters would go out that open
+        nothing.
+        """
+        halves: dict[tuple[str, int], str] = {}
+        for entry in map(parse_entry, raws):
+            for place, row in enumerate(entry.body["rows"], entry.body["first"]):
+                halves[entry.body["class"], place] = row["K"]
+        for opening in openings:
+            share_class, code = opening.account.share_class, codes[opening.account.id]
+            s = credential(self.manifest.hash, share_class, REVISION, code)
+            same = halves.get((share_class, opening.row)) == b64((s * G).raw)
+            if not same or (self.first and opening.r != self.randomness(share_class, code)):
+                text = f"what is kept for {opening.account.id} was made from another control number than the one kept"
+                raise Refused("another-register", text)
 
     def head(self, share_class: str, members: Sequence[Opening]) -> dict[str, Any]:
         head: dict[str, Any] = {"class": share_class, "manifest": b64(self.manifest.hash), "revision": REVISION}

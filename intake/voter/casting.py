@@ -37,6 +37,10 @@ def ballot_text(election: Election, holder: Holder, selections: Selections, revi
     return make_text("ballot", election.manifest.origin, body)
 
 
+OVERTAKEN = frozenset({"revision-lower", "revision-repeated"})
+"""Another ballot of the account came first: this text will never be recorded, and the next is made afresh."""
+
+
 @dataclass
 class Ballot:
     """One account's ballot on its way; `make` gives its text, once. `entry`: as it will stand in the log, once an
@@ -76,7 +80,7 @@ class Caster:
         self._posting: dict[Future[Receipt], Ballot] = {}
         self._posted: dict[bytes, Ballot] = {}
         self._tally = Tally()
-        self._moved = 0.0
+        self._moved = self._looked = 0.0
 
     def cast(self, ballots: Iterable[Ballot]) -> Tally:
         """Returns once every ballot is recorded or has failed. A ballot fails when the rules refuse it, or when for the
@@ -120,6 +124,8 @@ class Caster:
             try:
                 ballot.take(future.result(), self._desk.clock())
             except Refused as refusal:
+                if refusal.reason in OVERTAKEN:
+                    ballot.kept.set_aside()
                 self._fail(ballot, str(refusal))
             except NoDoor:
                 self._todo.append(ballot)
@@ -130,9 +136,13 @@ class Caster:
                 self._moved = moved
 
     def _look(self) -> None:
+        """Looks for what is posted, at most once a pause, however fast intakes answer."""
         entries = [ballot.entry for ballot in self._posted.values() if ballot.entry is not None]
+        if not entries or self._desk.clock() < self._looked + self._desk.pause:
+            return
+        self._looked = self._desk.clock()
         try:
-            found = self._sightings.look(entries) if entries else {}
+            found = self._sightings.look(entries)
         except ReadError:
             # Some custodian will be back; patience ends the wait if none is.
             return

@@ -51,6 +51,10 @@ class Keepsake:
         """
         return read_text(self.ballot.read_bytes()).identity if self.ballot.exists() and not self.done else None
 
+    def set_aside(self) -> None:
+        """Puts a ballot that can never be recorded out of the way of the next one."""
+        os.replace(self.ballot, self.folder / f"{self.name}.overtaken")
+
     def keep_receipt(self, receipt: Receipt) -> None:
         """Keeps a receipt; older ones stay, as evidence of a deadline that passed in vain."""
         path, number = self.folder / f"{self.name}.receipt", 1

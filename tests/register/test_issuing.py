@@ -68,6 +68,21 @@ def test_issued_again_the_same_is_handed_in(clients: Clients, hall: Hall) -> Non
     assert len(hall.posts) == posts
 
 
+@pytest.mark.parametrize("lost", ["numbers", "numbers and entries"])
+def test_what_was_made_from_numbers_that_are_lost_is_not_handed_in(clients: Clients, hall: Hall, lost: str) -> None:
+    first = hall.parties.issuers[0]
+    hall.script = [(422, b"{}")]
+    with pytest.raises(Refused):
+        clients.issue(first)
+    clients.numbers(first).unlink()
+    if lost == "numbers and entries":
+        entries(clients, first).unlink()
+    posts = len(hall.posts)
+    with pytest.raises(Refused, match="was made from another control number than the one kept"):
+        clients.issue(first)
+    assert len(hall.posts) == posts
+
+
 def test_the_order_of_rows_is_not_that_of_the_register(clients: Clients, hall: Hall) -> None:
     orders = []
     for attempt in range(3):

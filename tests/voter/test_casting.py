@@ -101,6 +101,19 @@ def test_a_later_vote_has_a_higher_revision(clients: Clients, tmp_path: Path) ->
     assert revisions == [revisions[0], revisions[0] + 1, revisions[0] + 2]
 
 
+def test_a_ballot_overtaken_by_another_makes_way(clients: Clients, tmp_path: Path) -> None:
+    """Two devices vote at once: the one that comes second is refused, and casts anew when run again."""
+    hall, out = clients.hall, tmp_path / "out"
+    hall.script = [(503, b"")] * 1000
+    clients.fails(*vote(clients, out, "A2", wait="0.5"))
+    hall.script = []
+    clients.run(*vote(clients, tmp_path / "other", "A2", word="against"))
+    assert "another ballot with revision" in clients.fails(*vote(clients, out, "A2"))
+    clients.run(*vote(clients, out, "A2"))
+    first, second = ballots(hall)[-2:]
+    assert second.fields["revision"] == first.fields["revision"] + 1
+
+
 def test_an_intake_that_breaks_its_word_gets_the_same_text_again(clients: Clients, tmp_path: Path) -> None:
     hall = clients.hall
     hall.hold, hall.wait = True, -1
