@@ -1,0 +1,105 @@
+"""Writes tests/vectors/record anew: `python -m tests.record.make_vectors`. What they expect is to be read by people.
+
+The seeds are fixed, but shares are sealed with fresh keys and so each run writes another election.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from audit.protocol.refused import Refused
+from audit.record.entries import parse_entry, seal
+from tests.record.test_entries import SIGNERS, TEXT, WRONG, raw_of
+from tests.record.test_manifest import WRONG as WRONG_MANIFESTS
+from tests.record.test_manifest import changed, note
+from tests.record.vectors import RUN, hold
+from tests.simulator.meeting import Meeting
+
+FOLDER = Path(__file__).parents[1] / "vectors" / "record"
+Case = dict[str, Any]
+
+
+def case(name: str, what: str, given: Any) -> Case:
+    """The case with what this implementation says now, to be read before it is committed."""
+    try:
+        return {"what": what, "input": given, "output": RUN[name](given)}
+    except Refused as refusal:
+        return {"what": what, "input": given, "reason": refusal.reason, "field": refusal.field}
+
+
+def entries() -> list[Case]:
+    good = [("one line", raw_of()), ("three lines", raw_of(json.loads(TEXT.split(b"\n")[2]), *SIGNERS))]
+    wrong = [(what, seal(text, SIGNERS[:1])) for what, (text, _) in sorted(WRONG.items())]
+    lines = raw_of(json.loads(TEXT.split(b"\n")[2]), *SIGNERS[:2])
+    text, separator, signed = lines.rpartition(b"\n\n")
+    head, (first, second) = text + separator, signed.splitlines(keepends=True)
+    wrong += [("lines in another order", head + second + first), ("no line", TEXT)]
+    return [case("entries", what, raw.decode()) for what, raw in good + wrong]
+
+
+def manifests() -> list[Case]:
+    meeting = Meeting()
+    cases = [("as it should be", note(meeting, meeting.body))]
+    few = sorted(WRONG_MANIFESTS)[::4]
+    cases += [(what, note(*changed(WRONG_MANIFESTS[what][0]))) for what in few]
+    return [case("manifests", what, raw.decode()) for what, raw in cases]
+
+
+def elections() -> list[Case]:
+    meeting = Meeting().prepared()
+    for account, choice in zip(meeting.accounts, ((1, 0, 0), (0, 1, 0), (0, 0, 0)), strict=True):
+        meeting.vote(account, {"nominee-1": choice})
+    meeting.vote(meeting.accounts[0], {"nominee-1": (0, 0, 1)}, revision=1)
+    meeting.counted()
+    log = [raw.decode() for raw in meeting.entries]
+    at = {parse_entry(raw).kind: i for i, raw in reversed(list(enumerate(meeting.entries)))}
+    changes: dict[str, Callable[[list[str]], object]] = {
+        "the whole election": lambda log: None,
+        "under way": lambda log: log.__delitem__(slice(at["closing"], None)),
+        "without the manifest": lambda log: log.pop(0),
+        "a ballot removed": lambda log: log.pop(at["ballot"]),
+        "a ballot twice": lambda log: log.insert(at["closing"], log[at["ballot"]]),
+        "a lower revision later": lambda log: log.insert(at["ballot"], log.pop(at["closing"] - 1)),
+        "a ballot after the close": lambda log: log.insert(at["close"] + 1, log.pop(at["ballot"])),
+        "no closing": lambda log: log.pop(at["closing"]),
+        "a roll not countersigned": lambda log: log.pop(at["roll-signed"]),
+        "one trustee has answered": lambda log: log.pop(at["decrypt"]),
+        "opened twice": lambda log: log.insert(at["open"], log[at["open"]]),
+        "two ballots swapped": lambda log: swap(log, at["ballot"], at["ballot"] + 1),
+    }
+    shared = {"manifest": meeting.hash, "log": log}
+    made = []
+    for what, change in changes.items():
+        order = [str(i) for i in range(len(log))]
+        change(order)
+        made.append({"what": what, "order": [int(i) for i in order]})
+    return [{**shared, "cases": [{**one, **hold(log, one["order"], meeting.hash)} for one in made]}]
+
+
+def swap(log: list[str], i: int, j: int) -> None:
+    log[i], log[j] = log[j], log[i]
+
+
+def main() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    about = {
+        "entries": "Whole entries, as notes. Only syntax is judged, not who signed. `output` is kind and identity.",
+        "manifests": "Whole manifests, as notes; their signatures are not judged here. `output` is the hash.",
+    }
+    for name, make in (("entries", entries), ("manifests", manifests)):
+        write(name, {"about": about[name], "cases": make()})
+    (election,) = elections()
+    told = "The log of an election. A case is an order of its entries: how it ends, or which entry is refused and why."
+    write("elections", {"about": told, **election})
+
+
+def write(name: str, content: Case) -> None:
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=True)
+    (FOLDER / f"{name}.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
