@@ -20,6 +20,8 @@ from infra import log
 
 PROBLEM = "application/problem+json"
 SHUTDOWN_SECONDS = 5
+# Longer than any client of ours keeps an idle connection: were it as long, one could be closed just as it is used again.
+IDLE_SECONDS = 60
 
 # A refusal by the rules is 422 unless its reason says something about the request rather than about the entry.
 STATUS_OF_REASON = {
@@ -119,6 +121,7 @@ def serve(app: App, listen: str, *, protocol: type[Any] | str = "httptools") -> 
         server_header=False,
         date_header=False,
         proxy_headers=False,
+        timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
 
