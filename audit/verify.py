@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from audit.ballot_checks import CHUNK, Pending, Row, Sent, Verdict, Window, row_of, sum_chunk
 from audit.log.checkpoint import cosigned_by
@@ -274,7 +275,7 @@ class Verification:
             found.append(sent)
         return found
 
-    def result(self) -> dict[str, object] | None:
+    def result(self) -> dict[str, Any] | None:
         """The result that was certified, or what the shares in the log come to; None while they come to none."""
         election = self.election
         if election.result is not None or len(election.shares) < election.manifest.trustees.threshold:

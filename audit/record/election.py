@@ -9,6 +9,7 @@ auditors all run this same code; the log holds only entries that passed it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from audit.log.merkle import CompactRange
 from audit.protocol.ballot import BallotContext
@@ -85,7 +86,7 @@ class Election:
         self.sums: Sums | None = None
         self.shares: dict[str, outcome.Shares] = {}
         self.totals: tuple[frozenset[str], dict[outcome.Slot, int]] | None = None
-        self.result: dict[str, object] | None = None
+        self.result: dict[str, Any] | None = None
 
     @property
     def size(self) -> int:

@@ -71,7 +71,7 @@ def elections() -> list[Case]:
         "two ballots swapped": lambda log: swap(log, at["ballot"], at["ballot"] + 1),
     }
     shared = {"manifest": meeting.hash, "log": log}
-    made = []
+    made: list[Case] = []
     for what, change in changes.items():
         order = [str(i) for i in range(len(log))]
         change(order)

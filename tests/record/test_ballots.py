@@ -12,7 +12,7 @@ from audit.protocol.group import ORDER, G, b64, scalar_bytes, scalar_from
 from audit.protocol.refused import Refused
 from audit.record.entries import make_text, parse_entry, seal
 from audit.record.manifest import largest_ballot
-from tests.simulator.meeting import Meeting
+from tests.simulator.meeting import Meeting, Selections
 from tests.simulator.parties import ALL_FORMS, contest
 
 FOR, AGAINST = {"nominee-1": (1, 0, 0)}, {"nominee-1": (0, 1, 0)}
@@ -33,8 +33,8 @@ def refused(meeting: Meeting, raw: bytes, reason: str) -> Refused:
     return caught.value
 
 
-def body_of(meeting: Meeting, account: int = 0, revision: int = 0, **selections: Any) -> dict[str, Any]:
-    return meeting.ballot(meeting.accounts[account], selections or FOR, revision)
+def body_of(meeting: Meeting, account: int = 0, revision: int = 0, selections: Selections = FOR) -> dict[str, Any]:
+    return meeting.ballot(meeting.accounts[account], selections, revision)
 
 
 def sent(meeting: Meeting, body: dict[str, Any]) -> bytes:
@@ -239,5 +239,5 @@ TWO_SIZES = [contest("a"), contest("b", choices=["yes", "no"], rule=ALL_FORMS[1]
 @pytest.mark.parametrize("forms", [ALL_FORMS, TWO_SIZES])
 def test_the_largest_ballot_is_as_long_as_foretold(forms: list[dict[str, Any]]) -> None:
     meeting = Meeting(contests=forms).prepared()
-    body = body_of(meeting, revision=2**53 - 1, **{forms[0]["id"]: (1, 0, 0)})
+    body = body_of(meeting, 0, 2**53 - 1, {forms[0]["id"]: (1, 0, 0)})
     assert len(sent(meeting, body)) == largest_ballot(meeting.manifest)
