@@ -149,7 +149,10 @@ class SqlSeen:
             self._ballots[pseudonym] = (revision, entry.raw)
         if entry.kind == "refusal":
             identity, intake = entry.fields["identity"], entry.fields["intake"]
-            self._refused.setdefault(identity, set()).add(intake)
+            if identity not in self._refused:
+                # Another intake's refusal of it may be in the database.
+                self._fetch_refused([identity])
+            self._refused[identity].add(intake)
             self._row(refused, identity=identity, intake=intake)
             if entry.fields["kind"] == "ballot":
                 self._row(passed, identity=identity, intake=intake)

@@ -1,0 +1,96 @@
+"""Ballots checked by worker processes, which die with nobody's ballot and do not outlive who started them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from audit.protocol.elgamal import Ciphertext
+from audit.record.entries import make_text
+from infra.workers import CheckingPool
+from tests.loopback import wait_until
+from tests.simulator.meeting import Meeting
+
+FOR = (1, 0, 0)
+
+
+@pytest.fixture(scope="module")
+def meeting() -> Meeting:
+    return Meeting().prepared()
+
+
+@pytest.fixture(scope="module")
+def pool(meeting: Meeting) -> Iterator[CheckingPool]:
+    made = CheckingPool(meeting.election.checker(), 2)
+    yield made
+    made.close()
+
+
+def pairs(meeting: Meeting) -> list[tuple[bytes, Ciphertext]]:
+    """A ballot of every account, with its weight."""
+    bodies = [meeting.ballot(account, {"nominee-1": FOR}) for account in meeting.accounts]
+    texts = [make_text("ballot", meeting.origin, body) for body in bodies]
+    return [(text, account.E) for text, account in zip(texts, meeting.accounts, strict=True)]
+
+
+def test_verdicts_come_in_the_order_of_the_ballots(meeting: Meeting, pool: CheckingPool) -> None:
+    good = pairs(meeting)
+    bad = [(good[0][0], good[1][1]), (b"nothing", good[0][1])]
+    mixed = (good + bad) * 5
+    reasons = [verdict and verdict.reason for verdict in pool.check_texts(mixed)]
+    assert reasons == [None, None, None, "bad-proof", "syntax"] * 5
+
+
+def test_one_ballot_is_checked_alone(meeting: Meeting, pool: CheckingPool) -> None:
+    assert pool.submit_text(*pairs(meeting)[0]).result(30) == [None]
+
+
+def test_nothing_to_check_is_no_fault(pool: CheckingPool) -> None:
+    assert pool.check_texts([]) == []
+
+
+def test_workers_that_die_are_replaced(meeting: Meeting, pool: CheckingPool) -> None:
+    pool.check_texts(pairs(meeting))
+    for pid in list(pool._executor._processes):
+        os.kill(pid, signal.SIGKILL)
+    assert pool.check_texts(pairs(meeting)) == [None] * 3
+    assert pool.submit_text(*pairs(meeting)[0]).result(30) == [None]
+
+
+PARENT = """
+import os, signal
+from infra.workers import CheckingPool
+from tests.simulator.meeting import Meeting
+
+if __name__ == "__main__":
+    pool = CheckingPool(Meeting().prepared().election.checker(), 1)
+    pool.check_texts([(b"", __import__("audit.protocol.elgamal", fromlist=["ZERO"]).ZERO)])
+    print(*pool._executor._processes, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: object) -> None:
+    script = os.path.join(str(tmp_path), "parent.py")
+    with open(script, "w") as file:
+        file.write(PARENT)
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    done = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    (pid,) = map(int, done.stdout.split())
+    wait_until(lambda: not running(pid))
+
+
+def running(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
