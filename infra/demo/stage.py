@@ -113,11 +113,13 @@ def stage(
             make_databases(processes, clusters)
         with timer.step("keys, and a manifest that two of three officials sign"):
             offices = make_offices(desk)
-            rooms = {name: Room(folder, name, account) for name, account in accounts_for(SERVICES).items()}
+            accounts = accounts_for(SERVICES)
+            rooms = {name: Room(folder, name, account) for name, account in accounts.items()}
             services = Services(desk, rooms, clusters, offices)
             manifest = sign_manifest(processes, desk, agenda_for(offices), offices, services)
             manifest_hash = b64(load_manifest(manifest)[0].hash)
-        with timer.step("services"):
+        own = "each under an account of its own" if all(accounts.values()) else "all under this account"
+        with timer.step(f"services, {own}"):
             services.start(processes, Election(manifest, manifest_hash), os.cpu_count() or 1)
         yield Stage(desk, offices, processes, services, manifest, manifest_hash, timer)
 
