@@ -28,7 +28,7 @@ class DoorConfig:
     custodians: tuple[str, ...]
     queue: QueueAddress
     workers: int = os.cpu_count() or 1
-    poll_ms: int = 100
+    poll_ms: int = 200
 
     def __post_init__(self) -> None:
         if len(self.manifest_hash) != 32:

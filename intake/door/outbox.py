@@ -9,19 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
     Engine,
+    Insert,
     Table,
+    Text,
     any_,
     bindparam,
+    column,
     delete,
+    exists,
     func,
     insert,
     literal,
+    or_,
     select,
     text,
     update,
@@ -76,12 +82,11 @@ class Outbox:
         """
         with self._engine.begin() as connection:
             # Whatever the role or the cluster is set to: the commit below waits for the disk. And the lock, shared by
-            # all that accept, exclusive for `drain`: no ballot slips in behind the account of them.
+            # all that accept, exclusive for `drain`: no ballot slips in behind the account of them, for the next
+            # statement sees what was committed before the lock was had.
             on_disk = func.set_config("synchronous_commit", "on", True)
             connection.execute(select(on_disk, func.pg_advisory_xact_lock_shared(self._lock())))
-            closed = self._drained(connection)
-            kept = {e.identity: (e, deadline) for e, deadline in entries if not (closed and e.kind == "ballot")}
-            standing = self._insert(connection, list(kept.values())) if kept else {}
+            standing = self._insert(connection, entries)
         return [standing.get(entry.identity) or Drained() for entry, _ in entries]
 
     def find(self, identity: bytes) -> Accepted | None:
@@ -159,23 +164,21 @@ class Outbox:
         return True
 
     def _insert(self, connection: Connection, entries: Sequence[tuple[Entry, int]]) -> dict[bytes, Accepted]:
-        rows = [
-            {
-                "origin": self._origin,
-                "identity": entry.identity,
-                "kind": entry.kind,
-                "leaf": entry.leaf,
-                "deadline": deadline,
-            }
-            for entry, deadline in entries
-        ]
-        statement = upsert(accepted).on_conflict_do_nothing().returning(accepted.c.identity)
-        new = {bytes(identity) for identity in connection.execute(statement, rows).scalars()}
-        waiting = [self._waiting(entry) for entry, _ in entries if entry.identity in new]
-        if waiting:
-            connection.execute(insert(outbox), waiting)
-        standing = {e.identity: Accepted(e.identity, e.leaf, deadline, new=True) for e, deadline in entries}
-        return standing | self._standing(connection, [e.identity for e, _ in entries if e.identity not in new])
+        given = {entry.identity: (entry, deadline) for entry, deadline in entries}
+        columns: dict[str, list[object]] = {
+            "identity": list(given),
+            "kind": [entry.kind for entry, _ in given.values()],
+            "leaf": [entry.leaf for entry, _ in given.values()],
+            "deadline": [deadline for _, deadline in given.values()],
+            "entry": [entry.raw for entry, _ in given.values()],
+        }
+        new = {bytes(identity) for identity in connection.scalars(INSERT, {"origin": self._origin, **columns})}
+        standing = {
+            entry.identity: Accepted(entry.identity, entry.leaf, deadline, new=True)
+            for entry, deadline in given.values()
+            if entry.identity in new
+        }
+        return standing | self._standing(connection, [identity for identity in given if identity not in new])
 
     def _waiting(self, entry: Entry) -> dict[str, object]:
         kept = {"identity": entry.identity, "kind": entry.kind, "entry": entry.raw}
@@ -194,6 +197,28 @@ class Outbox:
 
     def _lock(self) -> ColumnElement[int]:
         return func.hashtextextended(self._origin, 0)
+
+
+def _insert_statement() -> Insert:
+    """One statement for a whole batch: what is not there yet goes into both tables, no ballot once all is drained."""
+    origin = bindparam("origin", type_=Text)
+    names = ["identity", "kind", "leaf", "deadline", "entry"]
+    types: dict[str, Any] = dict(zip(names, (BYTEA(), Text(), BYTEA(), BigInteger(), BYTEA()), strict=True))
+    arrays = [bindparam(name, type_=ARRAY(kind)) for name, kind in types.items()]
+    rows = func.unnest(*arrays).table_valued(*(column(name, kind) for name, kind in types.items()), name="given")
+    given = rows.render_derived()
+    closed = exists().where(drained.c.origin == origin)
+    fresh = select(origin, given.c.identity, given.c.kind, given.c.leaf, given.c.deadline)
+    kept = fresh.where(or_(given.c.kind != "ballot", ~closed))
+    names = ["origin", "identity", "kind", "leaf", "deadline"]
+    new = upsert(accepted).from_select(names, kept).on_conflict_do_nothing().returning(accepted.c.identity).cte("new")
+    waiting = select(origin, given.c.identity, given.c.kind, given.c.entry, literal(0), literal(0))
+    both = waiting.join_from(given, new, new.c.identity == given.c.identity)
+    names = ["origin", "identity", "kind", "entry", "due", "puts"]
+    return insert(outbox).from_select(names, both).returning(outbox.c.identity)
+
+
+INSERT = _insert_statement()
 
 
 def _among(identities: Collection[bytes], table: Table = outbox) -> ColumnElement[bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from audit.log.notes import verify_signature
 from audit.protocol.group import b64
@@ -55,6 +56,15 @@ def test_it_is_in_the_outbox_before_the_answer_and_passed_on(place: Place) -> No
         assert list(place.outbox.ballots()) == [entry.raw]
         place.queue.silent = False
         wait_until(lambda: place.queue.entries == [entry.raw])
+
+
+def test_the_same_entry_twice_in_one_batch_and_again(place: Place) -> None:
+    entry = parse_entry(place.meeting.signed("ballot", place.body(), place.intake))
+    first, second = place.outbox.accept([(entry, 5), (entry, 6)])
+    assert first == second
+    (again,) = place.outbox.accept([(entry, 9)])
+    assert again == replace(first, new=False)
+    assert list(place.outbox.ballots()) == [entry.raw]
 
 
 def test_a_higher_revision_replaces_and_both_are_passed_on(place: Place) -> None:
