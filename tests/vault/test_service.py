@@ -1,4 +1,4 @@
-"""A custodian's settings: with other keys than the manifest's its cosignatures would not count, so it does not begin."""
+"""A custodian's settings: with keys that are not the manifest's its cosignatures would not count: it does not begin."""
 
 from __future__ import annotations
 

@@ -142,9 +142,8 @@ def completed(old_size: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def tile_hashes(connection: Connection, origin: str, level: int, start: int, end: int) -> list[bytes]:
-    if level == 0:
-        table, value, place = entry, entry.c.leaf, (entry.c.origin == origin,)
-    else:
-        table, value, place = node, node.c.hash, (node.c.origin == origin, node.c.level == level)
-    query = select(value).where(*place, table.c.index >= start, table.c.index < end).order_by(table.c.index)
-    return [bytes(row) for row in connection.scalars(query)]
+    table, value = (entry, entry.c.leaf) if level == 0 else (node, node.c.hash)
+    query = select(value).where(table.c.origin == origin, table.c.index >= start, table.c.index < end)
+    if level:
+        query = query.where(node.c.level == level)
+    return [bytes(row) for row in connection.scalars(query.order_by(table.c.index))]
