@@ -8,9 +8,10 @@ in until it is recorded: so a crash, or an intake that breaks its word, never ma
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from math import inf
 
 from audit.log.reader import ReadError
 from audit.protocol.ballot import make_ballot
@@ -19,7 +20,6 @@ from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import Entry, make_text
 from infra.desk import Desk
-from infra.follow import Unreadable
 from infra.hand_in import NoDoor, Receipt, hand_in
 from intake.voter.choices import Selections, of_class
 from intake.voter.holder import Holder
@@ -43,27 +43,39 @@ OVERTAKEN = frozenset({"revision-lower", "revision-repeated"})
 
 @dataclass
 class Ballot:
-    """One account's ballot on its way; `make` gives its text, once. `entry`: as it will stand in the log, once an
-    intake took it.
+    """One account's ballot on its way; `make` gives its text, once. `entries`: what the log may hold of it, by leaf.
+
+    That may be several: each intake that took it put its own line on it, and only one of them will stand in the log.
     """
 
     kept: Keepsake
     make: Callable[[], bytes]
-    entry: Entry | None = None
+    entries: dict[bytes, Entry] = field(default_factory=dict)
     deadline: float = 0.0
     posted: float = 0.0
 
-    def take(self, receipt: Receipt, now: float) -> None:
+    @property
+    def identity(self) -> bytes:
+        """Of a ballot that was posted, or found in the log."""
+        return next(iter(self.entries.values())).identity
+
+    def promised(self, receipt: Receipt, now: float) -> None:
         self.kept.keep_receipt(receipt)
-        self.entry, self.deadline, self.posted = receipt.entry, receipt.deadline, self.posted or now
+        self.entries[receipt.leaf] = receipt.entry
+        self.deadline, self.posted = receipt.deadline, self.posted or now
+
+    def recorded(self, entry: Entry) -> None:
+        """It stands in the log as this entry: what remains is its proof."""
+        self.entries, self.deadline = {entry.leaf: entry}, inf
 
 
 @dataclass
 class Tally:
-    """What became of the ballots: seconds from posting to proof of those recorded, and why the others were not, by
-    name.
+    """What became of the ballots: how many are recorded, the seconds from posting to proof of those posted, and why the
+    others are not, by name.
     """
 
+    recorded: int = 0
     waits: list[float] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -102,8 +114,8 @@ class Caster:
         # Few more than there are threads, so that a queue of ballots does not hold memory.
         while self._todo and len(self._posting) < 2 * self._threads:
             ballot = self._todo.popleft()
-            if ballot.entry is not None and not ballot.deadline:
-                self._posted[ballot.entry.identity] = ballot
+            if ballot.deadline == inf:
+                self._posted[ballot.identity] = ballot
             else:
                 self._posting[pool.submit(self._post, ballot)] = ballot
 
@@ -122,7 +134,7 @@ class Caster:
             # Another receipt for what was promised before is no progress.
             moved = self._moved if ballot.posted else self._desk.clock()
             try:
-                ballot.take(future.result(), self._desk.clock())
+                ballot.promised(future.result(), self._desk.clock())
             except Refused as refusal:
                 if refusal.reason in OVERTAKEN:
                     ballot.kept.set_aside()
@@ -131,13 +143,12 @@ class Caster:
                 self._todo.append(ballot)
                 self._desk.sleep(self._desk.pause)
             else:
-                assert ballot.entry is not None
-                self._posted[ballot.entry.identity] = ballot
+                self._posted[ballot.identity] = ballot
                 self._moved = moved
 
     def _look(self) -> None:
         """Looks for what is posted, at most once a pause, however fast intakes answer."""
-        entries = [ballot.entry for ballot in self._posted.values() if ballot.entry is not None]
+        entries = [entry for ballot in self._posted.values() for entry in ballot.entries.values()]
         if not entries or self._desk.clock() < self._looked + self._desk.pause:
             return
         self._looked = self._desk.clock()
@@ -150,31 +161,37 @@ class Caster:
             ballot = self._posted.pop(identity)
             ballot.kept.keep_proof(proof)
             now = self._moved = self._desk.clock()
-            self._tally.waits.append(now - (ballot.posted or now))
+            self._tally.recorded += 1
+            if ballot.posted:
+                self._tally.waits.append(now - ballot.posted)
             self._recorded()
 
     def _hand_in_again(self) -> None:
-        """Of what is not recorded by its deadline: what the log refuses has failed, the rest is handed in again."""
+        """Of what is not found by its deadline: what stands in the log under a line that no receipt showed is looked
+        for by that, what the log refuses has failed, and the rest is handed in again.
+        """
         now = self._desk.clock()
-        overdue = [ballot for ballot in self._posted.values() if ballot.deadline and now > ballot.deadline]
+        overdue = [ballot for ballot in self._posted.values() if now > ballot.deadline]
         if not overdue:
             return
-        refusals = self._refusals()
+        try:
+            refusals = self._refusals(self._desk.read())
+            recorded = self._desk.find({ballot.identity for ballot in overdue})
+        except ReadError:
+            # Handing in again tells nothing either while no custodian can be read.
+            return
         for ballot in overdue:
-            assert ballot.entry is not None
-            identity = ballot.entry.identity
-            del self._posted[identity]
-            if identity in refusals:
-                self._fail(ballot, f"the log refuses this ballot: {refusals[identity]}")
+            if ballot.identity in recorded:
+                ballot.recorded(recorded[ballot.identity])
+                continue
+            del self._posted[ballot.identity]
+            if ballot.identity in refusals:
+                self._fail(ballot, f"the log refuses this ballot: {refusals[ballot.identity]}")
             else:
                 self._todo.append(ballot)
 
-    def _refusals(self) -> dict[bytes, str]:
-        """What the log has refused since it was last read, by identity."""
-        try:
-            new = self._desk.read()
-        except Unreadable:
-            return {}
+    def _refusals(self, new: Sequence[Entry]) -> dict[bytes, str]:
+        """Why the log refuses ballots, by identity."""
         return {entry.fields["identity"]: entry.fields["detail"] for entry in new if entry.kind == "refusal"}
 
     def _fail(self, ballot: Ballot, why: str) -> None:

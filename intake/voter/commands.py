@@ -98,18 +98,19 @@ def batch_orders(manifest: Manifest, numbers: Sequence[Path], batch: Path) -> li
 
 def cast(desk: Desk, orders: Sequence[Order], out: Path, concurrency: int) -> Tally:
     """Casts them all, those not yet done, with progress."""
-    ballots = [(Keepsake(out, order[0]), order) for order in orders]
-    left = [(kept, order) for kept, order in ballots if not kept.done]
-    if len(left) < len(ballots):
-        print(f"{len(ballots) - len(left)} of {len(ballots)} are recorded already; to vote again, give another --out")
-    recorded = desk.find({identity for kept, _ in left if (identity := kept.begun())})
-    start = 0 if recorded else desk.election.size
+    kept = [(Keepsake(out, order[0]), order) for order in orders]
+    ballots = [Ballot(keepsake, maker(desk, order)) for keepsake, order in kept if not keepsake.done]
+    if len(ballots) < len(orders):
+        print(f"{len(orders) - len(ballots)} of {len(orders)} are recorded already; to vote again, give another --out")
+    begun = {identity: ballot for ballot in ballots if (identity := ballot.kept.begun())}
+    recorded = desk.find(set(begun))
+    for identity, entry in recorded.items():
+        begun[identity].recorded(entry)
     readers = [HttpReader(url) for url in desk.card.logs]
     try:
-        with bar("ballots recorded", len(left)) as progress:
-            caster = Caster(desk, Sightings(readers, desk.manifest.log, start), concurrency, progress.advance)
-            known = {kept.name: recorded.get(kept.begun() or b"") for kept, _ in left}
-            return caster.cast(Ballot(kept, maker(desk, order), known[kept.name]) for kept, order in left)
+        with bar("ballots recorded", len(ballots)) as progress:
+            sightings = Sightings(readers, desk.manifest.log, 0 if recorded else desk.election.size)
+            return Caster(desk, sightings, concurrency, progress.advance).cast(ballots)
     finally:
         for reader in readers:
             reader.close()
@@ -131,9 +132,9 @@ def maker(desk: Desk, order: Order) -> Callable[[], bytes]:
 def report(tally: Tally, seconds: float) -> None:
     """Prints what became of the ballots; exits 1 if any failed."""
     waits = sorted(tally.waits)
+    print(f"{tally.recorded} ballots recorded in {seconds:.1f} s, {tally.recorded / seconds:.1f}/s")
     if waits:
         half, most = waits[len(waits) // 2], waits[min(len(waits) - 1, len(waits) * 99 // 100)]
-        print(f"{len(waits)} ballots recorded in {seconds:.1f} s, {len(waits) / seconds:.1f}/s")
         print(f"from posting to proof: p50 {half:.2f} s, p99 {most:.2f} s")
     for name, why in sorted(tally.failed.items()):
         print(f"psephos: {name}: {why}", file=sys.stderr)

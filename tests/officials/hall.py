@@ -2,7 +2,8 @@
 meeting.
 
 What the services do in many processes is done here at once, so that the clients' commands can be run as they are. A
-test holds entries back, has the door refuse or fall silent, or shows another log, and sees what the client makes of it.
+test holds entries back, loses an answer, has the door refuse or fall silent, or shows another log, and sees what the
+client makes of it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ Answer = tuple[int, bytes]
 
 
 class Hall:
-    """Serves until `close`. `entries` is the log; `hold` keeps accepted entries out of it until `release`."""
+    """Serves until `close`. `entries` is the log; `hold` says how many answers entries are kept out of it for."""
 
     def __init__(self, folder: Path, parties: Parties | None = None) -> None:
         self.folder = folder
@@ -40,9 +41,12 @@ class Hall:
         self.election = Election()
         self.seen = MemorySeen()
         self.entries: list[bytes] = []
-        self.hold = False
+        self.hold: float = 0
+        self.refusing = False
         self.held: list[bytes] = []
         self.wait = 60
+        self.intake = 0
+        self.lose = False
         self.script: list[Answer | None] = []
         self.posts: list[bytes] = []
         self.asked: list[str] = []
@@ -72,27 +76,31 @@ class Hall:
         return path
 
     def release(self) -> None:
-        """Records what was held back."""
+        """Records what was held back, and holds no more."""
         with self._lock:
-            self.hold = False
-            for raw in self.held:
-                self._record(raw)
-            self.held.clear()
+            self._release()
 
-    def refuse(self, entry: Entry, reason: str, detail: str) -> None:
+    def _release(self) -> None:
+        self.hold = 0
+        for raw in self.held:
+            self._record(raw)
+        self.held.clear()
+
+    def refuse(self, entry: Entry) -> None:
         """Records that tally refused an entry."""
-        intake = entry.signatures[0].name if entry.kind == "ballot" else ""
+        with self._lock:
+            self._refuse(entry)
+
+    def _refuse(self, entry: Entry) -> None:
         body = {
-            "detail": detail,
+            "detail": "came too late",
             "identity": b64(entry.identity),
-            "intake": intake,
+            "intake": entry.signatures[0].name if entry.kind == "ballot" else "",
             "kind": entry.kind,
             "manifest": b64(self.election.manifest.hash),
-            "reason": reason,
+            "reason": "closed",
         }
-        with self._lock:
-            self.held = [raw for raw in self.held if parse_entry(raw).identity != entry.identity]
-            self._record(seal(make_text("refusal", ORIGIN, body), [self.parties.log[0]]))
+        self._record(seal(make_text("refusal", ORIGIN, body), [self.parties.log[0]]))
 
     def forge(self, place: int) -> None:
         """Changes a proof within a ballot that is recorded, as only the log and its custodians together can."""
@@ -125,7 +133,12 @@ class Hall:
             if scripted is not None:
                 return scripted
             try:
-                return self._accept(raw)
+                answer = self._accept(raw)
+                if self.lose:
+                    # The client turns to the next intake.
+                    self.lose, self.intake = False, 1
+                    return 503, b""
+                return answer
             except Refused as refusal:
                 fields = {"reason": refusal.reason, "detail": refusal.detail, "field": refusal.field}
                 return 422, json.dumps(fields).encode()
@@ -133,23 +146,27 @@ class Hall:
     def _accept(self, raw: bytes) -> Answer:
         line = ""
         if raw.startswith(b"psephos/v1 ballot\n"):
-            signature = self.parties.intakes[0].sign(raw)
+            signature = self.parties.intakes[self.intake].sign(raw)
             line, raw = signature.line, add_signatures(raw, [signature])
         entry = parse_entry(raw)
-        if self.seen.recorded(entry.identity) is None and raw not in self.held:
+        held = {parse_entry(other).identity for other in self.held}
+        if self.seen.recorded(entry.identity) is None and entry.identity not in held:
             self.election.check(entry)
             self.election.admit(entry, self.seen)
-            if self.hold:
-                self.held.append(raw)
-            else:
-                self._record(raw)
+            self.held.append(raw)
+        if self.refusing:
+            self.held.remove(raw)
+            self._refuse(entry)
+        self.hold -= 1
+        if self.hold < 0:
+            self._release()
         return 201, json.dumps({"line": line, "receipt": self.receipt(entry).decode()}).encode()
 
     def receipt(self, entry: Entry) -> bytes:
         manifest = entry.identity if entry.kind == "manifest" else self.election.manifest.hash
         body: dict[str, Any] = {"deadline": int(time.time()) + self.wait, "identity": b64(entry.identity)}
         body |= {"leaf": b64(entry.leaf), "manifest": b64(manifest)}
-        return seal(make_text("receipt", ORIGIN, body), [self.parties.intakes[0]])
+        return seal(make_text("receipt", ORIGIN, body), [self.parties.intakes[self.intake]])
 
     def _record(self, raw: bytes) -> None:
         entry = parse_entry(raw)

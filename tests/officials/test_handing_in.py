@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -168,15 +169,14 @@ def test_what_the_rules_refuse_is_not_handed_in(desk: Desk, hall: Hall, entry: E
 
 
 def test_an_intake_that_breaks_its_word_is_handed_the_same_again(desk: Desk, hall: Hall, entry: Entry) -> None:
-    hall.hold, hall.wait = True, -1
+    hall.hold, hall.wait = inf, -1
     with pytest.raises(GaveUp, match="intake-1 took this trustee-commit .* its receipt is evidence"):
         replace(desk, patience=1.0).record(entry.raw)
     assert set(hall.posts[1:]) == {entry.raw} and len(hall.posts) > 3
 
 
 def test_a_refusal_in_the_log_ends_the_waiting(desk: Desk, hall: Hall, entry: Entry) -> None:
-    hall.hold = True
-    desk.sleep = lambda _: None if hall.seen.refusals else hall.refuse(entry, "closed", "came too late")
+    hall.refusing = True
     with pytest.raises(Refused, match="the log holds a refusal of this trustee-commit: came too late") as caught:
         desk.record(entry.raw)
     assert caught.value.reason == "closed"
