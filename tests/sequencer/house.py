@@ -122,8 +122,10 @@ class Vault:
         raw = self.reader(i).checkpoint()
         return open_checkpoint(raw, self.meeting_policy).size if raw else 0
 
-    def entries(self, i: int = 0) -> list[Entry]:
-        """The published log, verified from the tiles of custodian i alone."""
+    def entries(self, i: int | None = None) -> list[Entry]:
+        """The published log, verified from the tiles of custodian i alone, or of the one that has most."""
+        if i is None:
+            i = max((i for i, app in enumerate(self.apps) if app is not None), key=self.size)
         reader = self.reader(i)
         head = open_head(reader, self.meeting_policy, exact=True)
         return [parse_entry(raw) for raw in read_entries(reader, CompactRange(), head)] if head else []
@@ -192,8 +194,8 @@ class House:
         body = {**self.meeting.ballot(holder, choices, revision), **changes}
         return self.meeting.signed("ballot", body, self.meeting.parties.intakes[intake])
 
-    def replay(self, i: int = 0) -> Election:
-        """The election as anyone computes it from custodian i, everything checked."""
+    def replay(self, i: int | None = None) -> Election:
+        """The election as anyone computes it from what `entries` gives, everything checked."""
         election, seen = Election(self.meeting.manifest.hash), MemorySeen()
         for entry in self.vault.entries(i):
             election.take(entry, seen)
