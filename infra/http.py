@@ -20,7 +20,7 @@ from infra import log
 
 PROBLEM = "application/problem+json"
 SHUTDOWN_SECONDS = 5
-# Longer than any client of ours keeps an idle connection: were it as long, one could be closed just as it is used again.
+# Longer than any client of ours keeps an idle connection: were it as long, one could close just as it is used again.
 IDLE_SECONDS = 60
 
 # A refusal by the rules is 422 unless its reason says something about the request rather than about the entry.
