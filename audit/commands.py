@@ -7,10 +7,12 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Annotated
 
@@ -85,16 +87,24 @@ def executor() -> Iterator[ProcessPoolExecutor]:
     cores = len(os.sched_getaffinity(0))
     # Not fork: progress is drawn by a thread, and a fork would copy its locks.
     context = multiprocessing.get_context("forkserver")
-    workers = ProcessPoolExecutor(cores, mp_context=context, initializer=leave_interrupts_to_parent)
+    workers = ProcessPoolExecutor(cores, mp_context=context, initializer=begin_worker)
     try:
         yield workers
     finally:
         workers.shutdown(wait=True, cancel_futures=True)
 
 
-def leave_interrupts_to_parent() -> None:
-    """Ctrl-C reaches the whole group of processes; only the first ends them, in order."""
+def begin_worker() -> None:
+    """Ctrl-C reaches the whole group of processes, but only the first ends them; and none outlives that one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -168,3 +170,29 @@ def test_the_command_line_with_real_processes(record: Path, held: Meeting) -> No
     bad = subprocess.run([*line, "--manifest", "x"], capture_output=True, timeout=120, check=False)
     assert (bad.returncode, bad.stdout) == (1, b"")
     assert bad.stderr.startswith(b"psephos: --manifest x: ")
+
+
+HOLDS_WORKERS = """
+import os, sys, time
+from audit.commands import executor
+
+if __name__ == "__main__":
+    with executor() as workers:
+        print(*{workers.submit(os.getpid).result() for _ in range(20)}, flush=True)
+        time.sleep(60)
+"""
+
+
+def test_no_worker_outlives_the_process_that_started_it(tmp_path: Path) -> None:
+    script = tmp_path / "holds.py"
+    script.write_text(HOLDS_WORKERS)
+    here = {**os.environ, "PYTHONPATH": "."}
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, env=here) as run:
+        assert run.stdout is not None
+        pids = [int(word) for word in run.stdout.readline().split()]
+        run.kill()
+    assert pids
+    end = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
