@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import httpx
-from sqlalchemy.exc import SQLAlchemyError
 
 from audit.log.tiles import frame
 from infra.log import Log, failure
@@ -78,13 +77,14 @@ class Mover:
         self._bell.set()
 
     def run(self, stop: threading.Event) -> None:
-        """Moves until told to stop, which `ring` makes it notice. A failing database ends one round only."""
+        """Moves until told to stop, which `ring` makes it notice. Whatever fails ends one round only."""
         first: float | None = None
         while not stop.is_set():
             self._bell.clear()
             try:
                 first = self._round(first, time.monotonic())
-            except SQLAlchemyError as error:
+            except Exception as error:
+                # Whatever it is, what was promised is still in the outbox, and the next round finds it.
                 failure(error)
                 first = None
                 stop.wait(IDLE_SECONDS)

@@ -80,8 +80,7 @@ class Reception:
         """
         entry = read_handed_in(raw)
         check_binding(self._manifest.origin, self._manifest.hash, entry)
-        if not self._standing.ready:
-            raise Problem(503, "not-ready", "this intake is still reading the log; please try again in a moment")
+        self._expect_ready()
         key = entry.leaf
         if key in self._busy:
             first = await asyncio.shield(self._busy[key])
@@ -97,6 +96,12 @@ class Reception:
             raise
         finally:
             del self._busy[key]
+
+    def _expect_ready(self) -> None:
+        if self._standing.broken:
+            raise Problem(503, "wrong-log", "the log breaks the rules of this election, so this intake takes nothing")
+        if not self._standing.ready:
+            raise Problem(503, "not-ready", "this intake is still reading the log; please try again in a moment")
 
     async def _ballot(self, ballot: Entry) -> Answer:
         try:

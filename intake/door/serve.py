@@ -41,7 +41,7 @@ from intake.door.watch import Watch
 
 CONNECTIONS = 6
 MOST_AT_ONCE = 512
-"""Requests answered at the same time; the next is told to come again, so that a crowd does not fill the memory."""
+"""Entries checked at the same time; the next is told to come again, so that a crowd does not fill the memory."""
 BODY_SECONDS = 20.0
 """How long a client may take to send 65,535 bytes."""
 
@@ -153,10 +153,12 @@ def door_app(origin: str, reception: Reception, accepted: Callable[[], None]) ->
 
     @app.post(f"/{origin}/entries")
     async def entries(request: Request) -> Response:
+        # Read before it takes a place: a client that sends slowly keeps nobody else out.
+        raw = await body_of(request)
         if places.locked():
             raise Problem(503, "busy", "this intake is busy; please try again in a moment")
         async with places:
-            answer = await reception.hand_in(await body_of(request))
+            answer = await reception.hand_in(raw)
         if answer.new:
             accepted()
         content = {"line": answer.line, "receipt": answer.receipt.decode()}

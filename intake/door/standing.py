@@ -29,6 +29,7 @@ class Standing:
         # Apart, for claiming a revision must not wait for a long look at the election.
         self._claims = threading.Lock()
         self.ready = False
+        self.broken = False
         self.election = Election()
         self._revisions: dict[bytes, int] = {}
 

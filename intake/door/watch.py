@@ -2,7 +2,7 @@
 
 What was read is applied to the election and noted in the database in one transaction, together with the removal of
 outbox rows: an entry leaves the outbox only because the log was seen to hold it, or a refusal of it, under a checkpoint
-with W cosignatures. If that transaction fails, the state in memory is ahead of the database and is thrown away: the
+with W cosignatures. If that fails, the state in memory is ahead of the database and is thrown away: the
 watch starts again from entry 0, which is what it does after a restart too.
 """
 
@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from audit.log.keys import Signer
 from audit.protocol.group import b64
@@ -74,7 +73,7 @@ class Watch:
                 if not self.step():
                     stop.wait(pause)
         except WrongLog as error:
-            self._standing.ready = False
+            self._standing.ready, self._standing.broken = False, True
             log.error("wrong-log", number=error.number)
 
     def step(self) -> bool:
@@ -90,7 +89,10 @@ class Watch:
                 log.warning("custodians-silent", custodians=len(self._manifest.log.custodians))
             self._silent = True
             return False
-        except SQLAlchemyError as error:
+        except WrongLog:
+            raise
+        except Exception as error:
+            # Mostly the database. How far it got is not known, so it begins again.
             failure(error)
             self._begin()
             return False

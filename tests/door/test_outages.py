@@ -99,6 +99,40 @@ def test_a_door_that_cannot_read_the_log_yet_says_so(place: Place) -> None:
         client.accepted(place.text())
 
 
+def test_a_log_that_breaks_the_rules_ends_it(place: Place) -> None:
+    with place.running() as client:
+        client.accepted(place.text())
+        wait_until(lambda: place.queue.entries != [])
+        meeting = place.meeting
+        meeting.entries.append(meeting.signed("closing", {"manifest": meeting.hash}, meeting.parties.officials[0]))
+        place.board.publish()
+        wait_until(lambda: not client.ready)
+        answer = client.post(place.text(1))
+        assert (answer.status_code, answer.json()["reason"]) == (503, "wrong-log")
+        # What was promised is still passed on.
+        place.queue.batches.clear()
+        wait_until(lambda: place.queue.entries != [])
+
+
+def test_a_database_that_fails_while_the_log_is_read(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle, broken = Outbox.settle, [True]
+
+    def fails(self: Outbox, *arguments: Any) -> None:
+        if broken:
+            broken.pop()
+            raise OperationalError("DELETE", {}, Exception("the server went away"))
+        settle(self, *arguments)
+
+    raw = place.text()
+    with place.running() as client:
+        entry = signed(raw, client.accepted(raw)["line"])
+        monkeypatch.setattr(Outbox, "settle", fails)
+        place.board.record(entry.raw)
+        wait_until(lambda: broken == [] and list(place.outbox.ballots()) == [])
+        client.accepted(place.text(1))
+        client.read_closing()
+
+
 @pytest.mark.parametrize("stored", [False, True], ids=["lost", "stored but reported lost"])
 def test_a_database_that_fails_at_the_commit(place: Place, monkeypatch: pytest.MonkeyPatch, stored: bool) -> None:
     store, broken = Outbox.accept, [True]
