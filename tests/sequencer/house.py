@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from audit.log.checkpoint import open_checkpoint
+from audit.log.keys import Signer
 from audit.log.merkle import CompactRange
 from audit.log.reader import HttpReader, open_head, read_entries
 from audit.protocol.elgamal import Ciphertext
@@ -91,9 +92,13 @@ class Vault:
         self.urls: list[str] = []
         self.readers: dict[int, HttpReader] = {}
 
-    def app(self, i: int) -> FastAPI:
-        policy = self.meeting_policy
-        keeper = Keeper(Store(self.engines[i]), {policy.origin: policy}, self.meeting.parties.custodians[i], self.clock)
+    def impostor(self, i: int) -> None:
+        """Its database is kept by somebody with other keys."""
+        self.apps[i] = self.app(i, Meeting(seed=77).parties.custodians[i])
+
+    def app(self, i: int, signers: Sequence[Signer] | None = None) -> FastAPI:
+        policy, signers = self.meeting_policy, signers or self.meeting.parties.custodians[i]
+        keeper = Keeper(Store(self.engines[i]), {policy.origin: policy}, signers, self.clock)
         return custodian_app(keeper, [policy.origin], TOKEN)
 
     @property

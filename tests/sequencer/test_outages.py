@@ -6,14 +6,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from audit.record.entries import parse_entry
+from infra.queue.frames import Row
+from tally.sequencer import service
+from tally.sequencer.egress import QueueUnavailable
 from tally.sequencer.ledger import Overtaken
 from tally.sequencer.sequence import Damaged, Sequencer
 from tests.loopback import PATIENCE, wait_until
 from tests.sequencer.house import House
+from vault.custodian.store import Store
 
 
 class Crash(BaseException):
@@ -150,3 +156,88 @@ def test_a_flipped_byte_in_the_ledger_stops_the_sequencer(open_house: House, mon
     monkeypatch.setattr(open_house.ledger, "all_entries", lambda: iter([*entries[:-1], other.raw]))
     with open_house.sequencer() as sequencer, pytest.raises(Damaged):
         sequencer.open()
+
+
+def away(times: int, call: Callable[..., object]) -> Callable[..., object]:
+    """`call`, after failing so many times as a database does that is restarting."""
+    left = iter(range(times))
+
+    def tried(*arguments: object) -> object:
+        if next(left, None) is not None:
+            raise OperationalError("statement", {}, Exception("the server closed the connection"))
+        return call(*arguments)
+
+    return tried
+
+
+def test_a_storage_error_twice_in_a_row_and_a_reload_that_fails_lose_nothing(
+    open_house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
+    before, ballots = len(open_house.vault.entries()), [open_house.ballot(account) for account in range(3)]
+    stop = threading.Event()
+    with open_house.sequencer() as sequencer:
+        for name, times in (("append", 2), ("all_entries", 1), ("sign", 1), ("witness", 1), ("newest", 1)):
+            monkeypatch.setattr(open_house.ledger, name, away(times, getattr(open_house.ledger, name)))
+        loop = threading.Thread(target=service.sequence, args=(sequencer, stop, tmp_path / "status"), daemon=True)
+        loop.start()
+        open_house.queue.put(*ballots)
+        wait_until(lambda: open_house.vault.size(0) == before + 3 and not open_house.queue.rows)
+        stop.set()
+        loop.join(PATIENCE)
+    assert sorted(entry.raw for entry in open_house.vault.entries()[before:]) == sorted(ballots)
+
+
+def test_the_queue_away_is_waited_for(
+    open_house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
+    take, left = open_house.queue.take, iter(range(3))
+
+    def unavailable(most: int) -> list[Row]:
+        if next(left, None) is not None:
+            raise QueueUnavailable("ConnectError")
+        return take(most)
+
+    monkeypatch.setattr(open_house.queue, "take", unavailable)
+    stop = threading.Event()
+    with open_house.sequencer() as sequencer:
+        loop = threading.Thread(target=service.sequence, args=(sequencer, stop, tmp_path / "status"), daemon=True)
+        loop.start()
+        open_house.queue.put(open_house.ballot())
+        wait_until(lambda: not open_house.queue.rows)
+        stop.set()
+        loop.join(PATIENCE)
+    assert open_house.replay().ballots == 1
+
+
+def test_custodians_whose_storage_fails_twice_have_nothing_lost(
+    open_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, ballot = [entry.raw for entry in open_house.vault.entries()], open_house.ballot()
+    with open_house.opened() as sequencer:
+        monkeypatch.setattr(Store, "append", away(4, Store.append))
+        open_house.queue.put(ballot)
+        sequencer.step()
+    for custodian in range(3):
+        wait_until(lambda custodian=custodian: open_house.vault.size(custodian) in (len(before), len(before) + 1))
+    assert [entry.raw for entry in open_house.vault.entries()] == [*before, ballot]
+
+
+def test_a_custodian_that_signs_with_another_key_does_not_count(
+    open_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault, before = open_house.vault, len(open_house.vault.entries())
+    with open_house.opened() as sequencer:
+        for custodian in (1, 2):
+            vault.impostor(custodian)
+        open_house.queue.put(open_house.ballot())
+        round = threading.Thread(target=sequencer.step, daemon=True)
+        round.start()
+        wait_until(lambda: open_house.ledger.signed(before + 1) is not None)
+        round.join(0.5)
+        assert round.is_alive()
+        assert open_house.ledger.witnessed(before + 1) is None
+        vault.up(1)
+        round.join(PATIENCE)
+    assert vault.size(0) == before + 1
