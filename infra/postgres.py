@@ -14,6 +14,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -109,9 +110,11 @@ class Cluster:
         if self._process is not None:
             raise ClusterError(f"{self.folder}: the server runs already")
         state = self._state()
+        # In a list of processes, a server's says whose it is.
+        name = f"psephos-postgres of {sys.prefix}"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                ["/bin/sh", "-c", _SUPERVISE, "psephos-postgres", self._binaries.folder / "postgres", "-D", self.data],
+                ["/bin/sh", "-c", _SUPERVISE, name, self._binaries.folder / "postgres", "-D", self.data],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
