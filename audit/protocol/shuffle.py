@@ -36,6 +36,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import Final
 
 from audit.protocol.elgamal import Ciphertext
 from audit.protocol.group import ELEMENT_SIZE, IDENTITY, ORDER, Element, G
@@ -58,6 +59,7 @@ from audit.protocol.shuffle_secret import MixSecret, Nonces, Witness
 from audit.protocol.shuffle_statement import (
     CHUNK,
     Lists,
+    Pair,
     Place,
     Task,
     first_challenge,
@@ -66,6 +68,8 @@ from audit.protocol.shuffle_statement import (
     second_challenge,
 )
 from audit.protocol.transcript import labelled_hash
+
+_CHANGED: Final = "the lists read differently the second time"
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,8 @@ def gen_shuffle(place: Place, before: Sequence[Row], secret: MixSecret, executor
     def tasks() -> Iterator[Task[bytes]]:
         for first in range(0, place.N, CHUNK):
             part = slice(first, first + CHUNK)
-            yield shuffle_chunk, (place.Y, secret.x, witness, h, first, _gathered(before, secret.pi[part]), inverse[part])
+            former = _gathered(before, secret.pi[part])
+            yield shuffle_chunk, (place.Y, secret.x, witness, h, first, former, inverse[part])
 
     return Shuffled(secret.x * place.generator, b"".join(in_order(executor, tasks())))
 
@@ -199,7 +204,7 @@ def verify_shuffle(
 
     def tasks() -> Iterator[Task[Checked]]:
         nonlocal last
-        for first, former, mixed in paired(place, before, after):
+        for first, former, mixed in _read_again(place, before, after):
             again.take(former, mixed, MIXED_ROW_SIZE)
             yield check_chunk, (verifier, first, former, mixed, last)
             last = Element(mixed[-MIXED_ROW_SIZE:][SHOWN_SIZE:RESPONSES])
@@ -209,7 +214,7 @@ def verify_shuffle(
         links.update(checked.links)
         sums = sums.plus(checked)
     if again.digest() != lists.digest():
-        raise ValueError("the rows changed between two readings")
+        raise ValueError(_CHANGED)
 
     challenge = proof.challenge
     t = (
@@ -235,7 +240,7 @@ def _expect_exponent(place: Place, G_k: Element) -> None:
         raise Refused("not-mixed", f"{place.mixer} leaves generator and keys as they were", "generator")
 
 
-def _fresh_keys(place: Place, before: Iterable[Row], after: Iterable[MixedRow]) -> Iterator[tuple[int, bytes, bytes]]:
+def _fresh_keys(place: Place, before: Iterable[Row], after: Iterable[MixedRow]) -> Iterator[Pair]:
     """The paired chunks, refused where a key is the identity or stood before. The proof implies both, since the former
     keys are distinct; but this is seen without arithmetic, and names the row."""
     seen: set[bytes] = set()
@@ -248,6 +253,14 @@ def _fresh_keys(place: Place, before: Iterable[Row], after: Iterable[MixedRow]) 
                 raise Refused("duplicate", f"{place.mixer} gives two rows the same key", f"rows[{j}].K")
             seen.add(K)
         yield first, former, mixed
+
+
+def _read_again(place: Place, before: Iterable[Row], after: Iterable[MixedRow]) -> Iterator[Pair]:
+    """The paired chunks; what goes wrong at this reading is no mixer's doing."""
+    try:
+        yield from paired(place, before, after)
+    except Refused:
+        raise ValueError(_CHANGED) from None
 
 
 def _witness(place: Place, before: Sequence[Row], secret: MixSecret) -> Witness:

@@ -15,7 +15,6 @@ from audit.protocol.numbered import numbered_element, numbered_scalar
 from audit.protocol.shuffle_rows import MIXED_ROW_SIZE, ROW_SIZE, SHOWN_SIZE, cut, elements
 from audit.protocol.shuffle_secret import Nonces, Witness
 
-
 LINK_SIZE: Final = 2 * ELEMENT_SIZE
 """Bytes c_hat_j || t_hat_j."""
 RESPONSES: Final = SHOWN_SIZE + ELEMENT_SIZE
