@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from audit.protocol.refused import Refused
+from tests.protocol.shuffle_vectors import shuffles
 from tests.protocol.vector_elections import ballots, ceremonies, credentials, decryption, halves, rolls
 from tests.protocol.vector_proofs import (
     base64url,
@@ -47,6 +48,7 @@ MADE = {
     "rolls": (rolls, "The total of a roll's weights, and the hash of the anonymous roll."),
     "scalars": (scalar_texts, "Scalars in JSON; the output is decimal."),
     "schnorr": (schnorr, "Proofs of knowledge of x in X = x base."),
+    "shuffles": (shuffles, "A roll mixed, and mixes verified. `pi`, `x` and `seed` are all that a mixer draws."),
     "transcripts": (transcripts, "Challenges in the order in which they are drawn; short ones in hex, little-endian."),
 }
 

@@ -37,6 +37,7 @@ from audit.protocol.roll import (
 )
 from audit.protocol.sigma import Equality, Schnorr, prove_equality, prove_schnorr, verify_equality, verify_schnorr
 from audit.protocol.transcript import Context, Item, Transcript, labelled_hash, labelled_scalar
+from tests.protocol.shuffle_vectors import run_shuffles
 
 Run = Callable[[dict[str, Any]], Any]
 
@@ -228,5 +229,6 @@ RUN: dict[str, Run] = {
     "rolls": run_rolls,
     "scalars": run_scalars,
     "schnorr": run_schnorr,
+    "shuffles": run_shuffles,
     "transcripts": run_transcripts,
 }
