@@ -16,7 +16,9 @@ from dataclasses import dataclass, replace
 from audit.protocol.elgamal import Ciphertext
 from audit.protocol.group import Element, unb64
 from audit.protocol.refused import Refused
+from audit.record.admission import check_signatures
 from audit.record.checker import BallotChecker
+from audit.record.election import check_binding
 from audit.record.entries import Entry, parse_entry
 from audit.record.manifest import Manifest
 from audit.record.setup import check_rows
@@ -36,9 +38,7 @@ Sent = tuple[bytes, Row, bytes]  # a ballot, the row that it seems to be of, and
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of one chunk: each entry without its contents, or the refusal that came first, and the sums over those
-    checked.
-    """
+    """Of one chunk: each entry up to the first refusal, without what only checks need; and the sums over them."""
 
     entries: tuple[Entry, ...]
     refusal: Refused | None
@@ -78,12 +78,15 @@ def check_chunk(checker: BallotChecker, contests: Contests, chunk: Sequence[Sent
 
 
 def check_roll(manifest: Manifest, Y: Element, raw: bytes) -> Verdict:
-    """Checks the proofs in a chunk of a roll; signature lines and the rest are for the reader. Runs in a worker."""
+    """Checks a chunk of a roll: its signature line and the proof in every row. Runs in a worker."""
     try:
-        check_rows(manifest, Y, parse_entry(raw))
+        entry = parse_entry(raw)
+        check_binding(manifest.origin, manifest.hash, entry)
+        check_signatures(manifest, entry)
+        check_rows(manifest, Y, entry)
     except Refused as refusal:
         return Verdict((), refusal, Sums())
-    return Verdict((), None, Sums())
+    return Verdict((replace(entry, fields={}, text=b"", raw=b""),), None, Sums())
 
 
 def sum_chunk(contests: Contests, chunk: Sequence[Sent]) -> Sums:

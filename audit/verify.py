@@ -198,32 +198,18 @@ class Verification:
 
     def pass_on(self, due: Iterator[tuple[Pending, Verdict]]) -> None:
         for pending, verdict in due:
-            kind = kind_of(pending.raws[0])
-            if kind == "roll":
-                self.roll(pending, verdict)
-            elif kind == "refusal":
+            if kind_of(pending.raws[0]) == "refusal":
                 self.one(pending.first, pending.raws[0])
             else:
-                self.ballots(pending, verdict)
+                self.checked(pending, verdict)
 
-    def ballots(self, pending: Pending, verdict: Verdict) -> None:
+    def checked(self, pending: Pending, verdict: Verdict) -> None:
         for at, entry in enumerate(verdict.entries):
             self.apply(pending.first + at, pending.raws[at], entry)
         if verdict.refusal is not None:
             at = len(verdict.entries)
             raise entry_fault(pending.first + at, pending.raws[at], verdict.refusal)
         self.sums.merge(verdict.sums)
-
-    def roll(self, pending: Pending, verdict: Verdict) -> None:
-        number, raw = pending.first, pending.raws[0]
-        if verdict.refusal is not None:
-            raise entry_fault(number, raw, verdict.refusal)
-        try:
-            entry = parse_entry(raw)
-            self.election.check_signed(entry)
-        except Refused as refusal:
-            raise entry_fault(number, raw, refusal) from None
-        self.apply(number, raw, entry)
 
     def one(self, number: int, raw: bytes) -> None:
         """An entry that is checked here and now."""
