@@ -28,7 +28,7 @@ class Card:
     custodians: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if not self.origin or not self.origin.isascii() or any(sign.isspace() for sign in self.origin):
+        if not _plain(self.origin):
             raise ValueError("`origin` is the log's name: ASCII without spaces")
         if len(self.manifest) != 32:
             raise ValueError("`manifest` is the hash of the manifest, 32 bytes in base64url")
@@ -36,8 +36,8 @@ class Card:
             if not addresses:
                 raise ValueError(f"`{name}` names at least one address")
             for address in addresses:
-                if not address.startswith(SCHEMES):
-                    raise ValueError(f"`{name}`: {address} does not begin with http:// or https://")
+                if not address.startswith(SCHEMES) or not _plain(address):
+                    raise ValueError(f"`{name}`: {address} is not http:// or https:// and ASCII without spaces")
 
     @property
     def doors(self) -> tuple[str, ...]:
@@ -62,6 +62,10 @@ class Card:
 def load_card(path: Path) -> Card:
     """The card in a TOML file; ConfigError naming the file and all that is wrong with it."""
     return load(Card, path)
+
+
+def _plain(text: str) -> bool:
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 def _texts(values: Sequence[str]) -> str:

@@ -1,8 +1,8 @@
 """Control numbers: one for each account and issuer, drawn once, and kept in a file that only the issuer may read.
 
-The file is what the letters are printed from. Whoever has all issuers' files can vote for everybody, and trace
-everybody; one of two can do neither. It is written before anything that follows from it is published, and never over
-another.
+The file is what the letters are printed from. Whoever has all issuers' files can vote for everybody; one of two can
+vote for nobody, and can tell who votes only while the roll is not mixed. It is written before anything that follows
+from it is published, and never over another.
 """
 
 from __future__ import annotations

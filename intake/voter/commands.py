@@ -145,8 +145,8 @@ def report(tally: Tally, seconds: float) -> None:
 def warn(manifest: Manifest) -> None:
     """What a voter has to trust here beyond the rules."""
     if not manifest.mixers:
-        who = "the issuers together" if len(manifest.issuers) > 1 else manifest.issuers[0].name
-        print(f"psephos: the roll is not mixed: {who} can tell whose a ballot is, not what it says", file=sys.stderr)
+        who = " and ".join(key.name for key in manifest.issuers)
+        print(f"psephos: the roll is not mixed: {who} can tell who votes, not what a ballot says", file=sys.stderr)
     if len(manifest.issuers) == 1:
         name = manifest.issuers[0].name
         print(f"psephos: {name} is the only issuer: it alone can vote for every account", file=sys.stderr)

@@ -104,7 +104,7 @@ def test_a_card_of_another_election_finds_nothing(clients: Clients) -> None:
     [
         (("origin", "origins"), "unknown key `origins`"),
         (('manifest = "', 'manifest = "AAAA'), "the hash of the manifest, 32 bytes"),
-        (("http://", "ftp://"), "does not begin with http:// or https://"),
+        (("http://", "ftp://"), "is not http:// or https://"),
         (("vote.example", "vote example"), "ASCII without spaces"),
     ],
 )

@@ -70,7 +70,7 @@ def test_one_voter_with_a_file_of_numbers(clients: Clients, tmp_path: Path) -> N
     (tmp_path / "choices.toml").write_text('[choices]\nnominee-1 = "abstain"\n')
     files = ["--numbers", numbers, "--choices", tmp_path / "choices.toml", "--out", tmp_path / "out"]
     said = clients.run("vote", "--election", clients.card, *files)
-    assert "1 ballots recorded" in said and "the issuers together can tell whose a ballot is" in said
+    assert "1 ballots recorded" in said and "issuer-1 and issuer-2 can tell who votes" in said
     assert (tmp_path / "out" / "ballot.tlog-proof").exists()
     numbers.write_text(lines[0])
     said = clients.fails("vote", "--election", clients.card, *files[:-1], tmp_path / "other")
