@@ -76,7 +76,7 @@ class Witness:
     def __init__(self, secret: MixSecret, statement: bytes) -> None:
         """statement: the 32 bytes that bind place and former list. The other secrets are in the keys as well: the same
         rho under two permutations would show their difference."""
-        pi = hashlib.sha256(array("I", secret.pi).tobytes()).digest()
+        pi = hashlib.sha256(b"".join(k.to_bytes(4, "big") for k in secret.pi)).digest()
         drawn = (secret.seed, scalar_bytes(secret.x), pi)
         self._rho = labelled_hash("shuffle rho", *drawn, statement)
         self._r = labelled_hash("shuffle r", *drawn, statement)

@@ -1,7 +1,7 @@
 """`./run bench [NAME...]`: measured figures as a table; nothing here is a test.
 
-Names are `proof`, `path`, `demo` and `memory`; without any, all but `memory`, which casts 20,000 ballots. What else
-runs on the machine is measured along.
+Names are `proof`, `mix`, `path`, `demo`, `memory` and `large-mix`; without any, all but the last two, which cast 20,000
+ballots and mix 100,000 rows. What else runs on the machine is measured along.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from tests.bench.figure import Figure, print_figures
 
 TITLES = {
     "proof": "One choose-one contest of three choices",
+    "mix": "Mixing a roll, and verifying the mix",
     "path": "The whole path, nine contests, the demo's batch setting",
     "demo": "The demo",
     "memory": "Memory",
+    "large-mix": "Mixing a roll of 100,000 rows",
 }
-ASKED_FOR = ("memory",)
+ASKED_FOR = ("memory", "large-mix")
 
 
 def main(names: list[str]) -> int:
@@ -40,6 +42,10 @@ def measurement(name: str, console: Console) -> Callable[[], list[Figure]]:
         from tests.bench import proof
 
         return proof.measure
+    if name in ("mix", "large-mix"):
+        from tests.bench import mix
+
+        return lambda: mix.measure(mix.LARGE if name == "large-mix" else mix.SIZES)
     if name == "path":
         from tests.bench import path
 
