@@ -12,7 +12,7 @@ Proof. The mixer commits to pi: c_pi(j) = r_pi(j) G + h_j. The first challenge g
 scalar u_i. With u'_j = u_pi(j), and the chain c_hat_j = r_hat_j G + u'_j c_hat_{j-1}, c_hat_0 = h, it proves that it
 knows r_bar, r_hat, r_tilde, r', x and all u'_j, r_hat_j with
 
-    t1     sum c_i - sum h_i         = r_bar G                          each column of the committed matrix adds to one
+    t1     sum c_i - sum h_i         = r_bar G                          each row of the committed matrix adds up to one
     t2     c_hat_N - (prod u_i) h    = r_hat G                          prod u'_j = prod u_i
     t_hat  c_hat_j                   = r_hat_j G + u'_j c_hat_{j-1}     (what makes t2 speak of these u'_j)
     t3     sum u_i c_i               = r_tilde G + sum u'_j h_j         u' is the committed matrix times u

@@ -171,10 +171,10 @@ def test_all_rows_of_one_chunk_and_none_of_the_next_twice() -> None:
 
 HALF = pow(2, -1, ORDER)
 NOT_PERMUTATIONS = {
-    # Columns add up to one, so that t1 holds; the product of u' is not that of u.
+    # Rows add up to one, so that t1 holds; the product of u' is not that of u.
     "weights spread over other rows": [[2, ORDER - 1, 0], [ORDER - 1, 2, 0], [0, 0, 1]],
-    "one weight given to another": [[1, 1, 0], [0, 1, 0], [0, ORDER - 1, 1]],
-    # The product of u' is that of u, so that t2 holds; the columns do not add up to one.
+    "one weight given to another": [[1, 0, 0], [1, 1, ORDER - 1], [0, 0, 1]],
+    # The product of u' is that of u, so that t2 holds; the rows do not add up to one.
     "one weight doubled and another halved": [[2, 0, 0], [0, HALF, 0], [0, 0, 1]],
     "two rows negated": [[ORDER - 1, 0, 0], [0, ORDER - 1, 0], [0, 0, 1]],
     # Neither.
