@@ -37,10 +37,6 @@ class Egress:
         """Deletes these rows. If it fails they come again, and are recognised."""
         self._post("/ack", b"".join(keys))
 
-    def close(self) -> None:
-        """Closes the connection."""
-        self._client.close()
-
     def _post(self, path: str, content: bytes) -> bytes:
         try:
             answer = self._client.post(path, content=content)

@@ -30,7 +30,7 @@ from tally.sequencer.push import Push, Stopped
 from tally.sequencer.sequence import Sequencer
 from tally.sequencer.status import write_status
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.1
 RETRY_SECONDS = 1.0
 STATUS_SECONDS = 1.0
 
