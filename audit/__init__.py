@@ -1,1 +1,3 @@
-"""What anyone may check, and all that is needed to check it: the mathematics, the log, the record. Imports no other room."""
+"""What anyone may check, and all that is needed to check it: the mathematics, the log, the record. Imports no other
+room.
+"""
