@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from infra.demo.offices import CUSTODIANS_SIGN, DOMAIN, OFFICIALS_SIGN, TRUSTEES_DECRYPT, Offices
+from infra.demo.offices import CUSTODIANS_SIGN, OFFICIALS_SIGN, ORIGIN, TRUSTEES_DECRYPT, Offices
 from infra.demo.published import CHOICES, Nominee, Published
 from infra.demo.register import CLASS
 from infra.demo.toml import Value
 
-ORIGIN = f"{DOMAIN}/corecivic-2019"
 BATCH_MIN, BATCH_WAIT_MS = 8, 500
 MINIMUM = 10
 """Of pseudonyms behind a total before it is decrypted, and of rows on a roll before it hides anybody."""

@@ -14,6 +14,7 @@ from audit.log.keys import COSIGNATURE, ED25519, ML_DSA_44, SEED_SIZE, Signer
 from infra.keys import write_secret
 
 DOMAIN = "demo.psephos.example"
+ORIGIN = f"{DOMAIN}/corecivic-2019"
 OFFICIALS, OFFICIALS_SIGN = 3, 2
 TRUSTEES, TRUSTEES_DECRYPT = 3, 2
 ISSUERS = 2
@@ -44,7 +45,7 @@ def make_offices(folder: Path, entropy: Callable[[int], bytes] = os.urandom) -> 
     """Draws all keys and writes them into `folder`, mode 0600; `entropy` gives secret random bytes."""
 
     def make(name: str, type: int = ED25519, file: str = "") -> Key:
-        signer = Signer(f"{name}.{DOMAIN}", type, entropy(SEED_SIZE))
+        signer = Signer(name if name == ORIGIN else f"{name}.{DOMAIN}", type, entropy(SEED_SIZE))
         path = folder / f"{file or name}.key"
         write_secret(path, signer.private + "\n")
         return Key(path, signer.vkey)
@@ -57,6 +58,7 @@ def make_offices(folder: Path, entropy: Callable[[int], bytes] = os.urandom) -> 
         trustees=several("trustee", TRUSTEES),
         issuers=several("issuer", ISSUERS),
         intake=make("intake-1"),
-        log=(make("log", ED25519, "log-ed25519"), make("log", ML_DSA_44, "log-ml-dsa-44")),
+        # Named by its origin, as C2SP tlog-checkpoint advises and tlog-policy expects of a log's key.
+        log=(make(ORIGIN, ED25519, "log-ed25519"), make(ORIGIN, ML_DSA_44, "log-ml-dsa-44")),
         custodians=several("custodian", CUSTODIANS, COSIGNATURE),
     )

@@ -18,9 +18,8 @@ from rich.console import Console
 
 from audit.protocol.group import b64
 from audit.record.manifest import load_manifest
-from infra.demo.agenda import ORIGIN
 from infra.demo.clusters import running_clusters
-from infra.demo.offices import OFFICIALS_SIGN, Offices, make_offices
+from infra.demo.offices import OFFICIALS_SIGN, ORIGIN, Offices, make_offices
 from infra.demo.processes import Processes, Stop
 from infra.demo.rooms import Room, accounts_for, remove
 from infra.demo.services import DATABASES, SERVICES, Election, Services, make_databases
