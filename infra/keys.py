@@ -7,7 +7,10 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from audit.log.keys import Signer, parse_private_key
 from audit.protocol.refused import Refused
@@ -24,12 +27,21 @@ def write_secret(path: Path, secret: str | bytes) -> None:
 
     A crash leaves either nothing under `path` or the whole secret, and at worst an unreadable-to-others `.part` file.
     """
+    with secret_file(path) as file:
+        file.write(secret.encode() if isinstance(secret, str) else secret)
+
+
+@contextmanager
+def secret_file(path: Path) -> Iterator[BinaryIO]:
+    """A file of mode 0600 to write into, which stands at `path` once the block has ended well; else as
+    `write_secret`.
+    """
     path = Path(path)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(secret.encode() if isinstance(secret, str) else secret)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         # link, unlike rename, fails when the name is taken.
