@@ -2,6 +2,10 @@
 
 While the manifest names no mixers, the anonymous roll is the roll itself: pseudonym P_i = K_i under the generator G, so
 that the issuers can trace pseudonyms. `Roll` says so.
+
+A reissue of lost control numbers is the roll published once more, whole, with its revision raised: all that makes a
+roll complete is then checked again, and nobody can see which accounts were meant. The credential is bound to the
+revision, so no key of the former roll is worth anything.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audit.protocol.elgamal import Ciphertext
-from audit.protocol.group import ELEMENT_SIZE, Element, G, b64, element_from, scalar_from, unb64
+from audit.protocol.group import ELEMENT_SIZE, Element, G, element_from, scalar_from, unb64
 from audit.protocol.refused import Refused
 from audit.protocol.roll import anonymous_roll_hash, check_total
 from audit.protocol.transcript import Context, labelled_hash
@@ -27,6 +31,7 @@ class Roll:
     generator: Element
     rows: dict[bytes, bytes] = field(repr=False)
     mixers: tuple[str, ...] = ()
+    revision: int = 0
 
     def weight(self, pseudonym: bytes) -> Ciphertext:
         """The encrypted weight of a row; refuses a pseudonym that is not on the roll."""
@@ -39,11 +44,17 @@ class Roll:
 
 
 class RollAssembly:
-    """Collects the halves of one class's roll, an `Assembly` for every issuer."""
+    """Collects the halves of one class's roll, an `Assembly` for every issuer. A reissue has as many rows as the roll
+    that it replaces, `accounts`.
+    """
 
-    def __init__(self, share_class: str, issuers: tuple[str, ...]) -> None:
+    def __init__(
+        self, share_class: str, issuers: tuple[str, ...], revision: int = 0, accounts: int | None = None
+    ) -> None:
         self.share_class = share_class
         self.issuers = issuers
+        self.revision = revision
+        self.accounts = accounts
         self.halves = {issuer: Assembly() for issuer in issuers}
 
     def check(self, issuer: str, body: dict[str, Any]) -> None:
@@ -51,13 +62,14 @@ class RollAssembly:
         if first != ("total" in body):
             holder = f"{self.issuers[0]} publishes the weights and their total"
             raise Refused("wrong-signers", f"{holder}; other issuers publish their halves alone", "total")
-        if body["revision"] != 0:
-            raise Refused("out-of-range", "a roll begins with revision 0", "revision")
+        if body["revision"] != self.revision:
+            text = f"the roll of {self.share_class} is being published with revision {self.revision}"
+            raise Refused("out-of-range", text, "revision")
         self.halves[issuer].check(body)
 
     def completed_by(self, issuer: str, body: dict[str, Any]) -> RollAssembly:
         """A copy with this chunk taken in; the original is untouched, so that admission can look ahead."""
-        ahead = RollAssembly(self.share_class, self.issuers)
+        ahead = RollAssembly(self.share_class, self.issuers, self.revision, self.accounts)
         ahead.halves = {name: half if name != issuer else half.with_chunk(body) for name, half in self.halves.items()}
         return ahead
 
@@ -66,20 +78,25 @@ class RollAssembly:
         return all(half.complete for half in self.halves.values())
 
     def join(self, context: Context, votes: int) -> Roll:
-        """The roll of all halves. Refuses unequal row counts, repeated keys, and weights that do not add up to
-        `votes`.
+        """The roll of all halves. Refuses unequal row counts, repeated halves, keys and randomness, and weights that
+        do not add up to `votes`.
         """
         halves = [self.halves[issuer].rows() for issuer in self.issuers]
         for issuer, rows in zip(self.issuers, halves, strict=True):
             if len(rows) != len(halves[0]):
                 text = f"{issuer} published {len(rows)} rows, {self.issuers[0]} {len(halves[0])}"
                 raise Refused("wrong-length", text, "rows")
+            refuse_repeats([element_from(row["K"]) for row in rows], f"{issuer}: the half")
+        if self.accounts not in (None, len(halves[0])):
+            text = f"a reissue changes numbers, not accounts: {self.accounts} rows become {len(halves[0])}"
+            raise Refused("wrong-length", text, "rows")
         head = self.halves[self.issuers[0]].head
         assert head is not None
         assert context.Y is not None
         keys = [sum_of_halves(rows) for rows in zip(*halves, strict=True)]
-        refuse_repeats(keys)
+        refuse_repeats(keys, "the key")
         weights = [Ciphertext.from_json(row["E"], f"rows[{i}].E") for i, row in enumerate(halves[0])]
+        refuse_repeated_randomness(self.issuers[0], weights)
         check_total(weights, votes, scalar_from(head["total"]), context.Y)
         wholes = [unb64(self.halves[issuer].hash, 32) for issuer in self.issuers]
         return Roll(
@@ -88,6 +105,7 @@ class RollAssembly:
             labelled_hash("roll issued", self.share_class, *wholes),
             G,
             {key.raw: weight.raw for key, weight in zip(keys, weights, strict=True)},
+            revision=self.revision,
         )
 
 
@@ -99,12 +117,24 @@ def sum_of_halves(rows: tuple[dict[str, Any], ...]) -> Element:
     return key
 
 
-def refuse_repeats(keys: list[Element]) -> None:
-    """Two holders with one key would share one vote; the identity belongs to nobody."""
+def refuse_repeats(keys: list[Element], what: str) -> None:
+    """Two holders with one key would share one vote, and with one half were given one number by that issuer; the
+    identity belongs to nobody.
+    """
     at: dict[bytes, int] = {}
     for i, key in enumerate(keys):
         if key.is_identity:
-            raise Refused("identity", "the key of this row is the identity", f"rows[{i}].K")
+            raise Refused("identity", f"{what} of row {i} is the identity", f"rows[{i}].K")
         if key.raw in at:
-            raise Refused("duplicate", f"row {i} has the key {b64(key.raw)} of row {at[key.raw]}", f"rows[{i}].K")
+            raise Refused("duplicate", f"{what} of row {i} is that of row {at[key.raw]}", f"rows[{i}].K")
         at[key.raw] = i
+
+
+def refuse_repeated_randomness(issuer: str, weights: list[Ciphertext]) -> None:
+    """Under one r, the difference of two weights would stand in the open: (w_i - w_j) G."""
+    at: dict[bytes, int] = {}
+    for i, E in enumerate(weights):
+        if E.a.raw in at:
+            text = f"{issuer}: rows {at[E.a.raw]} and {i} hide their weights under the same randomness"
+            raise Refused("duplicate", text, f"rows[{i}].E")
+        at[E.a.raw] = i

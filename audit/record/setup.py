@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from audit.protocol.group import Element
 from audit.protocol.refused import Refused
@@ -52,18 +52,32 @@ def check_rows(manifest: Manifest, Y: Element, entry: Entry) -> None:
 
 def admit_roll(election: Election, entry: Entry, seen: Seen) -> None:
     """A chunk joins its whole; the last one is admitted only if the whole roll then holds."""
-    if entry.body["class"] in election.rolls:
-        raise Refused("duplicate", f"the roll of {entry.body['class']} is complete", "class")
-    assembly = election.assemblies.get(entry.body["class"])
-    if assembly is None:
-        raise Refused("unknown-roll", f"there is no class {entry.body['class'][:60]} in the manifest", "class")
-    assembly.check(signer_of(entry), entry.body)
+    assembly_for(election, entry.body).check(signer_of(entry), entry.body)
     look_ahead(election, entry)
 
 
+def assembly_for(election: Election, body: dict[str, Any]) -> RollAssembly:
+    """Where this chunk belongs: the roll that is being published, or the next revision of one that is complete."""
+    share_class, roll = body["class"], election.rolls.get(body["class"])
+    if roll is not None:
+        if body["revision"] != roll.revision + 1:
+            text = f"the roll of {share_class} is complete with revision {roll.revision}"
+            raise Refused("duplicate", text, "class")
+        issuers = tuple(key.name for key in election.manifest.issuers)
+        return RollAssembly(share_class, issuers, roll.revision + 1, len(roll.rows))
+    if share_class not in election.assemblies:
+        raise Refused("unknown-roll", f"there is no class {share_class[:60]} in the manifest", "class")
+    return election.assemblies[share_class]
+
+
 def apply_roll(election: Election, entry: Entry) -> None:
+    """The first chunk of a reissue takes the former roll away, with all signatures on it: nothing opens on it any more.
+    """
     share_class = entry.body["class"]
     election.assemblies[share_class], roll = look_ahead(election, entry)
+    if election.rolls.pop(share_class, None) is not None:
+        election._checker = None
+        election.roll_signatures = {signed for signed in election.roll_signatures if signed[0] != share_class}
     if roll is not None:
         election.rolls[share_class] = roll
         del election.assemblies[share_class]
@@ -73,11 +87,11 @@ def look_ahead(election: Election, entry: Entry) -> tuple[RollAssembly, Roll | N
     """What this chunk would lead to. Joining a large roll is long work, so that of the last chunk looked at is kept."""
     if election.ahead is None or election.ahead[0] != entry.identity:
         share_class = entry.body["class"]
-        assembly = election.assemblies[share_class].completed_by(signer_of(entry), entry.body)
+        assembly = assembly_for(election, entry.body).completed_by(signer_of(entry), entry.body)
         votes = votes_of(election.manifest, share_class)
         roll = assembly.join(election.context, votes) if assembly.complete else None
         if roll is not None:
-            refuse_shared_keys(roll, election.rolls.values())
+            refuse_shared_keys(roll, [other for name, other in election.rolls.items() if name != share_class])
         election.ahead = (entry.identity, assembly, roll)
     return election.ahead[1], election.ahead[2]
 

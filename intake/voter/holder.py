@@ -15,9 +15,6 @@ from audit.protocol.refused import Refused
 from audit.protocol.roll import credential
 from audit.record.election import Election
 
-REVISION = 0
-
-
 @dataclass(frozen=True)
 class Holder:
     """Who votes on the roll of `share_class` under pseudonym P = s Ghat, with the weight encrypted in E."""
@@ -42,7 +39,7 @@ def find_holder(election: Election, codes: Sequence[str], share_class: str | Non
         if share_class not in (None, candidate.id):
             continue
         roll = election.roll(candidate.id)
-        s = sum(credential(election.manifest.hash, candidate.id, REVISION, code) for code in codes) % ORDER
+        s = sum(credential(election.manifest.hash, candidate.id, roll.revision, code) for code in codes) % ORDER
         pseudonym = s * roll.generator
         if pseudonym.raw in roll.rows:
             return Holder(candidate.id, pseudonym, roll.weight(pseudonym.raw), s)

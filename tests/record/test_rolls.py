@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from audit.protocol.elgamal import encrypt
-from audit.protocol.group import G, b64, element_from, scalar_bytes, scalar_from
+from audit.protocol.group import ORDER, G, b64, element_from, scalar_bytes, scalar_from
 from audit.protocol.refused import Refused
-from audit.protocol.roll import credential, make_half
+from audit.protocol.roll import credential, make_half, weight_randomness
 from audit.record.chunks import split
 from audit.record.entries import parse_entry
 from tests.simulator.meeting import Account, Meeting
@@ -84,6 +84,32 @@ def test_two_rows_with_one_key(meeting: Meeting) -> None:
     hand_in(meeting, meeting.roll_chunks("common", accounts, 0), 0)
     refusal = expect("duplicate", lambda: hand_in(meeting, meeting.roll_chunks("common", accounts, 1), 1))
     assert refusal.field == "rows[1].K"
+
+
+@pytest.mark.parametrize("k", [0, 1])
+def test_an_issuer_gives_two_rows_one_half(meeting: Meeting, k: int) -> None:
+    """Both holders are sent the same number by one issuer; the sums of halves differ, so it shows only here."""
+    accounts = accounts_of(meeting)
+    codes = list(accounts[1].codes)
+    codes[k] = accounts[0].codes[k]
+    accounts[1] = replace(accounts[1], codes=tuple(codes))
+    hand_in(meeting, meeting.roll_chunks("common", accounts, 0), 0)
+    refusal = expect("duplicate", lambda: hand_in(meeting, meeting.roll_chunks("common", accounts, 1), 1))
+    assert refusal.field == "rows[1].K"
+    assert f"issuer-{k + 1}: the half of row 1 is that of row 0" in refusal.detail
+
+
+def test_two_weights_under_one_randomness(meeting: Meeting) -> None:
+    """Anybody could tell by how much the two differ."""
+    accounts = accounts_of(meeting)
+    r = weight_randomness(meeting.manifest.hash, "common", 0, accounts[0].codes[0])
+    accounts[1] = replace(accounts[1], E=encrypt(accounts[1].weight, meeting.election.Y, r))
+    (body,) = meeting.roll_chunks("common", accounts, 0)
+    one, _, three = (weight_randomness(meeting.manifest.hash, "common", 0, a.codes[0]) for a in accounts)
+    body["total"] = b64(scalar_bytes((one + one + three) % ORDER))
+    hand_in(meeting, whole(body, body["rows"]), 0)
+    refusal = expect("duplicate", lambda: hand_in(meeting, meeting.roll_chunks("common", accounts, 1), 1))
+    assert refusal.field == "rows[1].E" and "issuer-1" in refusal.detail
 
 
 def test_halves_of_different_length(meeting: Meeting) -> None:

@@ -159,22 +159,27 @@ class Meeting:
     def countersign(self, share_class: str, witness: Signer) -> None:
         self.act("roll-signed", {"class": share_class, "hash": b64(self.election.roll(share_class).issued)}, witness)
 
-    def register(self, share_class: str, row: int, weight: int) -> Account:
-        codes = tuple(self.dice.code() for _ in self.parties.issuers)
-        bound = (self.manifest.hash, share_class, 0)
+    def register(
+        self, share_class: str, row: int, weight: int, codes: tuple[str, ...] = (), revision: int = 0
+    ) -> Account:
+        """An account with these codes, or with new ones."""
+        codes = codes or tuple(self.dice.code() for _ in self.parties.issuers)
+        bound = (self.manifest.hash, share_class, revision)
         s = sum(credential(*bound, code) for code in codes) % ORDER
         E = encrypt(weight, self.election.Y, weight_randomness(*bound, codes[0]))
         return Account(share_class, row, weight, codes, s, E)
 
-    def roll_chunks(self, share_class: str, accounts: Sequence[Account], k: int) -> list[dict[str, Any]]:
+    def roll_chunks(
+        self, share_class: str, accounts: Sequence[Account], k: int, revision: int = 0
+    ) -> list[dict[str, Any]]:
         """The bodies in which issuer k publishes its half of a roll."""
-        context, bound = self.election.context, (self.manifest.hash, share_class, 0)
+        context, bound = self.election.context, (self.manifest.hash, share_class, revision)
         rows = []
         for account in accounts:
             s = credential(*bound, account.codes[k])
             row = make_half(context, share_class, account.row, k, s, self.dice.scalar()).to_json()
             rows.append({**row, "E": account.E.to_json()} if k == 0 else row)
-        head: dict[str, Any] = {"class": share_class, "manifest": self.hash, "revision": 0}
+        head: dict[str, Any] = {"class": share_class, "manifest": self.hash, "revision": revision}
         if k == 0:
             R = sum(weight_randomness(*bound, account.codes[0]) for account in accounts)
             head["total"] = b64(scalar_bytes(R))
