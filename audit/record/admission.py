@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from audit.log.keys import Verifier
 from audit.protocol.refused import Refused
+from audit.record.bodies import NOTICES
 from audit.record.entries import Entry, check_lines
 from audit.record.manifest import Manifest, check_quorum
 
@@ -18,7 +19,9 @@ PHASES = ("none", "noticed", "open", "closing", "closed", "certified")
 
 @dataclass(frozen=True)
 class Rule:
-    """Whose signature lines an entry bears: a quorum of the officials, or exactly one holder of the office named."""
+    """Whose signature lines an entry bears: a quorum of the officials, or exactly one holder of the office named. Who
+    signs a notice depends on its subject, which `bodies.NOTICES` says.
+    """
 
     signed_by: str
     then: str | None = None
@@ -33,6 +36,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("noticed", "trustee-answer"): Rule("trustee"),
     ("noticed", "roll"): Rule("issuer"),
     ("noticed", "roll-signed"): Rule("witness"),
+    ("noticed", "mix"): Rule("mixer"),
     ("noticed", "open"): Rule("officials", then="open"),
     ("open", "ballot"): Rule("intake"),
     ("open", "closing"): Rule("officials", then="closing"),
@@ -41,6 +45,11 @@ RULES: dict[tuple[str, str], Rule] = {
     ("closing", "close"): Rule("officials", then="closed"),
     ("closed", "decrypt"): Rule("trustee"),
     ("closed", "certify"): Rule("officials", then="certified"),
+    ("noticed", "notice"): Rule("its subject"),
+    ("open", "notice"): Rule("its subject"),
+    ("closing", "notice"): Rule("its subject"),
+    ("closed", "notice"): Rule("its subject"),
+    ("certified", "notice"): Rule("its subject"),
     ("noticed", "refusal"): Rule("log"),
     ("open", "refusal"): Rule("log"),
     ("closing", "refusal"): Rule("log"),
@@ -73,6 +82,8 @@ def check_signatures(manifest: Manifest, entry: Entry) -> None:
     office = SIGNED_BY.get(entry.kind)
     if office is None:
         raise Refused("wrong-phase", f"an entry of type {entry.kind} is never admitted to the log", "type")
+    if entry.kind == "notice":
+        office = NOTICES[entry.fields["subject"]]
     if office == "officials":
         check_quorum(manifest.officials, entry)
     else:
@@ -87,6 +98,7 @@ def keys_of_office(manifest: Manifest, office: str) -> tuple[Verifier, ...]:
         "trustee": manifest.trustees.keys,
         "issuer": manifest.issuers,
         "witness": manifest.issuers[1:] + manifest.inspectors,
+        "mixer": manifest.mixers,
         "intake": manifest.intakes,
         "log": (manifest.log_key,),
     }[office]

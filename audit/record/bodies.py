@@ -1,15 +1,20 @@
 """The fields of every kind of entry, as shapes.
 
 Two kinds are only partly taken apart here: a ballot and the ceremony's messages, whose inner lists depend on the
-election and are parsed by `audit.protocol`. Every body but the manifest's names the manifest by its hash, so that
+election and are parsed by `audit.protocol`. The rows of a mix become bytes at once, for there are many. Every body but the manifest's names the manifest by its hash, so that
 nothing said in one election, a rehearsal with the same origin included, can be replayed in another.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from audit.protocol.canonical import MAX_INTEGER
+from audit.protocol.group import Element, element_from
+from audit.protocol.refused import Refused
+from audit.protocol.shuffle_rows import MixedRow, ShuffleProof
 from audit.record.manifest_shape import MANIFEST, NAME
-from audit.record.shapes import Shape, anything, array, integer, octets, record, string, table
+from audit.record.shapes import Shape, anything, array, inside, integer, octets, one_of, record, string, table
 
 HASH = octets(32)
 ELEMENT = octets(32)
@@ -45,6 +50,52 @@ def roll(value: object, path: str) -> dict[str, object]:
     return parsed
 
 
+def element(value: Any, path: str) -> Element:
+    """An element, which may be the identity."""
+    octets(None)(value, path)
+    try:
+        return element_from(value)
+    except Refused as refusal:
+        raise refusal.at(path) from None
+
+
+def mixed_rows(value: Any, path: str) -> bytes:
+    """The rows of a mix, at least one, as 224 bytes each."""
+    rows = array(anything, 1)(value, path)
+    return b"".join(MixedRow.from_json(row, inside(path, i)).raw for i, row in enumerate(rows))
+
+
+MIX = said_by(
+    **{"class": NAME},
+    attempt=COUNT,
+    before=HASH,
+    first=COUNT,
+    generator=element,
+    part=PART,
+    proof=ShuffleProof.from_json,
+    rows=mixed_rows,
+)
+
+
+# What a notice is about, and who says it.
+NOTICES = {
+    "access-report": "officials",
+    "adjournment": "officials",
+    "incident": "officials",
+    "register-destroyed": "issuer",
+    "served-pages": "officials",
+    "software-release": "officials",
+}
+
+
+def notice(value: object, path: str) -> dict[str, object]:
+    """What is said for the record and changes nothing; that of an issuer names it."""
+    fields = {"subject": one_of(*NOTICES), "text": string(2_000, r"[^\x00-\x1f\x7f-\x9f]+", least=1)}
+    own = isinstance(value, dict) and NOTICES.get(str(value.get("subject"))) != "officials"
+    parsed: dict[str, object] = (said_by if own else bound)(**fields)(value, path)
+    return parsed
+
+
 BODIES: dict[str, Shape] = {
     "manifest": MANIFEST,
     "trustee-commit": said_by(attempt=COUNT, commitment=HASH, key=octets(32)),
@@ -54,6 +105,7 @@ BODIES: dict[str, Shape] = {
     "trustee-answer": said_by(attempt=COUNT, receiver=NAME, share=SCALAR),
     "roll": roll,
     "roll-signed": said_by(**{"class": NAME, "hash": HASH}),
+    "mix": MIX,
     "open": bound(),
     "ballot": bound(contests=anything, pseudonym=ELEMENT, revision=COUNT, roll=NAME, signature=anything),
     "closing": bound(),
@@ -62,5 +114,6 @@ BODIES: dict[str, Shape] = {
     "decrypt": said_by(closing=HASH, contests=table(table(SHARE)), present=table(SHARE)),
     "certify": bound(result=anything),
     "refusal": bound(detail=string(500), identity=HASH, intake=string(200), kind=string(40), reason=REASON),
+    "notice": notice,
     "receipt": bound(deadline=COUNT, identity=HASH, leaf=HASH),
 }

@@ -9,6 +9,7 @@ auditors all run this same code; the log holds only entries that passed it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any
 
 from audit.log.merkle import CompactRange
@@ -18,11 +19,12 @@ from audit.protocol.group import Element, b64, unb64
 from audit.protocol.refused import Refused
 from audit.protocol.threshold import Ceremony
 from audit.protocol.transcript import Context
-from audit.record import outcome, setup, voting
+from audit.record import mixing, notices, outcome, setup, voting
 from audit.record.admission import check_signatures, rule_for
 from audit.record.checker import BallotChecker
 from audit.record.entries import Entry
 from audit.record.manifest import Manifest, check_pinned, parse_manifest
+from audit.record.mixes import MixAssembly
 from audit.record.rolls import Roll, RollAssembly
 from audit.record.seen import MemorySeen, Seen
 from audit.record.totals import Sums
@@ -49,6 +51,7 @@ KINDS: dict[str, tuple[Admit, Apply]] = {
     "trustee-answer": CEREMONY,
     "roll": (setup.admit_roll, setup.apply_roll),
     "roll-signed": (setup.admit_roll_signed, setup.apply_roll_signed),
+    "mix": (mixing.admit_mix, mixing.apply_mix),
     "open": (setup.admit_open, no_change),
     "ballot": (voting.admit_ballot, voting.apply_ballot),
     "refusal": (voting.admit_refusal, voting.apply_refusal),
@@ -57,6 +60,7 @@ KINDS: dict[str, tuple[Admit, Apply]] = {
     "close": (voting.admit_close, voting.apply_close),
     "decrypt": (outcome.admit_decrypt, outcome.apply_decrypt),
     "certify": (outcome.admit_certify, outcome.apply_certify),
+    "notice": (notices.admit_notice, notices.apply_notice),
 }
 
 
@@ -65,10 +69,13 @@ NEED_THE_WHOLE_LOG = frozenset({"ballot", "refusal", "close", "decrypt", "certif
 
 
 class Election:
-    """The state after `size` entries. With `manifest_hash` (32 bytes) given, no other manifest is admitted."""
+    """The state after `size` entries. With `manifest_hash` (32 bytes) given, no other manifest is admitted. `executor`
+    checks the proofs of mixes; without one, they are checked on one core.
+    """
 
-    def __init__(self, manifest_hash: bytes | None = None) -> None:
+    def __init__(self, manifest_hash: bytes | None = None, executor: Executor | None = None) -> None:
         self.pinned = manifest_hash
+        self.executor = executor
         self.phase = "none"
         self.head = CompactRange()
         self._manifest: Manifest | None = None
@@ -78,6 +85,8 @@ class Election:
         self.ahead: tuple[bytes, RollAssembly, Roll | None] | None = None
         self.rolls: dict[str, Roll] = {}
         self.roll_signatures: set[tuple[str, str]] = set()
+        self.mixings: dict[str, MixAssembly] = {}
+        self.mixed: mixing.Mixed | None = None
         self.ballots = 0
         self.refusals = 0
         self.reconciled: dict[str, tuple[int, bytes]] = {}
@@ -87,6 +96,7 @@ class Election:
         self.shares: dict[str, outcome.Shares] = {}
         self.totals: tuple[frozenset[str], dict[outcome.Slot, int]] | None = None
         self.result: dict[str, Any] | None = None
+        self.notices: list[notices.Notice] = []
 
     @property
     def size(self) -> int:
@@ -117,27 +127,36 @@ class Election:
         return Context(self.manifest.hash, self.Y)
 
     def ballot_context(self, share_class: str) -> BallotContext:
-        """What a ballot of this class is bound to; refuses before its roll is complete."""
-        roll = self.roll(share_class)
+        """What a ballot of this class is bound to; refuses before its roll is anonymous."""
+        roll = self.anonymous_roll(share_class)
         forms = tuple(contest.form for contest in self.manifest.contests_of(share_class))
         return BallotContext(
             self.manifest.hash, self.manifest.origin, self.Y, share_class, roll.hash, roll.generator, forms
         )
 
     def roll(self, share_class: str) -> Roll:
+        """The roll as it is now: complete, and mixed by those that have. Refused `not-complete`, `unknown-roll`."""
         if share_class not in self.rolls:
             known = any(c.id == share_class for c in self.manifest.classes)
             reason = ("not-complete", "is not complete") if known else ("unknown-roll", "is not in the manifest")
             raise Refused(reason[0], f"the roll {share_class[:60]} {reason[1]}", "roll")
         return self.rolls[share_class]
 
+    def anonymous_roll(self, share_class: str) -> Roll:
+        """The roll that is voted by: every mixer of the manifest has mixed it. Refused as `roll`, or `not-complete`."""
+        roll = self.roll(share_class)
+        due = mixing.next_mixer(self.manifest, roll)
+        if due is not None:
+            raise Refused("not-complete", f"{due} has not mixed the roll of {share_class}", "roll")
+        return roll
+
     def weight(self, share_class: str, pseudonym: bytes) -> Ciphertext:
-        """The encrypted weight of a row; refuses a pseudonym (32 bytes) that is not on the roll."""
-        return self.roll(share_class).weight(pseudonym)
+        """The encrypted weight of a row; refuses a pseudonym (32 bytes) that is not on the anonymous roll."""
+        return self.anonymous_roll(share_class).weight(pseudonym)
 
     def checker(self) -> BallotChecker:
         """The stateless half for ballots, to be sent to worker processes. Refused `not-complete` before every roll is
-        complete.
+        anonymous.
         """
         if self._checker is None:
             contexts = {c.id: self.ballot_context(c.id) for c in self.manifest.classes}
@@ -161,7 +180,16 @@ class Election:
         check_signatures(self.manifest, entry)
 
     def admit(self, entry: Entry, seen: Seen) -> None:
-        """The stateful half: this entry, already checked, may be the next in the log."""
+        """The stateful half: this entry, already checked, may be the next in the log, and if a mix is complete with it,
+        its proof holds."""
+        self.admit_unproven(entry, seen)
+        if entry.kind == "mix":
+            mixing.check_mix(self, entry)
+
+    def admit_unproven(self, entry: Entry, seen: Seen) -> None:
+        """`admit` but for the proof of a whole mix, which takes minutes for a large roll: for who only spares others
+        what they would refuse. Tally, which records, uses `admit`.
+        """
         rule_for(self.phase, entry.kind)
         if entry.kind == "manifest":
             self.admit_manifest(entry)
@@ -191,8 +219,8 @@ class Election:
         have checked and anybody can check after them.
 
         The manifest, the ceremony with its proofs, phases and every signature line but a ballot's are checked as
-        always, so that nobody can be shown another election or key. Believed are the proofs of rolls and ballots, that
-        nothing stands there twice, the reconciliation, the shares and the result; who acts on those (trustees,
+        always, so that nobody can be shown another election or key. Believed are the proofs of rolls, mixes and
+        ballots, that nothing stands there twice, the reconciliation, the shares and the result; who acts on those (trustees,
         officials, auditors) uses `take`. """
         if entry.kind == "ballot":
             check_binding(self.manifest.origin, self.manifest.hash, entry)

@@ -15,6 +15,7 @@ from audit.protocol.refused import Refused
 from audit.protocol.roll import credential
 from audit.record.election import Election
 
+
 @dataclass(frozen=True)
 class Holder:
     """Who votes on the roll of `share_class` under pseudonym P = s Ghat, with the weight encrypted in E."""

@@ -51,6 +51,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "decrypt": {"closing": H, "contests": {}, "present": {}, "signer": "trustee-1"},
     "certify": {"result": {}},
     "refusal": {"detail": "", "identity": H, "intake": "intake-1", "kind": "ballot", "reason": "closed"},
+    "notice": {"subject": "incident", "text": "The lights went out."},
     "receipt": {"deadline": 1, "identity": H, "leaf": H},
 }
 SIGNER = {"roll": "issuer-1", "roll-signed": "issuer-2", "refusal": "log"}
@@ -72,7 +73,7 @@ def named(meeting: Meeting, name: str) -> Signer:
 
 def signers_of(meeting: Meeting, kind: str) -> list[Signer]:
     """Those whose lines an entry of this kind should bear."""
-    if kind in ("manifest", "open", "closing", "close", "certify"):
+    if kind in ("manifest", "open", "closing", "close", "certify", "notice"):
         return list(meeting.parties.officials[:2])
     return [named(meeting, SIGNER.get(kind, "trustee-1"))]
 
@@ -116,6 +117,8 @@ def test_missing_row_is_refused(in_phase: Meeting, kind: str) -> None:
 
 
 def refuse(meeting: Meeting, number: int) -> None:
+    """And the officials say so, though they need not."""
+    meeting.resolve("notice", subject="incident", text=f"Refused for the {number}. time.")
     body = {**FIELDS["refusal"], "identity": b64(bytes([number]) * 32)}
     meeting.act("refusal", body, meeting.parties.log[0])
 

@@ -93,7 +93,8 @@ def test_what_was_signed_before_does_not_hold_for_the_reissue(meeting: Meeting) 
 
 @pytest.mark.parametrize("revision", [0, 2, 3])
 def test_revisions_follow_one_another(meeting: Meeting, revision: int) -> None:
-    assert "revision 0" in expect("duplicate", lambda: publish(meeting, reissued(meeting, revision), 0, revision)).detail
+    refusal = expect("duplicate", lambda: publish(meeting, reissued(meeting, revision), 0, revision))
+    assert "complete with revision 0" in refusal.detail
 
 
 def test_both_issuers_publish_the_same_revision(meeting: Meeting) -> None:
