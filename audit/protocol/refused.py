@@ -36,3 +36,12 @@ class TrusteeFault(Refused):
         # The arguments by which a copy, or another process, makes this exception again.
         self.args = (trustee, reason, detail, field)
         self.trustee = trustee
+
+
+class MixerFault(Refused):
+    """A refusal that shows which mixer has not mixed as it must."""
+
+    def __init__(self, mixer: str, reason: str, detail: str, field: str = "") -> None:
+        super().__init__(reason, detail, field)
+        self.args = (mixer, reason, detail, field)
+        self.mixer = mixer

@@ -8,8 +8,8 @@ labelled and length-framed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Self
 
 from audit.protocol.canonical import canonical
 from audit.protocol.group import b64
@@ -20,9 +20,14 @@ BUDGET = 60_000  # bytes of canonical rows in one chunk; the rest of an entry's 
 
 def whole_hash(head: dict[str, Any], rows: Iterable[dict[str, Any]]) -> bytes:
     """SHA-256 over the label, the head and the rows, a line each (32 bytes)."""
+    return lines_hash(head, map(canonical, rows))
+
+
+def lines_hash(head: dict[str, Any], lines: Iterable[bytes]) -> bytes:
+    """`whole_hash` where a row's line is other bytes than its JSON."""
     digest = hashlib.sha256(b"psephos/v1 chunked\n" + canonical(head) + b"\n")
-    for row in rows:
-        digest.update(canonical(row) + b"\n")
+    for line in lines:
+        digest.update(line + b"\n")
     return digest.digest()
 
 
@@ -53,7 +58,7 @@ class Assembly:
         self.head: dict[str, Any] | None = None
         self.of = 0
         self.hash = ""
-        self.parts: dict[int, tuple[int, list[dict[str, Any]]]] = {}
+        self.parts: dict[int, tuple[int, Any]] = {}
 
     def check(self, body: dict[str, Any]) -> None:
         """Refuses a chunk that does not belong to what is here."""
@@ -67,13 +72,16 @@ class Assembly:
         if part["index"] in self.parts:
             raise Refused("duplicate", "this chunk is in the log already", "part.index")
 
-    def with_chunk(self, body: dict[str, Any]) -> Assembly:
-        """A copy with this chunk added; the original stays as it is."""
+    def with_chunk(self, body: dict[str, Any], rows: Any = None) -> Self:
+        """A copy with this chunk added; the original stays as it is. `rows`: what is kept of its rows, if not these as
+        they stand.
+        """
         self.check(body)
-        more = Assembly()
+        more = type(self)()
         more.head = head_of(body)
         more.of, more.hash = body["part"]["of"], body["part"]["hash"]
-        more.parts = {**self.parts, body["part"]["index"]: (body["first"], body["rows"])}
+        kept = body["rows"] if rows is None else rows
+        more.parts = {**self.parts, body["part"]["index"]: (body["first"], kept)}
         return more
 
     @property
@@ -84,17 +92,27 @@ class Assembly:
         """The rows of the whole in order; refuses a whole whose chunks do not join or do not have the hash they
         name.
         """
-        rows: list[dict[str, Any]] = []
+        rows = [row for part in self.in_order(len) for row in part]
+        self.expect_hash(map(canonical, rows))
+        return rows
+
+    def in_order(self, count: Callable[[Any], int]) -> Iterator[Any]:
+        """What is kept of every chunk's rows, in order; refuses chunks that do not join. `count`: how many rows that
+        is."""
+        next_row = 0
         for index in range(self.of):
             first, part = self.parts[index]
-            if first != len(rows):
-                text = f"chunk {index} says it begins with row {first}, but row {len(rows)} is next"
+            if first != next_row:
+                text = f"chunk {index} says it begins with row {first}, but row {next_row} is next"
                 raise Refused("wrong-length", text, "first")
-            rows += part
+            next_row += count(part)
+            yield part
+
+    def expect_hash(self, lines: Iterable[bytes]) -> None:
+        """Refuses a whole whose rows, as these lines, do not have the hash that each chunk names."""
         assert self.head is not None
-        if b64(whole_hash(self.head, rows)) != self.hash:
+        if b64(lines_hash(self.head, lines)) != self.hash:
             raise Refused("not-complete", "the chunks together do not have the hash that each names", "part.hash")
-        return rows
 
 
 def head_of(body: dict[str, Any]) -> dict[str, Any]:

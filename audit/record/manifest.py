@@ -152,8 +152,6 @@ def parse_manifest(entry: Entry) -> Manifest:
         batch_wait=fields["batch"]["wait_ms"] / 1000,
         times=fields["times"],
     )
-    if manifest.mixers:
-        raise Refused("not-supported", "rolls are not mixed by this release: there are no mixers to name", "mixers")
     check_names(manifest)
     check_publics(manifest)
     check_agenda(manifest.classes, manifest.contests)

@@ -10,6 +10,7 @@ from audit.protocol.refused import Refused
 from audit.protocol.roll import Half, verify_half
 from audit.protocol.threshold import Ceremony
 from audit.protocol.transcript import Context
+from audit.record import mixing
 from audit.record.admission import signer_of
 from audit.record.entries import Entry
 from audit.record.manifest import Manifest, parse_manifest
@@ -63,6 +64,7 @@ def assembly_for(election: Election, body: dict[str, Any]) -> RollAssembly:
         if body["revision"] != roll.revision + 1:
             text = f"the roll of {share_class} is complete with revision {roll.revision}"
             raise Refused("duplicate", text, "class")
+        mixing.expect_unmixed(election, share_class)
         issuers = tuple(key.name for key in election.manifest.issuers)
         return RollAssembly(share_class, issuers, roll.revision + 1, len(roll.rows))
     if share_class not in election.assemblies:
@@ -121,12 +123,10 @@ def apply_roll_signed(election: Election, entry: Entry) -> None:
 
 
 def admit_open(election: Election, entry: Entry, seen: Seen) -> None:
-    """Voting opens on a complete key and complete, countersigned rolls."""
-    manifest = election.manifest
+    """Voting opens on a complete key and complete, countersigned rolls, each mixed by every mixer."""
     _ = election.Y
-    for share_class in manifest.classes:
+    for share_class in election.manifest.classes:
         election.roll(share_class.id)
-        for key in manifest.issuers[1:] + manifest.inspectors:
-            if (share_class.id, key.name) not in election.roll_signatures:
-                raise Refused("not-complete", f"{key.name} has not signed the roll of {share_class.id}")
+        mixing.expect_signed(election, share_class.id)
+        election.anonymous_roll(share_class.id)
 

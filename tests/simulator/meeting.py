@@ -8,6 +8,7 @@ Everything that is handed in passes the same checks as in the services: `Meeting
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ from audit.protocol.ballot import make_ballot
 from audit.protocol.elgamal import Ciphertext, encrypt
 from audit.protocol.group import ORDER, Element, G, b64, scalar_bytes
 from audit.protocol.roll import credential, make_half, weight_randomness
+from audit.protocol.shuffle import mix
+from audit.protocol.shuffle_secret import gen_permutation
+from audit.protocol.shuffle_secret import new_secret as new_mix_secret
 from audit.protocol.threshold import (
     PRESENT,
     CeremonySecret,
@@ -29,6 +33,8 @@ from audit.record.chunks import split
 from audit.record.election import Election
 from audit.record.entries import Entry, make_text, parse_entry, seal
 from audit.record.manifest import Manifest
+from audit.record.mixes import RollRows, mix_chunks, mix_head
+from audit.record.mixing import place_of
 from audit.record.outcome import result_of, slots, sums_of
 from audit.record.seen import MemorySeen
 from audit.record.voting import reconcile_root
@@ -185,6 +191,24 @@ class Meeting:
             head["total"] = b64(scalar_bytes(R))
         return list(split(head, rows))
 
+    def mix(self) -> Meeting:
+        """Every mixer mixes every roll."""
+        for mixer in self.parties.mixers:
+            for share_class in self.holdings:
+                for body in self.mix_chunks(share_class, mixer.name):
+                    self.add(self.signed("mix", body, mixer))
+        return self
+
+    def mix_chunks(self, share_class: str, mixer: str, attempt: int = 0) -> list[dict[str, Any]]:
+        """The bodies in which this mixer publishes a mix of the roll as it is now."""
+        roll = self.election.roll(share_class)
+        rows = RollRows.of(roll)
+        secret = new_mix_secret(gen_permutation(len(rows), self.dice.scalar), self.dice.scalar)
+        with ThreadPoolExecutor(1) as executor:
+            made = mix(place_of(self.election, roll, mixer), rows, secret, executor)
+        head = mix_head(self.manifest.hash, roll, mixer, attempt, made.generator, made.proof)
+        return list(mix_chunks(head, made.rows()))
+
     def open(self) -> Meeting:
         self.resolve("open")
         return self
@@ -193,7 +217,13 @@ class Meeting:
         """The body of a ballot; a contest left out of `selections` gets no vote."""
         context = self.election.ballot_context(account.share_class)
         chosen = {form.id: selections.get(form.id, (0,) * form.choices) for form in context.forms}
-        return make_ballot(context, account.s, account.E, chosen, revision, self.dice.scalar)
+        E = account.E if not self.parties.mixers else self.mixed_weight(account)
+        return make_ballot(context, account.s, E, chosen, revision, self.dice.scalar)
+
+    def mixed_weight(self, account: Account) -> Ciphertext:
+        """The account's weight as the anonymous roll has it."""
+        roll = self.election.anonymous_roll(account.share_class)
+        return roll.weight((account.s * roll.generator).raw)
 
     def vote(self, account: Account, selections: Selections, revision: int = 0, intake: Signer | None = None) -> Entry:
         return self.add(self.signed("ballot", self.ballot(account, selections, revision), intake or self.intake))
@@ -245,7 +275,7 @@ class Meeting:
 
     def prepared(self) -> Meeting:
         """Up to the opening of the vote."""
-        return self.found().ceremony().rolls().open()
+        return self.found().ceremony().rolls().mix().open()
 
     def counted(self) -> Meeting:
         """From the end of the vote to the certified result."""

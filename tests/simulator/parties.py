@@ -25,9 +25,10 @@ class Parties:
     intakes: tuple[Signer, ...]
     log: tuple[Signer, ...]
     custodians: tuple[tuple[Signer, ...], ...]
+    mixers: tuple[Signer, ...] = ()
 
     @classmethod
-    def drawn(cls, dice: Dice, issuers: int = 2, trustees: int = 3) -> Parties:
+    def drawn(cls, dice: Dice, issuers: int = 2, trustees: int = 3, mixers: int = 0) -> Parties:
         return cls(
             officials=dice.signers("chair", "secretary", "counsel"),
             trustees=dice.signers(*(f"trustee-{j}" for j in range(1, trustees + 1))),
@@ -36,6 +37,7 @@ class Parties:
             intakes=dice.signers("intake-1", "intake-2"),
             log=dice.log_keys("log"),
             custodians=tuple(dice.custodian_keys(name) for name in ("custodian-a", "custodian-b", "custodian-c")),
+            mixers=dice.signers(*(f"mixer-{k}" for k in range(1, mixers + 1))),
         )
 
 
@@ -94,7 +96,7 @@ def manifest_body(
         "log": vkeys(parties.log),
         "meeting": {"issuer": "Example plc", "kind": "annual", "title": "Annual meeting 2026"},
         "minimum": {"pseudonyms": minimum, "roll": 10},
-        "mixers": [],
+        "mixers": vkeys(parties.mixers),
         "officials": {"keys": vkeys(parties.officials), "threshold": 2},
         "times": {"close": "2026-06-02T12:00Z", "open": "2026-06-01T09:00Z", "record_date": "2026-04-01"},
         "trustees": {"keys": vkeys(parties.trustees), "threshold": 2},
