@@ -27,7 +27,7 @@ from audit.protocol.group import unb64
 from audit.protocol.refused import Refused
 from audit.verify import NotVerified, compare_result, verify_record
 from audit.verify import Progress as Told
-from audit.verify_report import Report, checked, result_lines, trusted
+from audit.verify_report import Report, checked, in_shares, result_lines, trusted
 
 MAX_RESULT = 1 << 20
 
@@ -140,7 +140,8 @@ def show(report: Report) -> None:
         print(f"there is no result yet: the election is {report.election.phase}")
     else:
         state = "certified" if report.certified else "not certified yet"
-        print(f"{report.result['ballots']:,} ballots, {report.result['present']:,} votes present; {state}")
+        present = in_shares(report.result["present"], report.manifest.decimals)
+        print(f"{report.result['ballots']:,} ballots, {present} votes present; {state}")
         console.print(table(report))
     for title, lines in (("checked", checked(report)), ("had to be trusted", trusted(report))):
         print(f"{title}:")

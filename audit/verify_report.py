@@ -15,6 +15,7 @@ from audit.log.treehead import Checkpoint
 from audit.protocol.group import b64
 from audit.record.election import Election
 from audit.record.manifest import Manifest
+from audit.record.notices import DESTROYED
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def checked(report: Report) -> Iterator[str]:
     yield from (str(verdict) for verdict in election.ceremony.verdicts)
     for share_class, roll in election.rolls.items():
         votes = next(c.votes for c in manifest.classes if c.id == share_class)
-        yield f"the roll of {share_class} has {len(roll.rows)} rows, whose hidden weights add up to {votes} votes"
+        added = in_shares(votes, manifest.decimals).replace(",", "")
+        yield f"the roll of {share_class} has {len(roll.rows)} rows, whose hidden weights add up to {added} votes"
     if count("ballot", 0):
         yield (
             f"{count('ballot', 0)} ballots are by pseudonyms on the roll, and prove that each gives what its weight "
@@ -106,6 +108,9 @@ def trusted(report: Report) -> Iterator[str]:
     yield "that intakes kept no ballot back: a voter sees in the log whether the own ballot is recorded"
     for name in election.overruled:
         yield f"the officials' word that {name} need not account for what it passed on: they have overruled it"
+    for notice in election.notices:
+        if notice.subject == DESTROYED:
+            yield f"{notice.signers[0]}'s word that its register and control numbers are destroyed"
     for share_class, roll in election.rolls.items():
         if len(roll.rows) < manifest.minimum_roll:
             yield f"nobody's anonymity on the roll of {share_class}: with {len(roll.rows)} rows it is not anonymous"
@@ -133,8 +138,16 @@ def result_lines(result: Mapping[str, Any], manifest: Manifest) -> Iterator[tupl
     """(contest, choice or outcome, votes) of a result, in agenda order; of a contest the outcome comes last."""
     for contest in manifest.contests:
         for choice in contest.choices if contest.id in result["contests"] else ():
-            yield contest.id, choice, f"{result['contests'][contest.id][choice]:,}"
+            yield contest.id, choice, in_shares(result["contests"][contest.id][choice], manifest.decimals)
         yield contest.id, "", in_words(result["outcome"][contest.id])
+
+
+def in_shares(votes: int, decimals: int) -> str:
+    """Votes as they are printed: of units of a share, with the point in its place."""
+    if not decimals:
+        return f"{votes:,}"
+    whole, part = divmod(votes, 10**decimals)
+    return f"{whole:,}.{part:0{decimals}}"
 
 
 def in_words(outcome: Any) -> str:

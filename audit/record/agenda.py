@@ -33,11 +33,14 @@ class Contest:
 
 @dataclass(frozen=True)
 class ShareClass:
-    """A class of shares, voting by a roll of its own; `votes` is the sum of all weights on that roll."""
+    """A class of shares, voting by a roll of its own; `votes` is the sum of all weights on that roll, in units of the
+    last of the `decimals` places to which shares are counted.
+    """
 
     id: str
     votes: int
     votes_per_share: int
+    decimals: int = 0
 
 
 def contest_of(fields: dict[str, Any], path: str) -> Contest:
@@ -47,6 +50,11 @@ def contest_of(fields: dict[str, Any], path: str) -> Contest:
     form = ContestForm(fields["id"], fields["form"], len(fields["choices"]), fields["limit"])
     kind, choices, classes = fields["kind"], fields["choices"], fields["classes"]
     return Contest(fields["id"], fields["title"], fields["text"], kind, form, choices, classes, fields["rule"])
+
+
+def class_of(fields: dict[str, Any]) -> ShareClass:
+    """The share class in its parsed fields."""
+    return ShareClass(fields["id"], fields["votes"], fields["votes_per_share"], fields.get("decimals", 0))
 
 
 def contests_of(contests: tuple[Contest, ...], share_class: str) -> tuple[Contest, ...]:
@@ -71,6 +79,9 @@ def check_agenda(classes: tuple[ShareClass, ...], contests: tuple[Contest, ...])
         path = inside("classes", i)
         if not contests_of(contests, share_class.id):
             raise Refused("missing-contest", "this class votes on nothing", path)
+        if share_class.decimals != classes[0].decimals:
+            text = f"votes of all classes are in one unit; {classes[0].id} has {classes[0].decimals} decimal places"
+            raise Refused("out-of-range", text, inside(path, "decimals"))
         if share_class.votes % share_class.votes_per_share:
             raise Refused("out-of-range", "not a whole number of shares times votes per share", inside(path, "votes"))
 

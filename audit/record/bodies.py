@@ -1,8 +1,9 @@
 """The fields of every kind of entry, as shapes.
 
 Two kinds are only partly taken apart here: a ballot and the ceremony's messages, whose inner lists depend on the
-election and are parsed by `audit.protocol`. The rows of a mix become bytes at once, for there are many. Every body but the manifest's names the manifest by its hash, so that
-nothing said in one election, a rehearsal with the same origin included, can be replayed in another.
+election and are parsed by `audit.protocol`. The rows of a mix become bytes at once, for there are many. Every
+body but the manifest's names the manifest by its hash, so that nothing said in one election, a rehearsal with the same
+origin included, can be replayed in another.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from audit.protocol.canonical import MAX_INTEGER
 from audit.protocol.group import Element, element_from
 from audit.protocol.refused import Refused
 from audit.protocol.shuffle_rows import MixedRow, ShuffleProof
-from audit.record.manifest_shape import MANIFEST, NAME
+from audit.record.manifest_shape import IDENTIFIER, MANIFEST, NAME, TIME
 from audit.record.shapes import Shape, anything, array, inside, integer, octets, one_of, record, string, table
 
 HASH = octets(32)
@@ -96,6 +97,10 @@ def notice(value: object, path: str) -> dict[str, object]:
     return parsed
 
 
+# Of a class in a register: its accounts, those of them that vote, its shares and the treasury's in units of the last
+# decimal, and its votes.
+SNAPPED = record(accounts=COUNT, id=IDENTIFIER, shares=COUNT, treasury=COUNT, votes=COUNT, voting=COUNT)
+
 BODIES: dict[str, Shape] = {
     "manifest": MANIFEST,
     "trustee-commit": said_by(attempt=COUNT, commitment=HASH, key=octets(32)),
@@ -116,4 +121,6 @@ BODIES: dict[str, Shape] = {
     "refusal": bound(detail=string(500), identity=HASH, intake=string(200), kind=string(40), reason=REASON),
     "notice": notice,
     "receipt": bound(deadline=COUNT, identity=HASH, leaf=HASH),
+    # Never in the log: whoever keeps a register signs what it held on the record date.
+    "snapshot": said_by(classes=array(SNAPPED, 1, 50), record_date=TIME, register=HASH),
 }

@@ -18,7 +18,7 @@ from audit.log.treehead import MAX_ORIGIN
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.record import agenda
-from audit.record.agenda import Contest, ShareClass, check_agenda, contest_of
+from audit.record.agenda import Contest, ShareClass, check_agenda, class_of, contest_of
 from audit.record.ballot_size import check_ballot_size, largest_ballot
 from audit.record.entries import Entry, check_lines, parse_entry
 from audit.record.manifest_shape import NAME
@@ -79,6 +79,11 @@ class Manifest:
         """The log's Ed25519 key, which also signs refusals."""
         return self.log.log[0]
 
+    @property
+    def decimals(self) -> int:
+        """The decimal places of a share that votes are counted in: a vote is one unit of the last."""
+        return self.classes[0].decimals
+
     def contests_of(self, share_class: str) -> tuple[Contest, ...]:
         """The contests a ballot of this class votes on, in agenda order."""
         return agenda.contests_of(self.contests, share_class)
@@ -137,7 +142,7 @@ def parse_manifest(entry: Entry) -> Manifest:
         origin=origin_of(entry),
         title=fields["meeting"]["title"],
         meeting=fields["meeting"],
-        classes=tuple(ShareClass(c["id"], c["votes"], c["votes_per_share"]) for c in fields["classes"]),
+        classes=tuple(map(class_of, fields["classes"])),
         contests=tuple(contest_of(c, inside("contests", i)) for i, c in enumerate(fields["contests"])),
         officials=quorum_of(fields["officials"], "officials"),
         trustees=quorum_of(fields["trustees"], "trustees"),

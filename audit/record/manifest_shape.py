@@ -44,9 +44,21 @@ CONTEST = record(
     title=TITLE,
 )
 
+
+def share_class(value: Any, path: str) -> dict[str, Any]:
+    """`decimals`: to how many decimal places shares of fractions are counted, in units of the last; left out for whole
+    shares.
+    """
+    fields: dict[str, Shape] = {"id": IDENTIFIER, "votes": VOTES, "votes_per_share": SMALL}
+    if isinstance(value, dict) and "decimals" in value:
+        fields["decimals"] = integer(1, 6)
+    parsed: dict[str, Any] = record(**fields)(value, path)
+    return parsed
+
+
 MANIFEST = record(
     batch=record(min=integer(1, 10_000), wait_ms=integer(10, 600_000)),
-    classes=array(record(id=IDENTIFIER, votes=VOTES, votes_per_share=SMALL), 1, 50),
+    classes=array(share_class, 1, 50),
     contests=array(CONTEST, 1, 500),
     custodians=record(keys=array(array(VKEY, 1, 4), 1, 50), threshold=SMALL),
     election=octets(16),

@@ -9,16 +9,19 @@ from typing import Any
 import pytest
 
 from audit.log.keys import Signer
-from audit.protocol.group import b64
+from audit.protocol.group import G, b64
 from audit.protocol.refused import Refused
 from audit.record.admission import PHASES, RULES, rule_for
 from audit.record.bodies import BODIES
 from audit.record.entries import Entry, parse_entry
 from tests.simulator.ceremonies import with_complaint
+from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
+from tests.simulator.parties import Parties
 
 H = b64(bytes(32))
 PROOF = {"c": H, "z": H}
+SNAPPED = {"accounts": 3, "id": "common", "shares": 735, "treasury": 0, "votes": 735, "voting": 3}
 
 UNTIL: dict[str, Callable[[Meeting], Any]] = {
     "none": lambda m: m,
@@ -43,6 +46,17 @@ FIELDS: dict[str, dict[str, Any]] = {
         "rows": [{"K": H, "proof": PROOF}],
     },
     "roll-signed": {"class": "common", "hash": H, "signer": "issuer-2"},
+    "mix": {
+        "attempt": 0,
+        "before": H,
+        "class": "common",
+        "first": 0,
+        "generator": H,
+        "part": {"hash": H, "index": 0, "of": 1},
+        "proof": dict.fromkeys(("challenge", "s1", "s2", "s3", "s4", "s5"), H),
+        "rows": [{"E": [H, H], "K": b64(G.raw), "c": H, "c_hat": H, "s_hat": H, "s_prime": H}],
+        "signer": "mixer-1",
+    },
     "open": {},
     "ballot": {"contests": {}, "pseudonym": H, "revision": 0, "roll": "common", "signature": PROOF},
     "closing": {},
@@ -52,10 +66,15 @@ FIELDS: dict[str, dict[str, Any]] = {
     "certify": {"result": {}},
     "refusal": {"detail": "", "identity": H, "intake": "intake-1", "kind": "ballot", "reason": "closed"},
     "notice": {"subject": "incident", "text": "The lights went out."},
+    "snapshot": {"classes": [SNAPPED], "record_date": "2026-04-01", "register": H, "signer": "trustee-1"},
     "receipt": {"deadline": 1, "identity": H, "leaf": H},
 }
 SIGNER = {"roll": "issuer-1", "roll-signed": "issuer-2", "refusal": "log"}
-SIGNER |= {"ballot": "intake-1", "reconcile": "intake-1"}
+SIGNER |= {"ballot": "intake-1", "reconcile": "intake-1", "mix": "mixer-1"}
+
+
+def with_mixers() -> Meeting:
+    return Meeting(parties=Parties.drawn(Dice(5), mixers=2))
 
 
 def named(meeting: Meeting, name: str) -> Signer:
@@ -65,6 +84,7 @@ def named(meeting: Meeting, name: str) -> Signer:
         *parties.trustees,
         *parties.issuers,
         *parties.inspectors,
+        *parties.mixers,
         *parties.intakes,
         parties.log[0],
     ]
@@ -88,7 +108,7 @@ def specimen(meeting: Meeting, kind: str) -> Entry:
 
 @pytest.fixture(scope="module", params=PHASES)
 def in_phase(request: pytest.FixtureRequest) -> Meeting:
-    meeting = Meeting()
+    meeting = with_mixers()
     UNTIL[request.param](meeting)
     assert meeting.election.phase == request.param
     return meeting
@@ -134,9 +154,9 @@ def test_every_row_is_used_by_a_simulated_election(monkeypatch: pytest.MonkeyPat
         return entry
 
     monkeypatch.setattr(Meeting, "add", noting)
-    meeting = Meeting()
+    meeting = with_mixers()
     with_complaint(meeting.found())
-    meeting.rolls()
+    meeting.rolls().mix()
     refuse(meeting, 1)
     meeting.open()
     refuse(meeting, 2)
@@ -159,7 +179,7 @@ KINDS_ADMITTED = sorted({kind for _, kind in RULES})
 
 @pytest.fixture(scope="module")
 def noticed() -> Meeting:
-    return Meeting().found()
+    return with_mixers().found()
 
 
 def lines_refused(meeting: Meeting, entry: Entry, reason: str) -> Refused:
@@ -177,7 +197,7 @@ def test_the_right_signers_pass(noticed: Meeting, kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS_ADMITTED)
 def test_another_office_does_not_sign(noticed: Meeting, kind: str) -> None:
     right = {signer.name.split("-")[0] for signer in signers_of(noticed, kind)}
-    offices = ["chair", "trustee-1", "issuer-1", "inspector", "intake-1", "log"]
+    offices = ["chair", "trustee-1", "issuer-1", "inspector", "mixer-1", "intake-1", "log"]
     if right & {"chair"}:
         right = {"chair"}
     witnesses = {"issuer", "inspector"} if kind == "roll-signed" else set()
@@ -217,7 +237,7 @@ def test_an_unsigned_entry_is_refused(noticed: Meeting, kind: str) -> None:
     lines_refused(noticed, replace(specimen(noticed, kind), signatures=()), "wrong-signers")
 
 
-@pytest.mark.parametrize("kind", sorted(k for k, fields in FIELDS.items() if "signer" in fields))
+@pytest.mark.parametrize("kind", [k for k in KINDS_ADMITTED if "signer" in FIELDS.get(k, {})])
 def test_who_signs_is_who_is_named(noticed: Meeting, kind: str) -> None:
     body = {**specimen(noticed, kind).body, "signer": "somebody"}
     raw = noticed.signed(kind, body, *signers_of(noticed, kind))

@@ -125,7 +125,8 @@ WRONG: dict[str, tuple[Callable[[Body], object], str, str]] = {
     "t beyond the trustees": (threshold("trustees", 4), "out-of-range", "trustees.threshold"),
     "W beyond the custodians": (threshold("custodians", 4), "out-of-range", "custodians.threshold"),
     "a third issuer": (lambda b: b["issuers"].append(STRANGER), "wrong-length", "issuers"),
-    "mixers": (lambda b: b["mixers"].append(STRANGER), "not-supported", "mixers"),
+    "a mixer twice": (lambda b: b["mixers"].extend([STRANGER] * 2), "duplicate", "mixers[1]"),
+    "a mixer is an issuer": (lambda b: b["mixers"].append(b["issuers"][0]), "duplicate", "mixers"),
     "no vkey": (keys("trustees", 1, "trustee-2"), "syntax", "trustees.keys[1]"),
     "another key id": (keys("trustees", 1, "stranger+00000000+" + STRANGER[18:]), "wrong-key-id", "trustees.keys[1]"),
     "a trustee twice": (keys("trustees", 1, lambda b: b["trustees"]["keys"][0]), "duplicate", "trustees.keys[1]"),
@@ -193,6 +194,16 @@ WRONG: dict[str, tuple[Callable[[Body], object], str, str]] = {
         "contests[0].limit",
     ),
     "a fraction of a share": (votes(735, votes_per_share=2), "out-of-range", "classes[0].votes"),
+    "no decimals said twice": (votes(735, decimals=0), "out-of-range", "classes[0].decimals"),
+    "too many decimals": (votes(735, decimals=7), "out-of-range", "classes[0].decimals"),
+    "two units": (
+        lambda b: (
+            b["classes"].append({"decimals": 2, "id": "preferred", "votes": 1, "votes_per_share": 1}),
+            b["contests"][0]["classes"].append("preferred"),
+        ),
+        "out-of-range",
+        "classes[1].decimals",
+    ),
     "a ballot of over 60,000 bytes": (contests(*(contest(f"a{i}") for i in range(95))), "too-long", "contests"),
     "a form so large that it could not be written out": (
         contests(*(plural(f"a{i}", "cumulative", 1000) for i in range(20))),
