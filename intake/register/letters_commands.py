@@ -1,0 +1,121 @@
+"""`psephos register letters` and `merge`: control numbers go on paper. Both work without a network."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from audit.record.manifest import Manifest, load_manifest
+from infra.card import load_card
+from infra.keys import secret_file
+from infra.progress import bar
+from intake.register.letters_addressees import Addressee, read_addressees, register_table
+from intake.register.letters_files import Write, empty_folder, expect_addresses, write_files
+from intake.register.letters_html import write_pages
+from intake.register.letters_merge import write_merge
+from intake.register.letters_occasion import Occasion
+from intake.register.letters_pdf import write_letters
+
+CardFile = Annotated[Path, typer.Option("--election", help="The election card.", metavar="CARD.toml")]
+NoteFile = Annotated[Path, typer.Option("--manifest", help="The signed manifest, checked by the card.", metavar="FILE")]
+Name = Annotated[str, typer.Option("--issuer", help="Whose numbers these are: the name in the manifest.")]
+RegisterFile = Annotated[Path, typer.Option("--register", help="The share register.", metavar="FILE.csv")]
+Numbers = Annotated[Path, typer.Option("--numbers", help="This issuer's control numbers.", metavar="FILE")]
+Link = Annotated[str, typer.Option("--link", help="The voting page that holders open.", metavar="URL")]
+SENDER_HELP = "Who sends this, as printed: name, street, town. The name in the manifest if not given."
+Sender = Annotated[str, typer.Option("--sender", help=SENDER_HELP)]
+OTHER_HELP = "What the issuer of the holders' other numbers is called. The name in the manifest if not given."
+OtherSender = Annotated[str, typer.Option("--other-sender", help=OTHER_HELP)]
+Folder = Annotated[Path, typer.Option("--out", help="An empty folder for the letters.", metavar="DIR")]
+Table = Annotated[Path, typer.Option("--out", help="The table to write.", metavar="FILE.csv")]
+PerFile = Annotated[int, typer.Option("--per-file", min=1, max=5_000, help="Letters in one file; 1: a file each.")]
+WITHOUT_HELP = "Only accounts without an e-mail address in the register."
+WithoutEmail = Annotated[bool, typer.Option("--without-email", help=WITHOUT_HELP)]
+MOST_NAMED = 20
+
+
+class Format(StrEnum):
+    """What letters are printed as."""
+
+    PDF = "pdf"
+    HTML = "html"
+
+
+WRITERS: dict[Format, Write] = {Format.PDF: write_letters, Format.HTML: write_pages}
+Formats = Annotated[list[Format], typer.Option("--format", help="May be given twice.")]
+
+
+def register(register_group: typer.Typer) -> None:
+    """Adds `letters` and `merge` to the group `register`."""
+    register_group.command("letters")(letters)
+    register_group.command("merge")(merge)
+
+
+def letters(
+    election: CardFile,
+    manifest: NoteFile,
+    issuer: Name,
+    register: RegisterFile,
+    numbers: Numbers,
+    link: Link,
+    out: Folder,
+    sender: Sender = "",
+    other_sender: OtherSender = "",
+    format: Formats = [Format.PDF],  # noqa: B006 (typer copies it)
+    per_file: PerFile = 500,
+    without_email: WithoutEmail = False,
+) -> None:
+    """Prints a letter for every account that votes: its number, how to vote, and how to know the right election."""
+    found = opened(election, manifest)
+    occasion = Occasion.of(found, issuer, link, sender, other_sender)
+    to = chosen(read_addressees(register, numbers, found), without_email)
+    if Format.PDF in format:
+        expect_addresses(register_table(register), to)
+    warn_of_missing("postal address", [one.account.id for one in to if not one.address])
+    empty_folder(out)
+    kinds = {kind.value: WRITERS[kind] for kind in dict.fromkeys(format)}
+    with bar("letters", len(to) * len(kinds)) as progress:
+        files = write_files(out, occasion, to, per_file, kinds, progress.advance)
+    print(f"{len(to)} letters of {issuer} are in {files} files in {out}, which only their owner can read")
+
+
+def merge(
+    election: CardFile,
+    manifest: NoteFile,
+    issuer: Name,
+    register: RegisterFile,
+    numbers: Numbers,
+    link: Link,
+    out: Table,
+    sender: Sender = "",
+    other_sender: OtherSender = "",
+    without_email: WithoutEmail = False,
+) -> None:
+    """Writes what stands in the letters as a table, for a template or a printer; it is as secret as the numbers."""
+    found = opened(election, manifest)
+    occasion = Occasion.of(found, issuer, link, sender, other_sender)
+    to = chosen(read_addressees(register, numbers, found), without_email)
+    with bar("rows", len(to)) as progress, secret_file(out) as file:
+        write_merge(file, occasion, to, progress.advance)
+    print(f"{len(to)} letters of {issuer} are rows of {out}, which only its owner can read")
+
+
+def opened(card: Path, note: Path) -> Manifest:
+    """The manifest in the signed note that has the card's hash. Errors as `load_card` and `load_manifest`."""
+    return load_manifest(note, load_card(card).manifest)[0]
+
+
+def chosen(to: list[Addressee], without_email: bool) -> list[Addressee]:
+    return [one for one in to if not one.email] if without_email else to
+
+
+def warn_of_missing(what: str, accounts: list[str]) -> None:
+    """Names on standard error the accounts of which the register has no such thing."""
+    if accounts:
+        more = f" and {len(accounts) - MOST_NAMED} more" if len(accounts) > MOST_NAMED else ""
+        text = f"the register has no {what} of {', '.join(accounts[:MOST_NAMED])}{more}"
+        print(f"psephos: {text}", file=sys.stderr)
