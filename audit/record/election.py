@@ -220,8 +220,8 @@ class Election:
 
         The manifest, the ceremony with its proofs, phases and every signature line but a ballot's are checked as
         always, so that nobody can be shown another election or key. Believed are the proofs of rolls, mixes and
-        ballots, that nothing stands there twice, the reconciliation, the shares and the result; who acts on those (trustees,
-        officials, auditors) uses `take`. """
+        ballots, that nothing stands there twice, the reconciliation, the shares and the result; who acts on those
+        (mixers, trustees, officials, auditors) uses `take`. """
         if entry.kind == "ballot":
             check_binding(self.manifest.origin, self.manifest.hash, entry)
         else:

@@ -1,0 +1,435 @@
+"""Mixing as the log demands it, and mixers that do it otherwise: each refusal names the mixer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+
+from audit.protocol.elgamal import Ciphertext, encrypt
+from audit.protocol.group import ORDER, G, b64, element_from
+from audit.protocol.refused import MixerFault, Refused
+from audit.protocol.shuffle import mix
+from audit.protocol.shuffle_secret import MixSecret
+from audit.record.bodies import mixed_rows
+from audit.record.chunks import BUDGET
+from audit.record.election import Election
+from audit.record.entries import MAX_ENTRY, parse_entry
+from audit.record.mixes import MixedRows, RollRows, mix_chunks, mix_head
+from audit.record.mixing import place_of
+from tests.simulator.dice import Dice
+from tests.simulator.meeting import Meeting
+from tests.simulator.parties import Parties, contest
+
+Body = dict[str, Any]
+Rows = list[Body]
+
+HOLDINGS = {"common": (5, 30, 700, 2), "preferred": (9, 4)}
+BOTH = [contest("nominee-1", classes=["common", "preferred"])]
+
+
+def issued(mixers: int = 3, seed: int = 1, signed: bool = True) -> Meeting:
+    """Up to the rolls, all signed."""
+    meeting = Meeting(HOLDINGS, BOTH, seed, parties=Parties.drawn(Dice(3), mixers=mixers)).found().ceremony()
+    return meeting.rolls() if signed else meeting
+
+
+@pytest.fixture
+def meeting() -> Meeting:
+    return issued()
+
+
+def hand_in(meeting: Meeting, bodies: list[Body], mixer: str) -> None:
+    signer = next(signer for signer in meeting.parties.mixers if signer.name == mixer)
+    for body in bodies:
+        meeting.add(meeting.signed("mix", {**body, "signer": mixer}, signer))
+
+
+def honest(meeting: Meeting, mixer: str, *classes: str) -> None:
+    for share_class in classes or HOLDINGS:
+        hand_in(meeting, meeting.mix_chunks(share_class, mixer), mixer)
+
+
+def told(bodies: list[Body], change: Callable[[Rows], Rows] = list, /, **head: Any) -> list[Body]:
+    """The mix with other rows or another head, its hash and chunks as they should be."""
+    rows = change([row for body in bodies for row in body["rows"]])
+    raw = mixed_rows(rows, "rows")
+    common = {name: value for name, value in bodies[0].items() if name not in ("first", "part", "rows")}
+    return list(mix_chunks({**common, **head}, MixedRows([raw])))
+
+
+def fault(reason: str, mixer: str, act: Callable[[], object]) -> MixerFault:
+    with pytest.raises(MixerFault) as caught:
+        act()
+    assert (caught.value.reason, caught.value.mixer) == (reason, mixer), caught.value
+    assert mixer in caught.value.detail
+    return caught.value
+
+
+def refused(reason: str, who: str, act: Callable[[], object]) -> Refused:
+    with pytest.raises(Refused) as caught:
+        act()
+    assert caught.value.reason == reason, caught.value
+    assert who in caught.value.detail
+    return caught.value
+
+
+# As it should be
+
+
+def test_every_mixer_mixes_every_roll(meeting: Meeting) -> None:
+    former = {c: meeting.election.roll(c) for c in HOLDINGS}
+    meeting.mix()
+    for share_class, roll in meeting.election.rolls.items():
+        assert roll.mixers == ("mixer-1", "mixer-2", "mixer-3")
+        assert roll.issued == former[share_class].issued
+        assert roll.generator != G and roll.hash != former[share_class].hash
+        assert len(roll.rows) == len(HOLDINGS[share_class])
+        own = [account for account in meeting.accounts if account.share_class == share_class]
+        assert {(account.s * roll.generator).raw for account in own} == set(roll.rows)
+    assert not meeting.election.mixings
+    assert meeting.open().election.phase == "open"
+
+
+def test_weights_stay_with_their_keys(meeting: Meeting) -> None:
+    """Everybody votes for; the total is that of the weights."""
+    meeting.mix().open()
+    for account in meeting.accounts[:3]:
+        meeting.vote(account, {"nominee-1": (1, 0, 0)})
+    result = meeting.counted().election.result
+    assert result is not None and result["contests"]["nominee-1"]["for"] == sum(HOLDINGS["common"][:3])
+
+
+def test_who_follows_a_witnessed_log_comes_to_the_same_rolls(meeting: Meeting) -> None:
+    meeting.mix().open()
+    reader = Election(meeting.manifest.hash)
+    for raw in meeting.entries:
+        reader.apply_recorded(parse_entry(raw))
+    assert (reader.rolls, reader.checker()) == (meeting.election.rolls, meeting.election.checker())
+
+
+def test_who_follows_believes_the_proof_and_who_checks_does_not(meeting: Meeting) -> None:
+    """What following a witnessed log believes, said by a test."""
+    bodies = told(meeting.mix_chunks("common", "mixer-1"), altered_weight)
+    reader = Election(meeting.manifest.hash)
+    for raw in meeting.entries:
+        reader.apply_recorded(parse_entry(raw))
+    (raw,) = (meeting.signed("mix", body, meeting.parties.mixers[0]) for body in bodies)
+    reader.apply_recorded(parse_entry(raw))
+    assert reader.roll("common").mixers == ("mixer-1",)
+    meeting.election.admit_unproven(parse_entry(raw), meeting.seen)
+    fault("bad-proof", "mixer-1", lambda: meeting.add(raw))
+
+
+def test_classes_are_mixed_each_at_its_own_pace(meeting: Meeting) -> None:
+    honest(meeting, "mixer-1", "preferred")
+    honest(meeting, "mixer-2", "preferred")
+    honest(meeting, "mixer-1", "common")
+    assert meeting.election.roll("preferred").mixers == ("mixer-1", "mixer-2")
+
+
+# The order of things
+
+
+def test_a_mixer_that_skips_its_turn(meeting: Meeting) -> None:
+    refusal = fault("wrong-turn", "mixer-2", lambda: honest(meeting, "mixer-2"))
+    assert "mixer-1" in refusal.detail
+
+
+def test_a_mixer_that_mixes_twice(meeting: Meeting) -> None:
+    honest(meeting, "mixer-1")
+    fault("duplicate", "mixer-1", lambda: honest(meeting, "mixer-1"))
+    honest(meeting, "mixer-2")
+    honest(meeting, "mixer-3")
+    fault("duplicate", "mixer-3", lambda: honest(meeting, "mixer-3"))
+
+
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_no_opening_before_every_mixer_has_mixed(meeting: Meeting, done: int) -> None:
+    for mixer in ("mixer-1", "mixer-2", "mixer-3")[:done]:
+        honest(meeting, mixer)
+    refused("not-complete", f"mixer-{done + 1}", meeting.open)
+
+
+def test_no_opening_while_one_class_is_not_mixed(meeting: Meeting) -> None:
+    for mixer in ("mixer-1", "mixer-2", "mixer-3"):
+        honest(meeting, mixer, "common")
+    refusal = refused("not-complete", "mixer-1", meeting.open)
+    assert "preferred" in refusal.detail
+
+
+def test_nobody_mixes_a_roll_that_is_not_signed() -> None:
+    signed, meeting = issued(), issued(signed=False)
+    for raw in signed.entries[len(meeting.entries) :]:
+        if parse_entry(raw).kind == "roll":
+            meeting.add(raw)
+    refused("not-complete", "issuer-2 has not signed", lambda: honest(meeting, "mixer-1"))
+    sign = {"class": "common", "hash": b64(meeting.election.roll("common").issued)}
+    meeting.act("roll-signed", sign, meeting.parties.issuers[1])
+    refused("not-complete", "inspector has not signed", lambda: honest(meeting, "mixer-1", "common"))
+    meeting.act("roll-signed", sign, meeting.parties.inspectors[0])
+    honest(meeting, "mixer-1", "common")
+
+
+def test_no_roll_is_issued_again_once_it_is_mixed(meeting: Meeting) -> None:
+    accounts = [a for a in meeting.accounts if a.share_class == "common"]
+    chunk = meeting.roll_chunks("common", accounts, 0)[0]
+    honest(meeting, "mixer-1")
+    again = meeting.signed("roll", {**chunk, "revision": 1}, meeting.parties.issuers[0])
+    entry = parse_entry(again)
+    refused("mixed", "mixer-1", lambda: meeting.election.admit(entry, meeting.seen))
+
+
+def test_a_ballot_before_mixing_has_no_roll(meeting: Meeting) -> None:
+    refused("not-complete", "mixer-1", lambda: meeting.election.ballot_context("common"))
+    refused("not-complete", "mixer-1", lambda: meeting.election.weight("common", meeting.accounts[0].pseudonym.raw))
+    refused("not-complete", "mixer-1", meeting.election.checker)
+
+
+def test_a_manifest_without_mixers_has_none() -> None:
+    meeting, other = issued(mixers=0), issued()
+    bodies = meeting.mix_chunks("common", "mixer-1")
+    raw = meeting.signed("mix", bodies[0], other.parties.mixers[0])
+    refused("wrong-signers", "mixer-1", lambda: meeting.add(raw))
+    assert meeting.open().election.phase == "open"
+
+
+# What is in the list
+
+
+def dropped(rows: Rows) -> Rows:
+    return rows[1:]
+
+
+def doubled(rows: Rows) -> Rows:
+    return [rows[0], *rows[:-1]]
+
+
+def surplus(rows: Rows) -> Rows:
+    stranger = {"E": encrypt(1, G, 1).to_json(), "K": b64((7 * G).raw)}
+    return [*rows, {**rows[0], **stranger}]
+
+
+def replaced(rows: Rows) -> Rows:
+    return [{**rows[0], "E": encrypt(9, G, 1).to_json(), "K": b64((7 * G).raw)}, *rows[1:]]
+
+
+def altered_weight(rows: Rows) -> Rows:
+    E = Ciphertext.from_json(rows[0]["E"]) + encrypt(1, G, 0)
+    return [{**rows[0], "E": E.to_json()}, *rows[1:]]
+
+
+def altered_key(rows: Rows) -> Rows:
+    return [{**rows[0], "K": b64((element_from(rows[0]["K"]) + G).raw)}, *rows[1:]]
+
+
+def another_exponent(rows: Rows) -> Rows:
+    return [{**rows[0], "K": b64((2 * element_from(rows[0]["K"])).raw)}, *rows[1:]]
+
+
+def exchanged(rows: Rows) -> Rows:
+    """A weight goes to another's key."""
+    return [{**rows[0], "E": rows[1]["E"]}, {**rows[1], "E": rows[0]["E"]}, *rows[2:]]
+
+
+def another_link(rows: Rows) -> Rows:
+    return [{**rows[0], "c_hat": rows[1]["c_hat"]}, *rows[1:]]
+
+
+CHEATS = {
+    "drops a row": (dropped, "wrong-length", "rows"),
+    "gives a row twice": (doubled, "duplicate", "rows[1].K"),
+    "adds a surplus row": (surplus, "wrong-length", "rows"),
+    "replaces a row": (replaced, "bad-proof", "proof"),
+    "alters a weight": (altered_weight, "bad-proof", "proof"),
+    "alters a key": (altered_key, "bad-proof", "proof"),
+    "takes another exponent for one row": (another_exponent, "bad-proof", "proof"),
+    "moves a weight to another key": (exchanged, "bad-proof", "proof"),
+    "alters a link of the chain": (another_link, "bad-proof", "proof"),
+}
+
+
+@pytest.mark.parametrize("mixer", ["mixer-1", "mixer-2"])
+@pytest.mark.parametrize("cheat", sorted(CHEATS))
+def test_a_mixer_that(meeting: Meeting, cheat: str, mixer: str) -> None:
+    if mixer == "mixer-2":
+        honest(meeting, "mixer-1")
+    change, reason, field = CHEATS[cheat]
+    bodies = told(meeting.mix_chunks("common", mixer), change)
+    assert fault(reason, mixer, lambda: hand_in(meeting, bodies, mixer)).field == field
+    # Nothing of it is left: the same mixer may do better.
+    hand_in(meeting, meeting.mix_chunks("common", mixer), mixer)
+
+
+def test_the_exponent_0(meeting: Meeting) -> None:
+    bodies = told(meeting.mix_chunks("common", "mixer-1"), generator=b64(bytes(32)))
+    assert fault("identity", "mixer-1", lambda: hand_in(meeting, bodies, "mixer-1")).field == "generator"
+    rows = [{**row, "K": b64(bytes(32))} for row in bodies[0]["rows"]]
+    refusal = refused("identity", "", lambda: hand_in(meeting, [{**bodies[0], "rows": rows}], "mixer-1"))
+    assert refusal.field == "rows[0].K"
+
+
+def test_the_exponent_1(meeting: Meeting) -> None:
+    bodies = told(meeting.mix_chunks("common", "mixer-1"), generator=b64(G.raw))
+    assert fault("not-mixed", "mixer-1", lambda: hand_in(meeting, bodies, "mixer-1")).field == "generator"
+
+
+def test_another_mixers_proof(meeting: Meeting) -> None:
+    """The second mixer hands in the first one's mix of the issuers' list, as it stands and as one of the last list."""
+    bodies = meeting.mix_chunks("common", "mixer-1")
+    hand_in(meeting, bodies, "mixer-1")
+    fault("another-list", "mixer-2", lambda: hand_in(meeting, bodies, "mixer-2"))
+    last = b64(meeting.election.roll("common").hash)
+    claimed = told(bodies, before=last, signer="mixer-2")
+    fault("not-mixed", "mixer-2", lambda: hand_in(meeting, claimed, "mixer-2"))
+    claimed = told(bodies, before=last, signer="mixer-2", generator=b64((5 * G).raw))
+    fault("bad-proof", "mixer-2", lambda: hand_in(meeting, claimed, "mixer-2"))
+
+
+def test_the_issuers_list_mixed_again_instead_of_the_last(meeting: Meeting) -> None:
+    roll = meeting.election.roll("common")
+    honest(meeting, "mixer-1", "common")
+    last = meeting.election.roll("common")
+    meeting.election.rolls["common"] = roll
+    bodies = meeting.mix_chunks("common", "mixer-2")
+    meeting.election.rolls["common"] = last
+    fault("another-list", "mixer-2", lambda: hand_in(meeting, bodies, "mixer-2"))
+    fault("bad-proof", "mixer-2", lambda: hand_in(meeting, told(bodies, before=b64(last.hash)), "mixer-2"))
+
+
+def test_another_classes_list(meeting: Meeting) -> None:
+    bodies = meeting.mix_chunks("preferred", "mixer-1")
+    fault("another-list", "mixer-1", lambda: hand_in(meeting, told(bodies, list, **{"class": "common"}), "mixer-1"))
+
+
+def test_the_list_of_a_rehearsal(meeting: Meeting) -> None:
+    bodies = issued(seed=2).mix_chunks("common", "mixer-1")
+    refused("another-election", "", lambda: hand_in(meeting, bodies, "mixer-1"))
+    here = {"before": b64(meeting.election.roll("common").hash), "manifest": meeting.hash}
+    fault("bad-proof", "mixer-1", lambda: hand_in(meeting, told(bodies, list, **here), "mixer-1"))
+
+
+def test_each_number_of_the_head_counts(meeting: Meeting) -> None:
+    bodies = meeting.mix_chunks("preferred", "mixer-1")
+    for name, value in bodies[0]["proof"].items():
+        proof = {**bodies[0]["proof"], name: bodies[0]["proof"]["s1" if name != "s1" else "s2"]}
+        assert proof[name] != value
+        act = partial(hand_in, meeting, told(bodies, proof=proof), "mixer-1")
+        assert fault("bad-proof", "mixer-1", act).field == "proof"
+
+
+def test_a_key_that_stands_on_two_rolls(meeting: Meeting) -> None:
+    """A mixer that knows two secrets can bring their keys to one: c' = c s / s'."""
+    common = meeting.accounts[0]
+    preferred = next(a for a in meeting.accounts if a.share_class == "preferred")
+    x = 12345
+    exponents = {"common": x, "preferred": x * common.s * pow(preferred.s, -1, ORDER) % ORDER}
+    made = {}
+    for share_class, exponent in exponents.items():
+        roll = meeting.election.roll(share_class)
+        secret = MixSecret(list(range(len(roll.rows))), exponent, bytes(32))
+        with ThreadPoolExecutor(1) as executor:
+            mixed = mix(place_of(meeting.election, roll, "mixer-1"), RollRows.of(roll), secret, executor)
+        head = mix_head(meeting.manifest.hash, roll, "mixer-1", 0, mixed.generator, mixed.proof)
+        made[share_class] = list(mix_chunks(head, mixed.rows()))
+    hand_in(meeting, made["common"], "mixer-1")
+    refusal = fault("duplicate", "mixer-1", lambda: hand_in(meeting, made["preferred"], "mixer-1"))
+    assert "common" in refusal.detail
+
+
+# Chunks
+
+
+@pytest.fixture
+def chunked(meeting: Meeting) -> list[Body]:
+    """The first mixer's mix of common, in four chunks of one row."""
+    bodies = meeting.mix_chunks("common", "mixer-1")
+    assert len(bodies) == 1
+    part = bodies[0]["part"]
+    return [
+        {**bodies[0], "first": i, "part": {**part, "index": i, "of": 4}, "rows": [row]}
+        for i, row in enumerate(bodies[0]["rows"])
+    ]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
+def test_chunks_come_in_any_order(meeting: Meeting, chunked: list[Body], order: tuple[int, ...]) -> None:
+    for i in order:
+        assert meeting.election.roll("common").mixers == ()
+        hand_in(meeting, [chunked[i]], "mixer-1")
+    assert meeting.election.roll("common").mixers == ("mixer-1",)
+
+
+def test_a_mix_not_whole_is_none(meeting: Meeting, chunked: list[Body]) -> None:
+    hand_in(meeting, chunked[:3], "mixer-1")
+    fault("wrong-turn", "mixer-2", lambda: honest(meeting, "mixer-2", "common"))
+    refused("not-complete", "mixer-1", meeting.open)
+
+
+def test_a_chunk_of_another_mix(meeting: Meeting, chunked: list[Body]) -> None:
+    hand_in(meeting, chunked[:1], "mixer-1")
+    refused("not-complete", "", lambda: honest(meeting, "mixer-1", "common"))
+
+
+def test_a_chunk_twice(meeting: Meeting, chunked: list[Body]) -> None:
+    hand_in(meeting, chunked[:1], "mixer-1")
+    again = {**chunked[0], "rows": chunked[1]["rows"]}
+    assert refused("duplicate", "", lambda: hand_in(meeting, [again], "mixer-1")).field == "part.index"
+
+
+def test_a_chunk_of_other_rows_than_the_whole_names(meeting: Meeting, chunked: list[Body]) -> None:
+    hand_in(meeting, chunked[:3], "mixer-1")
+    other = {**chunked[3], "rows": chunked[2]["rows"]}
+    assert refused("not-complete", "", lambda: hand_in(meeting, [other], "mixer-1")).field == "part.hash"
+    hand_in(meeting, chunked[3:], "mixer-1")
+
+
+def test_rows_beyond_the_list(meeting: Meeting, chunked: list[Body]) -> None:
+    """Nothing is kept of what cannot be part of a mix."""
+    beyond = {**chunked[3], "first": 4}
+    fault("wrong-length", "mixer-1", lambda: hand_in(meeting, [beyond], "mixer-1"))
+
+
+def test_a_new_attempt_begins_anew(meeting: Meeting, chunked: list[Body]) -> None:
+    """A mixer that has lost what it was handing in is not shut out, and neither is the election."""
+    hand_in(meeting, chunked[:2], "mixer-1")
+    again = meeting.mix_chunks("common", "mixer-1", attempt=1)
+    parts = [{**again[0], "first": i, "part": {**again[0]["part"], "index": i, "of": 4}} for i in range(4)]
+    rows = again[0]["rows"]
+    hand_in(meeting, [{**parts[0], "rows": rows[:1]}], "mixer-1")
+    fault("wrong-attempt", "mixer-1", lambda: hand_in(meeting, chunked[2:], "mixer-1"))
+    hand_in(meeting, [{**part, "rows": [row]} for part, row in zip(parts[1:], rows[1:], strict=True)], "mixer-1")
+    assert meeting.election.roll("common").mixers == ("mixer-1",)
+
+
+def test_no_roll_is_issued_again_once_mixing_has_begun(meeting: Meeting, chunked: list[Body]) -> None:
+    accounts = [a for a in meeting.accounts if a.share_class == "common"]
+    again = {**meeting.roll_chunks("common", accounts, 0)[0], "revision": 1}
+    hand_in(meeting, chunked[:1], "mixer-1")
+    entry = parse_entry(meeting.signed("roll", again, meeting.parties.issuers[0]))
+    refused("mixed", "mixer-1", lambda: meeting.election.admit(entry, meeting.seen))
+
+
+def test_looking_ahead_does_not_forget_what_came_in_between(meeting: Meeting, chunked: list[Body]) -> None:
+    """A door judges the last chunk before it has read the one before that."""
+    signer = meeting.parties.mixers[0]
+    entries = [parse_entry(meeting.signed("mix", body, signer)) for body in chunked]
+    for entry in entries[:2]:
+        meeting.add(entry.raw)
+    meeting.election.admit_unproven(entries[3], meeting.seen)
+    meeting.add(entries[2].raw)
+    meeting.add(entries[3].raw)
+    assert meeting.election.roll("common").mixers == ("mixer-1",)
+
+
+def test_chunks_fit_into_entries() -> None:
+    meeting = Meeting({"common": [1] * 330}, parties=Parties.drawn(Dice(3), mixers=1)).found().ceremony().rolls()
+    bodies = meeting.mix_chunks("common", "mixer-1")
+    assert len(bodies) == 3
+    raws = [meeting.signed("mix", body, meeting.parties.mixers[0]) for body in bodies]
+    assert BUDGET < max(map(len, raws)) <= MAX_ENTRY
+    hand_in(meeting, bodies, "mixer-1")
+    assert len(meeting.election.roll("common").rows) == 330
