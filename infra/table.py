@@ -43,13 +43,15 @@ class Row:
 
 @dataclass
 class Table:
-    """The rows of a file. What is wrong with them is collected, by the reader and by who compares rows, until `check`.
+    """The rows of a file, and of those that could not be read the texts. What is wrong is collected, by the reader and
+    by who compares rows, until `check`.
     """
 
     path: Path
     columns: tuple[str, ...]
     secret: frozenset[str] = frozenset()
     rows: list[Row] = field(default_factory=list)
+    unread: list[Mapping[str, str]] = field(default_factory=list)
     _faults: list[tuple[int, int, str]] = field(default_factory=list)
 
     def fault(self, line: int, column: str, value: str, what: str) -> None:
@@ -107,6 +109,8 @@ def _read_row(table: Table, line: int, record: Mapping[str, str], columns: Mappi
             table.fault(line, column, text, str(error))
     if len(values) == len(columns):
         table.rows.append(Row(line, values))
+    else:
+        table.unread.append(record)
 
 
 def _records(path: Path, source: Iterable[str]) -> Iterator[tuple[int, list[str]]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from audit.protocol.refused import Refused
 from audit.record.manifest import Manifest
 from infra.table import TableError
-from intake.register.holdings import Account, read_register
+from intake.register.holdings import Account, ClassTotal, in_shares, open_register, read_register, shares
 from tests.simulator.meeting import Meeting
 from tests.simulator.parties import contest
 
@@ -24,7 +26,7 @@ def manifest() -> Manifest:
 
 
 def row(account: str = "A1", parent: str = "", share_class: str = "common", shares: str = "60", **other: str) -> str:
-    values = [account, "H1", "", parent, share_class, shares, other.get("name", "Ann")]
+    values = [account, "H1", other.get("group", ""), parent, share_class, shares, other.get("name", "Ann")]
     values += [other.get("email", "ann@example.com"), "1 High Street", other.get("language", "en")]
     return ",".join(values) + "\n"
 
@@ -136,6 +138,71 @@ def test_a_nominee_that_holds_all_for_others_does_not_vote(tmp_path: Path, manif
 )
 def test_parts_that_are_none(tmp_path: Path, manifest: Manifest, parent: str, shares: str, what: str) -> None:
     assert faults(register(tmp_path, GOOD[0], row("A2", parent, shares=shares), GOOD[2]), manifest)[0] == what
+
+
+def test_a_part_of_a_row_that_is_wrong_itself_is_not_blamed(tmp_path: Path, manifest: Manifest) -> None:
+    rows = [row(shares="-60"), row("A2", "A1", shares="40"), GOOD[2]]
+    (found,) = faults(register(tmp_path, *rows), manifest)
+    assert found.startswith("line 2, column 6 (shares) = '-60': expected a whole number from 1")
+
+
+def test_nominees_do_not_hold_for_themselves(tmp_path: Path, manifest: Manifest) -> None:
+    """Each of two accounts is said to be held by the other: nothing would be left that votes."""
+    rows = [row("A1", "A2"), row("A2", "A1"), row("A4", "A1", shares="0"), *GOOD[2:]]
+    found = faults(register(tmp_path, *rows), manifest)
+    assert found[:2] == [
+        "line 2, column 4 (nominee_parent) = 'A2': the nominee holds, through others, for itself",
+        "line 3, column 4 (nominee_parent) = 'A1': the nominee holds, through others, for itself",
+    ]
+    assert len(found) == 3
+
+
+def test_parts_of_parts_vote_for_themselves(tmp_path: Path, manifest: Manifest) -> None:
+    rows = [row(shares="100"), row("A2", "A1", shares="40"), row("A4", "A2", shares="10"), GOOD[2]]
+    accounts = read_register(register(tmp_path, *rows), manifest)
+    assert [account.weight for account in accounts] == [60, 30, 10, 7]
+
+
+def test_shares_of_the_company_in_itself_do_not_vote(tmp_path: Path, manifest: Manifest) -> None:
+    own = [row("T1", group="treasury", shares="1000"), row("T2", "A1", group="treasury", shares="5")]
+    found = open_register(register(tmp_path, row(shares="65"), *GOOD[1:], *own), manifest)
+    assert [(account.id, account.weight) for account in found.accounts] == [("A1", 60), ("A2", 40), ("A3", 7)]
+    assert found.totals[0] == ClassTotal("common", accounts=4, voting=2, shares=1105, treasury=1005, votes=100)
+
+
+@pytest.mark.parametrize("group", ["Treasury", "TREASURY", "treasury "])
+def test_treasury_is_written_so(tmp_path: Path, manifest: Manifest, group: str) -> None:
+    found = faults(register(tmp_path, *GOOD, row("T1", group=group)), manifest)
+    assert "line 5, column 3 (group_id)" in found[0] and "of the group treasury, written so" in found[0]
+
+
+def counted_to(decimals: int, votes: int, votes_per_share: int = 1) -> Manifest:
+    meeting = Meeting({"common": (votes,)})
+    meeting.body["classes"][0] |= {"decimals": decimals, "votes_per_share": votes_per_share}
+    return meeting.found().manifest
+
+
+def test_shares_of_fractions_are_counted_in_units(tmp_path: Path) -> None:
+    rows = [row(shares="0.001"), row("A2", shares="12.5"), row("A3", shares="7"), row("A4", shares="0.30")]
+    accounts = read_register(register(tmp_path, *rows), counted_to(3, 39_602, votes_per_share=2))
+    assert [account.weight for account in accounts] == [2, 25_000, 14_000, 600]
+
+
+@given(st.integers(1, (1 << 40) - 1), st.integers(1, 6))
+def test_units_are_exact(units: int, decimals: int) -> None:
+    assert shares(decimals)(in_shares(units, decimals)) == units
+
+
+NO_UNITS = ["0.0001", "0", "0.000", "01.5", ".5", "5.", "1,5", "-1.5", "1e3", "+1", " 1", "\u0661.5"]
+
+
+@pytest.mark.parametrize("wrong", NO_UNITS)
+def test_fractions_beyond_the_unit(tmp_path: Path, wrong: str) -> None:
+    path = register(tmp_path, row(shares=f'"{wrong}"'), row("A2", shares="1.0004"))
+    found = faults(path, counted_to(3, 1000))
+    assert [fault.partition(": ")[2] for fault in found] == [
+        "expected a number from 0.001 to 1099511627.775 with at most 3 decimal places"
+    ] * 2
 
 
 @pytest.mark.parametrize("rows", [GOOD[:2] + (row("A3", share_class="preferred", shares="8"),), GOOD[:2]])
