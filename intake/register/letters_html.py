@@ -75,8 +75,7 @@ def sheet(words: Words, to: Addressee) -> str:
     occasion = words.occasion
     link = occasion.link(to.code, to.account.weight)
     address = "<br>".join(escape(line) for line in (to.name, *to.address))
-    account = [("Account", to.account.id), ("Shares", to.account.share_class), ("Votes", f"{to.account.weight:,}")]
-    facts = "".join(f"<dt>{name}<dd>{escape(value)}" for name, value in [*account, *words.facts()])
+    facts = "".join(f"<dt>{name}<dd>{escape(value)}" for name, value in words.facts(to))
     groups = "".join(f"<span>{group}</span>" for group in occasion.fingerprint)
     long = len(occasion.title) + len(occasion.company) + len(occasion.page) > DENSE or len(to.address) >= MANY
     return f"""<main{' class="dense"' if long else ""}>
@@ -86,7 +85,7 @@ def sheet(words: Words, to: Addressee) -> str:
 <h1>{escape(words.heading)}</h1>
 <p>{escape(words.worth(to))}</p>
 <section class="box"><div><small>Control number</small><p class="number">{escape(to.number)}</p><small>{TYPING}</small>
-<p><b>Voting closes: {escape(dict(words.facts())["Voting closes"])}</b></p></div>
+<p><b>Voting closes: {escape(words.closes)}</b></p></div>
 <a href="{escape(link)}" rel="noreferrer">{svg(Code.of(link))}</a></section>
 <h2>How to vote</h2>
 <ol>{"".join(f"<li>{escape(step)}</li>" for step in words.steps())}</ol>

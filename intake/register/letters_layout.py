@@ -133,8 +133,7 @@ def _head(occasion: Occasion) -> list[Line]:
 
 def _facts(words: Words, to: Addressee) -> list[Line]:
     column = Column(FACTS_TOP, left=FACTS)
-    account = [("Account", to.account.id), ("Shares", to.account.share_class), ("Votes", f"{to.account.weight:,}")]
-    for name, value in [*account, *words.facts()]:
+    for name, value in words.facts(to):
         column.put(name, 7, grey=GREY)
         column.put(value, 9, BOLD if name == "Voting closes" else TEXT)
         column.gap(2.5)
@@ -185,5 +184,5 @@ def _number(words: Words, to: Addressee, top: float, bottom: float) -> Sequence[
     column.gap(4)
     column.put(TYPING, 8, grey=GREY)
     column.gap(5)
-    column.put(f"Voting closes: {dict(words.facts())['Voting closes']}", 9.5, BOLD)
+    column.put(f"Voting closes: {words.closes}", 9.5, BOLD)
     return column.lines

@@ -65,7 +65,7 @@ def row(occasion: Occasion, to: Addressee) -> tuple[str, ...]:
     return (
         to.account.id,
         to.account.share_class,
-        str(to.account.weight),
+        occasion.votes(to.account.weight).replace(",", ""),
         to.name,
         *lines,
         *("" for _ in range(LINES - len(lines))),

@@ -15,6 +15,7 @@ from audit.protocol.control_number import format_control_number
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.record.manifest import Manifest
+from audit.verify_report import in_shares
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 MONTHS = (
@@ -29,7 +30,7 @@ class Occasion:
     """`hash` is the manifest's, 32 bytes. `sender` stands over the address, `issuer` is its first part, a name.
 
     `other` is what the issuer of the holder's other number is called, empty if there is none; dates are as printed,
-    empty where the manifest announces none. `page` is where votes are cast, a URL.
+    empty where the manifest announces none. `page` is where votes are cast, a URL; votes have so many `decimals`.
     """
 
     hash: bytes
@@ -42,6 +43,7 @@ class Occasion:
     closes: str
     record_date: str
     page: str
+    decimals: int
 
     @classmethod
     def of(cls, manifest: Manifest, issuer: str, page: str, sender: str = "", other_sender: str = "") -> Occasion:
@@ -68,6 +70,7 @@ class Occasion:
             closes=printed_time(manifest.times["close"]),
             record_date=printed_time(manifest.times["record_date"]),
             page=checked_page(page),
+            decimals=manifest.decimals,
         )
 
     @property
@@ -81,13 +84,17 @@ class Occasion:
         digits = self.hash.hex().upper()
         return tuple(digits[i : i + 4] for i in range(0, len(digits), 4))
 
-    def link(self, code: str, votes: int) -> str:
-        """The voting page with number (25 symbols) and votes filled in.
+    def votes(self, weight: int) -> str:
+        """A weight as printed: votes, in shares."""
+        return in_shares(weight, self.decimals)
+
+    def link(self, code: str, weight: int) -> str:
+        """The voting page with number (25 symbols) and weight filled in.
 
         Both stand behind the `#`, in the fragment, which a browser keeps to itself: it is sent to no server, so none
         can log it (RFC 9110, 7.1).
         """
-        return f"{self.page}#number={quote(format_control_number(code), safe='-')}&votes={votes}"
+        return f"{self.page}#number={quote(format_control_number(code), safe='-')}&weight={weight}"
 
 
 def checked_page(url: str) -> str:

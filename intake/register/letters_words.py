@@ -53,15 +53,28 @@ class Words:
 
     def worth(self, to: Addressee) -> str:
         """What can be done with the number."""
-        votes = "the one vote" if to.account.weight == 1 else f"the {to.account.weight:,} votes"
+        printed = self.occasion.votes(to.account.weight)
+        votes = "the one vote" if printed == "1" else f"the {printed} votes"
         needed = "this number and your other one" if self.occasion.other else "this number"
         return f"With {needed} you cast {votes} of account {to.account.id} ({to.account.share_class} shares)."
 
-    def facts(self) -> list[tuple[str, str]]:
-        """The dates, each with its name; one that is not announced is left out, but for the deadline."""
+    @property
+    def closes(self) -> str:
+        """The deadline."""
+        return self.occasion.closes or "as the company announces"
+
+    def facts(self, to: Addressee) -> list[tuple[str, str]]:
+        """What is voted and when, each with its name; a date that is not announced is left out."""
+        account = to.account
+        votes = self.occasion.votes(account.weight)
         dates = [("Record date", self.occasion.record_date), ("Voting opens", self.occasion.opens)]
-        closes = self.occasion.closes or "as the company announces"
-        return [*((name, date) for name, date in dates if date), ("Voting closes", closes)]
+        return [
+            ("Account", account.id),
+            ("Shares", account.share_class),
+            ("Votes", votes),
+            *((name, date) for name, date in dates if date),
+            ("Voting closes", self.closes),
+        ]
 
     def steps(self) -> list[str]:
         """How to vote, step by step."""

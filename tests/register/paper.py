@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pypdfium2
 import zxingcpp
@@ -83,10 +84,10 @@ def occasion(manifest: Manifest, issuer: str = "issuer-1", page: str = PAGE) -> 
     return Occasion.of(manifest, issuer, page)
 
 
-def addressee(i: int = 0, **changes: object) -> Addressee:
+def addressee(i: int = 0, **changes: Any) -> Addressee:
     """The i-th holder, with the words of a test in place of its own."""
     name, _, email, language = HOLDERS[i % len(HOLDERS)]
-    values = {
+    values: dict[str, Any] = {
         "account": Account(f"A{i}", "common", 10 + i),
         "name": name,
         "address": ("1 High Street", "Dublin"),
@@ -96,7 +97,7 @@ def addressee(i: int = 0, **changes: object) -> Addressee:
         "code": parse_control_number(number(i)),
         **changes,
     }
-    return Addressee(**values)  # type: ignore[arg-type]
+    return Addressee(**values)
 
 
 def pdf_texts(path: Path) -> list[str]:

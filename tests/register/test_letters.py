@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pypdfium2
@@ -61,7 +62,7 @@ def pdf(tmp_path: Path, of: Occasion, *places: int) -> Path:
     return path
 
 
-def html(of: Occasion, *places: int, **changes: object) -> str:
+def html(of: Occasion, *places: int, **changes: Any) -> str:
     file = io.BytesIO()
     write_pages(file, of, [addressee(i, **changes) for i in places], NOTHING)
     return file.getvalue().decode()
@@ -112,13 +113,13 @@ def test_a_phone_reads_the_code(tmp_path: Path, manifest: Manifest) -> None:
 
 
 @given(st.text(SYMBOLS, min_size=LENGTH, max_size=LENGTH), st.integers(1, 1 << 40))
-def test_number_and_weight_stand_in_the_fragment_alone(code: str, votes: int) -> None:
+def test_number_and_weight_stand_in_the_fragment_alone(code: str, weight: int) -> None:
     """Whatever the check symbol is, and read as a browser's page reads it."""
-    of = Occasion(bytes(32), "", "", "", "", "", "", "", "", "https://vote.example/annual?lang=en")
-    parts = urlsplit(of.link(code, votes))
+    of = Occasion(bytes(32), "", "", "", "", "", "", "", "", "https://vote.example/annual?lang=en", 0)
+    parts = urlsplit(of.link(code, weight))
     assert parts._replace(fragment="").geturl() == "https://vote.example/annual?lang=en"
     found = parse_qs(parts.fragment, strict_parsing=True)
-    assert found == {"number": [format_control_number(code)], "votes": [str(votes)]}
+    assert found == {"number": [format_control_number(code)], "weight": [str(weight)]}
     assert parse_control_number(found["number"][0]) == code
 
 
@@ -169,6 +170,12 @@ def test_pages_that_are_none(url: str, what: str) -> None:
 )
 def test_dates_are_printed_for_people(time: str, printed: str) -> None:
     assert printed_time(time) == printed
+
+
+def test_votes_are_printed_in_shares_and_linked_in_units(manifest: Manifest) -> None:
+    of = replace(occasion(manifest), decimals=3)
+    text = html(of, 0, account=Account("A0", "common", 1_234_500))
+    assert words(text).count("1,234.500") == 2 and "&weight=1234500" in html_codes(text)[0]
 
 
 def test_a_deadline_not_announced_is_not_invented(manifest: Manifest) -> None:
@@ -246,7 +253,7 @@ def test_an_address_larger_than_the_window(manifest: Manifest) -> None:
         ({"name": "x\u0337"}, "U+0337"),
     ],
 )
-def test_signs_that_the_fonts_do_not_have(manifest: Manifest, changes: dict[str, object], signs: str) -> None:
+def test_signs_that_the_fonts_do_not_have(manifest: Manifest, changes: dict[str, Any], signs: str) -> None:
     """Never printed as empty boxes. A page in a browser has the reader's fonts, so it takes them."""
     with pytest.raises(Refused) as caught:
         letter_page(occasion(manifest), addressee(**changes))

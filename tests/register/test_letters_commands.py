@@ -73,7 +73,7 @@ def test_a_file_each_in_both_formats(desk: Desk) -> None:
     for i in range(3):
         (code,) = html_codes(found[f"A{i}.html"].read_text())
         assert [[code]] == pdf_codes(found[f"A{i}.pdf"])
-        assert code.startswith(f"{PAGE}#number=") and code.endswith(f"&votes={10 + i}")
+        assert code.startswith(f"{PAGE}#number=") and code.endswith(f"&weight={10 + i}")
 
 
 def test_so_many_a_file(desk: Desk) -> None:
