@@ -89,6 +89,19 @@ def check_roll(manifest: Manifest, Y: Element, raw: bytes) -> Verdict:
     return Verdict((replace(entry, fields={}, text=b"", raw=b""),), None, Sums())
 
 
+def check_mix(manifest: Manifest, raw: bytes) -> Verdict:
+    """Checks a chunk of a mix: its signature line and the form of every row. Runs in a worker; the proof is of the
+    whole, and is checked when that is there."""
+    try:
+        entry = parse_entry(raw)
+        check_binding(manifest.origin, manifest.hash, entry)
+        check_signatures(manifest, entry)
+    except Refused as refusal:
+        return Verdict((), refusal, Sums())
+    body = {name: value for name, value in entry.body.items() if name != "rows"}
+    return Verdict((replace(entry, body=body, text=b"", raw=b""),), None, Sums())
+
+
 def sum_chunk(contests: Contests, chunk: Sequence[Sent]) -> Sums:
     """The sums over ballots that were checked before. Runs in a worker."""
     weights = {row: Ciphertext.from_bytes(weight) for _, row, weight in chunk}
@@ -97,7 +110,9 @@ def sum_chunk(contests: Contests, chunk: Sequence[Sent]) -> Sums:
 
 @dataclass
 class Pending:
-    """Entries of which the verdict is awaited: several ballots, one chunk of a roll, or a refusal in its place."""
+    """Entries of which the verdict is awaited: several ballots, one chunk of a roll or a mix, or a refusal in its
+    place.
+    """
 
     first: int
     raws: list[bytes]
@@ -136,6 +151,9 @@ class Window:
 
     def send_roll(self, number: int, raw: bytes, manifest: Manifest, Y: Element) -> None:
         self._queue.append(Pending(number, [raw], self._executor.submit(check_roll, manifest, Y, raw)))
+
+    def send_mix(self, number: int, raw: bytes, manifest: Manifest) -> None:
+        self._queue.append(Pending(number, [raw], self._executor.submit(check_mix, manifest, raw)))
 
     def due(self, everything: bool = False) -> Iterator[tuple[Pending, Verdict]]:
         """The oldest, while too many are on their way; all of them if `everything`, the chunk begun excepted."""

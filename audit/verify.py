@@ -68,9 +68,9 @@ def verify_record(
 ) -> Report:
     """What a log or an exported record shows, all of it checked; `pinned` is the manifest's hash (32 bytes), if known.
 
-    The proofs of ballots and rolls are checked by `executor`, in chunks; `progress` is told how many entries of how
-    many are done. Of a folder every file is checked, and no other may be there. NotVerified names the first entry or
-    file at fault, or why the log cannot be read.
+    The proofs of ballots, rolls and mixes are checked by `executor`, in chunks; `progress` is told how many entries of
+    how many are done. Of a folder every file is checked, and no other may be there. NotVerified names the first entry
+    or file at fault, or why the log cannot be read.
     """
     try:
         manifest = first_manifest(reader, pinned)
@@ -135,7 +135,7 @@ class Verification:
 
     def __init__(self, reader: Reader, head: Head, executor: Executor, progress: Progress) -> None:
         self.reader, self.head, self.executor, self.progress = reader, head, executor, progress
-        self.election = Election()
+        self.election = Election(executor=executor)
         self.index = PlaceIndex()
         self.kinds: Counter[str] = Counter()
         self.sums = Sums()
@@ -176,6 +176,10 @@ class Verification:
             return
         if kind == "roll" and self.election.phase == "noticed" and self.election.ceremony.complete:
             self.window.send_roll(number, raw, self.election.manifest, self.election.Y)
+            self.pass_on(self.window.due())
+            return
+        if kind == "mix" and self.election.phase == "noticed":
+            self.window.send_mix(number, raw, self.election.manifest)
             self.pass_on(self.window.due())
             return
         # Everything else is rare, or decides how what follows is to be read.

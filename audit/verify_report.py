@@ -7,7 +7,7 @@ others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,9 @@ from audit.log.treehead import Checkpoint
 from audit.protocol.group import b64
 from audit.record.election import Election
 from audit.record.manifest import Manifest
+from audit.record.mixing import next_mixer
 from audit.record.notices import DESTROYED
+from audit.record.rolls import Roll
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,20 @@ class Report:
     def certified(self) -> bool:
         return self.election.phase == "certified"
 
+    @property
+    def mixers(self) -> tuple[str, ...]:
+        """Those who have mixed every roll, in the order in which they have."""
+        rolls = self.election.rolls
+        if len(rolls) < len(self.manifest.classes):
+            return ()
+        return min((roll.mixers for roll in rolls.values()), key=len)
+
+    def is_anonymous(self, roll: Roll) -> bool:
+        """Whether the roll hides anybody: it is mixed by all who are to mix it, and has the manifest's minimum of
+        rows."""
+        mixed = bool(roll.mixers) and next_mixer(self.manifest, roll) is None
+        return mixed and len(roll.rows) >= self.manifest.minimum_roll
+
     def to_json(self) -> dict[str, Any]:
         """For machines: everything but the sentences on what was checked, which are the same for all records."""
         return {
@@ -52,6 +68,11 @@ class Report:
             "custodians": list(self.custodians),
             "phase": self.election.phase,
             "entries": dict(sorted(self.kinds.items())),
+            "mixers": list(self.mixers),
+            "rolls": {
+                share_class: {"anonymous": self.is_anonymous(roll), "mixers": list(roll.mixers), "rows": len(roll.rows)}
+                for share_class, roll in sorted(self.election.rolls.items())
+            },
             "superseded": self.superseded,
             "result": self.result,
             "trusted": list(trusted(self)),
@@ -79,6 +100,11 @@ def checked(report: Report) -> Iterator[str]:
         votes = next(c.votes for c in manifest.classes if c.id == share_class)
         added = in_shares(votes, manifest.decimals).replace(",", "")
         yield f"the roll of {share_class} has {len(roll.rows)} rows, whose hidden weights add up to {added} votes"
+        if roll.mixers:
+            yield (
+                f"the roll of {share_class} was mixed by {', then '.join(roll.mixers)}: the pseudonyms are its keys, "
+                "each once and with its own weight"
+            )
     if count("ballot", 0):
         yield (
             f"{count('ballot', 0)} ballots are by pseudonyms on the roll, and prove that each gives what its weight "
@@ -123,15 +149,35 @@ def issuers_trusted(manifest: Manifest) -> Iterator[str]:
             f"that {names} trace no pseudonyms: the roll is not mixed, so each of them can tell who took part, and "
             "with what weight"
         )
-    if len(manifest.issuers) == 1:
-        yield f"that {names} votes for nobody: with one issuer, it alone knows every control number"
     else:
-        yield f"that {names} do not vote for others: together they know every control number"
+        yield from mixers_trusted(manifest)
+    tracing = " or trace them" if manifest.mixers else ""
+    if len(manifest.issuers) == 1:
+        text = "votes for nobody and traces nobody" if tracing else "votes for nobody"
+        yield f"that {names} {text}: with one issuer, it alone knows every control number"
+    else:
+        yield f"that {names} do not vote for others{tracing}: together they know every control number"
     others = [key.name for key in manifest.issuers[1:] + manifest.inspectors]
     if others:
         yield f"that {' or '.join(others)} compared each weight and row with the register before signing the roll"
     else:
         yield "that the only issuer gave every holder the weight of its shares: nobody else has signed the roll"
+
+
+def mixers_trusted(manifest: Manifest) -> Iterator[str]:
+    """An issuer knows whose a row of the issued roll is; the mixers, all together, to which row a pseudonym leads."""
+    mixers = [key.name for key in manifest.mixers]
+    issuers = " or ".join(key.name for key in manifest.issuers)
+    one = f"that {mixers[0]} has" if len(mixers) == 1 else f"that of {listed(mixers)} one at least has"
+    all_of_them = "it" if len(mixers) == 1 else "all of them"
+    yield (
+        f"{one} forgotten how it mixed the roll: {all_of_them} together with {issuers} could tell who took part, and "
+        "with what weight"
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def result_lines(result: Mapping[str, Any], manifest: Manifest) -> Iterator[tuple[str, str, str]]:

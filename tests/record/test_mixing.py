@@ -9,23 +9,21 @@ from typing import Any
 
 import pytest
 
-from audit.protocol.elgamal import Ciphertext, encrypt
-from audit.protocol.group import ORDER, G, b64, element_from
+from audit.protocol.group import ORDER, G, b64
 from audit.protocol.refused import MixerFault, Refused
 from audit.protocol.shuffle import mix
 from audit.protocol.shuffle_secret import MixSecret
-from audit.record.bodies import mixed_rows
 from audit.record.chunks import BUDGET
 from audit.record.election import Election
 from audit.record.entries import MAX_ENTRY, parse_entry
-from audit.record.mixes import MixedRows, RollRows, mix_chunks, mix_head
+from audit.record.mixes import RollRows, mix_chunks, mix_head
 from audit.record.mixing import place_of
 from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
+from tests.simulator.mixers import CHEATS, altered_weight, told
 from tests.simulator.parties import Parties, contest
 
 Body = dict[str, Any]
-Rows = list[Body]
 
 HOLDINGS = {"common": (5, 30, 700, 2), "preferred": (9, 4)}
 BOTH = [contest("nominee-1", classes=["common", "preferred"])]
@@ -51,14 +49,6 @@ def hand_in(meeting: Meeting, bodies: list[Body], mixer: str) -> None:
 def honest(meeting: Meeting, mixer: str, *classes: str) -> None:
     for share_class in classes or HOLDINGS:
         hand_in(meeting, meeting.mix_chunks(share_class, mixer), mixer)
-
-
-def told(bodies: list[Body], change: Callable[[Rows], Rows] = list, /, **head: Any) -> list[Body]:
-    """The mix with other rows or another head, its hash and chunks as they should be."""
-    rows = change([row for body in bodies for row in body["rows"]])
-    raw = mixed_rows(rows, "rows")
-    common = {name: value for name, value in bodies[0].items() if name not in ("first", "part", "rows")}
-    return list(mix_chunks({**common, **head}, MixedRows([raw])))
 
 
 def fault(reason: str, mixer: str, act: Callable[[], object]) -> MixerFault:
@@ -198,58 +188,6 @@ def test_a_manifest_without_mixers_has_none() -> None:
 
 
 # What is in the list
-
-
-def dropped(rows: Rows) -> Rows:
-    return rows[1:]
-
-
-def doubled(rows: Rows) -> Rows:
-    return [rows[0], *rows[:-1]]
-
-
-def surplus(rows: Rows) -> Rows:
-    stranger = {"E": encrypt(1, G, 1).to_json(), "K": b64((7 * G).raw)}
-    return [*rows, {**rows[0], **stranger}]
-
-
-def replaced(rows: Rows) -> Rows:
-    return [{**rows[0], "E": encrypt(9, G, 1).to_json(), "K": b64((7 * G).raw)}, *rows[1:]]
-
-
-def altered_weight(rows: Rows) -> Rows:
-    E = Ciphertext.from_json(rows[0]["E"]) + encrypt(1, G, 0)
-    return [{**rows[0], "E": E.to_json()}, *rows[1:]]
-
-
-def altered_key(rows: Rows) -> Rows:
-    return [{**rows[0], "K": b64((element_from(rows[0]["K"]) + G).raw)}, *rows[1:]]
-
-
-def another_exponent(rows: Rows) -> Rows:
-    return [{**rows[0], "K": b64((2 * element_from(rows[0]["K"])).raw)}, *rows[1:]]
-
-
-def exchanged(rows: Rows) -> Rows:
-    """A weight goes to another's key."""
-    return [{**rows[0], "E": rows[1]["E"]}, {**rows[1], "E": rows[0]["E"]}, *rows[2:]]
-
-
-def another_link(rows: Rows) -> Rows:
-    return [{**rows[0], "c_hat": rows[1]["c_hat"]}, *rows[1:]]
-
-
-CHEATS = {
-    "drops a row": (dropped, "wrong-length", "rows"),
-    "gives a row twice": (doubled, "duplicate", "rows[1].K"),
-    "adds a surplus row": (surplus, "wrong-length", "rows"),
-    "replaces a row": (replaced, "bad-proof", "proof"),
-    "alters a weight": (altered_weight, "bad-proof", "proof"),
-    "alters a key": (altered_key, "bad-proof", "proof"),
-    "takes another exponent for one row": (another_exponent, "bad-proof", "proof"),
-    "moves a weight to another key": (exchanged, "bad-proof", "proof"),
-    "alters a link of the chain": (another_link, "bad-proof", "proof"),
-}
 
 
 @pytest.mark.parametrize("mixer", ["mixer-1", "mixer-2"])
