@@ -13,11 +13,15 @@ from audit.protocol.refused import Refused
 
 MAX_INTEGER = 2**53 - 1
 """The largest integer, its negative the smallest, that every JSON reader gets exactly right (RFC 8259, section 6)."""
+MAX_DEPTH = 16
+"""How many objects and arrays may stand within one another: what may be read may then also be written again, however
+deep in its stack the reader or writer is."""
 
 
 def canonical(value: Any) -> bytes:
     """The canonical text, UTF-8. Refused `wrong-type`, `out-of-range` or `syntax`, with the path, for a value that has
     none."""
+    _check_depth(value)
     _check(value, "")
     try:
         return _dump(value)
@@ -28,16 +32,19 @@ def canonical(value: Any) -> bytes:
 def parse_canonical(raw: bytes) -> Any:
     """The value whose canonical text this is.
 
-    Refused `syntax` if it is no JSON; `wrong-type` or `out-of-range`, with the path, for a value not allowed here;
+    Refused `syntax` if it is no JSON, or nested deeper than `MAX_DEPTH`; `wrong-type` or `out-of-range`, with the path, for a value not allowed here;
     `not-canonical` if it is written in any other way, a field given twice among them.
     """
     try:
         value = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+        _check_depth(value)
         _check(value, "")
         again = _dump(value)
     except UnicodeEncodeError:
         raise Refused("syntax", "a lone surrogate is no character") from None
-    except (ValueError, RecursionError):
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError:
         # UnicodeDecodeError, JSONDecodeError and too long an integer are ValueErrors.
         raise Refused("syntax", "not JSON in UTF-8") from None
     if again != raw:
@@ -47,6 +54,21 @@ def parse_canonical(raw: bytes) -> Any:
 
 def _dump(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8")
+
+
+def _check_depth(value: Any) -> None:
+    # Level by level, and before any other rule, so that neither the stack nor what else is wrong changes the answer.
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [outer for outer in level if type(outer) in (dict, list, tuple)]
+        if not level:
+            return
+        level = [item for outer in level for item in (outer.values() if type(outer) is dict else outer)]
+    raise _too_deep()
+
+
+def _too_deep() -> Refused:
+    return Refused("syntax", f"more than {MAX_DEPTH} objects and arrays stand within one another")
 
 
 def _check(value: Any, path: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.protocol.canonical import MAX_INTEGER, canonical, parse_canonical
+from audit.protocol.canonical import MAX_DEPTH, MAX_INTEGER, canonical, parse_canonical
 from audit.protocol.refused import Refused
 from tests.protocol.sample import refused
 
@@ -68,6 +68,28 @@ def test_a_lone_surrogate_is_no_character() -> None:
         canonical("\ud800")
 
 
-def test_depth_is_no_way_to_crash() -> None:
+@pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 800, 900, 950, 970, 985, 994, 1000, 100_000])
+@pytest.mark.parametrize("inner", [b"", b"1", b"null"])
+def test_depth_is_no_way_to_crash(depth: int, inner: bytes) -> None:
     with refused("syntax"):
-        parse_canonical(b"[" * 100_000 + b"]" * 100_000)
+        parse_canonical(b'{"contests":' + b"[" * (depth - 1) + inner + b"]" * (depth - 1) + b"}")
+
+
+@pytest.mark.parametrize("frames", [0, 300, 600, 850])
+@pytest.mark.parametrize("depth", [MAX_DEPTH, MAX_DEPTH + 1, 500, 900])
+def test_what_is_read_can_be_written_however_deep_the_stack(depth: int, frames: int) -> None:
+    def deeper(left: int, act: Any, argument: Any) -> Any:
+        return deeper(left - 1, act, argument) if left else act(argument)
+
+    raw = b"[" * depth + b"]" * depth
+    try:
+        value = parse_canonical(raw)
+    except Refused as refusal:
+        assert (depth > MAX_DEPTH, refusal.reason) == (True, "syntax")
+    else:
+        assert (depth, deeper(frames, canonical, value)) == (MAX_DEPTH, raw)
+    with refused("syntax"):
+        value = "inmost"
+        for _ in range(depth + 1):
+            value = {"x": value}
+        deeper(frames, canonical, value)
