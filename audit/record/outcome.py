@@ -16,7 +16,8 @@ from audit.record.counting import NOT_DECRYPTED, outcome
 from audit.record.entries import Entry
 from audit.record.seen import Seen
 from audit.record.shapes import only
-from audit.record.totals import Sums, contests_by_class, decrypted_classes, decrypted_contests, sum_ballots
+from audit.record.totals import Sums, contests_by_class, sum_ballots
+from audit.record.withholding import decrypted
 
 if TYPE_CHECKING:
     from audit.record.election import Election
@@ -35,13 +36,13 @@ def sums_of(election: Election, seen: Seen) -> Sums:
 
 
 def slots(election: Election, sums: Sums) -> Iterator[tuple[Slot, Ciphertext]]:
-    """Every sum that is decrypted, in agenda order; none behind which too few pseudonyms stand."""
-    decrypted = set(decrypted_contests(election.manifest, sums))
+    """Every sum that is decrypted, in agenda order; none that would tell of too few pseudonyms."""
+    included = decrypted(election.manifest, sums.voters)
     for contest in election.manifest.contests:
-        if contest.id in decrypted:
+        if contest.id in included.contests:
             for choice in contest.choices:
                 yield (contest.id, choice), sums.choices[contest.id, choice]
-    for share_class in decrypted_classes(election.manifest, sums):
+    for share_class in included.classes:
         yield (PRESENT, share_class), sums.present[share_class]
 
 
@@ -65,11 +66,12 @@ def admit_decrypt(election: Election, entry: Entry, seen: Seen) -> None:
 
 
 def check_slots(election: Election, sums: Sums, body: Mapping[str, Any]) -> None:
-    only(body["contests"], set(decrypted_contests(election.manifest, sums)), "contests")
+    included = decrypted(election.manifest, sums.voters)
+    only(body["contests"], set(included.contests), "contests")
     for contest in election.manifest.contests:
         if contest.id in body["contests"]:
             only(body["contests"][contest.id], set(contest.choices), f"contests.{contest.id}")
-    only(body["present"], set(decrypted_classes(election.manifest, sums)), "present")
+    only(body["present"], set(included.classes), "present")
 
 
 def share_at(body: Mapping[str, Any], slot: Slot) -> Any:
@@ -135,23 +137,26 @@ def opened(election: Election, slot: Slot, C: Ciphertext) -> Element:
 
 
 def result_of(election: Election, seen: Seen, said: Any = None) -> dict[str, Any]:
-    """The result: votes present (of the classes decrypted), ballots counted, the votes of every choice, and what they
-    decide. Refuses one that does not foot. `said`: a result that somebody claims, which is quicker to confirm than to
-    find. """
+    """The result: votes present (of the classes decrypted), ballots counted, the votes of every choice, what they
+    decide, and, if anything is, what is withheld. Refuses one that does not foot. `said`: a result that somebody
+    claims, which is quicker to confirm than to find. """
     sums = sums_of(election, seen)
+    included = decrypted(election.manifest, sums.voters)
     totals = decrypt_totals(election, sums, claimed_totals(election, said))
-    present = {c.id: totals.get((PRESENT, c.id), 0) for c in election.manifest.classes}
+    present = {c: totals[PRESENT, c] for c in included.classes}
+    # In a class in which nobody voted, nothing is present: that is known without decrypting.
+    known = present | {c.id: 0 for c in election.manifest.classes if not sums.voters[c.id]}
     contests: dict[str, dict[str, int]] = {}
     outcomes: dict[str, Any] = {}
-    decrypted = set(decrypted_contests(election.manifest, sums))
     for contest in election.manifest.contests:
         outcomes[contest.id] = NOT_DECRYPTED
-        if contest.id in decrypted:
+        if contest.id in included.contests:
             contests[contest.id] = {choice: totals[contest.id, choice] for choice in contest.choices}
             outcomes[contest.id] = outcome(contest, contests[contest.id])
-            if all((PRESENT, c) in totals for c in contest.classes):
-                check_footing(contest, contests[contest.id], sum(present[c] for c in contest.classes))
-    return {"ballots": sums.ballots, "contests": contests, "outcome": outcomes, "present": sum(present.values())}
+            if all(c in known for c in contest.classes):
+                check_footing(contest, contests[contest.id], sum(known[c] for c in contest.classes))
+    result = {"ballots": sums.ballots, "contests": contests, "outcome": outcomes, "present": sum(present.values())}
+    return {**result, "withheld": list(included.withheld)} if included.withheld else result
 
 
 def check_footing(contest: Contest, totals: Mapping[str, int], present: int) -> None:

@@ -7,7 +7,7 @@ processes can each sum a part of the log.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from audit.protocol.elgamal import Ciphertext
@@ -89,19 +89,3 @@ def sum_ballots(contests: Contests, counted: Iterable[bytes], weight: Weight) ->
 def votes_in(ballot: Entry, contest: str) -> list[Ciphertext]:
     pairs = ballot.fields["contests"][contest]["C"]
     return [Ciphertext.from_json(pair, f"contests.{contest}.C[{j}]") for j, pair in enumerate(pairs)]
-
-
-def decrypted_contests(manifest: Manifest, sums: Sums) -> Iterator[str]:
-    """The contests behind whose sums at least the manifest's minimum of pseudonyms stand; no other is ever
-    decrypted.
-    """
-    for contest in manifest.contests:
-        if sum(sums.voters[c] for c in contest.classes) >= manifest.minimum_pseudonyms:
-            yield contest.id
-
-
-def decrypted_classes(manifest: Manifest, sums: Sums) -> Iterator[str]:
-    """The classes whose weight present is decrypted, by the same minimum."""
-    for share_class in manifest.classes:
-        if sums.voters[share_class.id] >= manifest.minimum_pseudonyms:
-            yield share_class.id

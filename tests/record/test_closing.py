@@ -205,22 +205,38 @@ def test_the_shares_of_fewer_than_the_minimum_are_never_asked_for() -> None:
         "contests": {"nominee-1": {"for": 35, "against": 0, "abstain": 0}},
         "outcome": {"nominee-1": "elected", "class-vote": NOT_DECRYPTED},
         "present": 35,
+        "withheld": ["class-vote", "preferred"],
     }
 
 
-def test_an_item_of_two_classes_of_which_one_is_not_decrypted() -> None:
-    """Its total may be told, the presence of the smaller class not: what is known then cannot foot, and need not."""
+def test_no_difference_between_sums_tells_of_fewer_than_the_minimum() -> None:
+    """The votes of both classes less the weight present in common would be the one preferred holder's."""
     items = [contest("nominee-1", classes=["common", "preferred"])]
     meeting = Meeting({"common": (5, 30), "preferred": (9, 9)}, items, minimum=2).prepared()
     for account in meeting.accounts[:3]:
         meeting.vote(account, FOR)
-    meeting.counted()
+    meeting.closing().reconcile().close()
+    body = meeting.shares("trustee-1")
+    assert body["present"] == {}
+    slip = {**body, "present": {"common": body["contests"]["nominee-1"]["for"]}}
+    assert expect("unknown-field", lambda: meeting.add(shares_sent(meeting, slip))).field == "present.common"
+    meeting.decrypt().certify()
     assert meeting.election.result == {
         "ballots": 3,
         "contests": {"nominee-1": {"for": 44, "against": 0, "abstain": 0}},
         "outcome": {"nominee-1": "elected"},
-        "present": 35,
+        "present": 0,
+        "withheld": ["common", "preferred"],
     }
+
+
+def test_a_class_in_which_nobody_votes_withholds_nothing() -> None:
+    items = [contest("nominee-1", classes=["common", "preferred"])]
+    meeting = Meeting({"common": (5, 30), "preferred": (9, 9)}, items, minimum=2).prepared()
+    for account in meeting.accounts[:2]:
+        meeting.vote(account, FOR)
+    result = meeting.counted().election.result
+    assert result is not None and result["present"] == 35 and "withheld" not in result
 
 
 @pytest.mark.parametrize("form, most", [(ALL_FORMS[0], 10), (ALL_FORMS[1], 20), (ALL_FORMS[2], 20)])
