@@ -1,0 +1,247 @@
+"""The estimate in words and tables, for a terminal, and as JSON; each number with what it is: proven, bound or
+estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from intake.register.privacy_estimate import Bound, Estimate, Rate, Risk
+
+MOST_NAMED = 20
+
+
+def headline(estimate: Estimate) -> str:
+    electorate = estimate.electorate
+    items = "1 item" if len(electorate.items) == 1 else f"{len(electorate.items)} items"
+    return f"{len(electorate.accounts):,} accounts with {electorate.votes:,} votes, {items}"
+
+
+def method(estimate: Estimate) -> str:
+    """How the simulated votes were judged."""
+    if estimate.searched:
+        how = "For each, every vote with the same totals was searched: what follows and what is open is proven."
+    else:
+        how = (
+            f"There are too many accounts to search every vote with the same totals, so the {len(estimate.judged)} "
+            "largest accounts were judged one by one: that a vote follows is proven by its size alone, that it is "
+            "open by another vote with the same totals; what was shown neither way widens a figure to a range."
+        )
+    settings = estimate.settings
+    odds = f"{settings.support:.0%} of ballots vote for the first choice of an item (--support)"
+    return (
+        f"{settings.votes} votes were simulated at each turnout over the real holdings; {odds}, and who takes part is "
+        f"drawn evenly. {how}"
+    )
+
+
+def verdict(estimate: Estimate) -> str:
+    """The one sentence to take home."""
+    base = estimate.measures[0].largest
+    rated = [(rate, t) for rate, t in zip(base, estimate.turnouts, strict=True) if rate]
+    if not rated:
+        return "At these turnouts no total is published, so nothing follows."
+    worst, at = max(rated, key=lambda pair: pair[0].low)
+    possible, when = max(rated, key=lambda pair: pair[0].high)
+    if worst.low:
+        found = f"At a turnout of {at.percent}%, {shown(worst)} of the votes of the {named_largest(estimate)} follow"
+        who = "for anybody who knows the register"
+    else:
+        found, who = f"No vote of the {named_largest(estimate)} was shown to follow", ""
+    text = f"{found} from the totals{', ' + who if who else ''}"
+    if possible.high > worst.high or (possible.high and not worst.low):
+        text += f"; at {when.percent}% up to {percent(possible.high)} could not be ruled out"
+    return f"{text}."
+
+
+def named_largest(estimate: Estimate) -> str:
+    number = min(estimate.settings.largest, len(estimate.electorate.accounts))
+    return f"{number} largest accounts" if number > 1 else "largest account"
+
+
+NOTES = (
+    "Proven: in one simulated vote, that something follows (it is so in every vote with the same totals) or is open "
+    "(it is otherwise in another one).",
+    "Estimate: every percentage of votes, for the odds above; in brackets the 95% interval. A range is from what was "
+    "proven to follow to what was not shown to be open.",
+    "Bound: if all votes with so many ballots were equally likely, at most this share would be the only ones with "
+    "their totals, so that everything follows. It says nothing of single accounts.",
+    "Follows means certainty, from the register, the totals, the weight present and the number of ballots. Open is not "
+    "secret: a guess may still be nearly certain, and whoever knows some votes, such as a holder its own, infers more.",
+)
+
+
+def percent(share: float) -> str:
+    if 0 < share < 0.01:
+        return "<1%"
+    return ">99%" if 0.99 < share < 1 else f"{share:.0%}"
+
+
+def shown(rate: Rate | None) -> str:
+    """A rate as a figure or a range; `withheld` where there is none."""
+    if rate is None:
+        return "withheld"
+    low, high = percent(rate.low), percent(rate.high)
+    return low if low == high else f"{low} to {high}"
+
+
+def with_interval(rate: Rate | None) -> str:
+    if rate is None:
+        return "withheld"
+    low, high = rate.interval
+    return f"{shown(rate)} [{low:.0%} to {high:.0%}]"
+
+
+def bound_shown(bound: Bound) -> str:
+    if bound.share == 1:
+        return "no bound"
+    return percent(bound.share) if bound.share > 1e-4 else f"2^-{bound.votes - bound.totals:.0f}"
+
+
+def worst_of(rates: Sequence[Rate | None], estimate: Estimate) -> str:
+    """The highest of an account's rates with its turnout."""
+    rated = [(rate, t.percent) for rate, t in zip(rates, estimate.turnouts, strict=True) if rate]
+    if not rated:
+        return "-"
+    rate, turnout = max(rated, key=lambda pair: (pair[0].low, pair[0].high))
+    return f"{shown(rate)} at {turnout}%" if rate.high else "never"
+
+
+def rows_of_turnouts(estimate: Estimate) -> list[list[str]]:
+    """Turnout, ballots, all votes follow, the largest's follow, the same if attendance is known, and the bound."""
+    base, attended = estimate.measures[:2]
+    return [
+        [
+            f"{turnout.percent}%",
+            f"{turnout.ballots:,}",
+            with_interval(base.everything[n]),
+            with_interval(base.largest[n]),
+            with_interval(attended.largest[n]),
+            bound_shown(turnout.bound),
+        ]
+        for n, turnout in enumerate(estimate.turnouts)
+    ]
+
+
+COLUMNS = (
+    "turnout",
+    "ballots",
+    "all votes follow",
+    "votes of the largest that follow",
+    "the same, knowing who took part",
+    "bound on all votes following",
+)
+
+
+def rows_at_risk(risks: Sequence[Risk], estimate: Estimate) -> list[list[str]]:
+    """Account, class, votes, share of all, how often its vote and that it stayed away follow."""
+    votes = estimate.electorate.votes
+    return [
+        [
+            risk.account.id,
+            risk.account.share_class,
+            f"{risk.account.weight:,}",
+            f"{risk.account.weight / votes:.2%}",
+            worst_of(risk.votes, estimate),
+            worst_of(risk.absences, estimate),
+        ]
+        for risk in risks
+    ]
+
+
+RISK_COLUMNS = ("account", "class", "votes", "of all", "its vote follows", "that it stayed away follows")
+
+
+def rows_of_measures(estimate: Estimate) -> list[list[str]]:
+    """What is done, then at each turnout how many of the largest's votes follow."""
+    return [[measure.label, *map(shown, measure.largest)] for measure in estimate.measures]
+
+
+def print_report(console: Console, estimate: Estimate, skipped: Sequence[str]) -> None:
+    """Prints the whole report."""
+    console.print(f"[bold]What exact totals give away: {headline(estimate)}", highlight=False)
+    for line in (method(estimate), verdict(estimate), *skipped_note(skipped)):
+        console.print(line, highlight=False, markup=False)
+    table(console, "What follows from the totals", COLUMNS, rows_of_turnouts(estimate), left=0)
+    risks = estimate.at_risk
+    if risks:
+        more = f" (the first {MOST_NAMED} of {len(risks)})" if len(risks) > MOST_NAMED else ""
+        table(console, f"Accounts at risk{more}", RISK_COLUMNS, rows_at_risk(risks[:MOST_NAMED], estimate), left=2)
+    else:
+        console.print("Nothing was proven to follow of any account that was judged.", highlight=False)
+    columns = ["turnout", *(f"{turnout.percent}%" for turnout in estimate.turnouts)]
+    title = "What would change it: votes of the largest that follow"
+    table(console, title, columns, rows_of_measures(estimate), left=1)
+    for note in NOTES:
+        console.print(note, highlight=False, markup=False)
+
+
+def skipped_note(skipped: Sequence[str]) -> list[str]:
+    return [f"Not estimated, for they are cumulative: {', '.join(skipped)}."] if skipped else []
+
+
+def table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> None:
+    """Prints a table whose first `left` columns are words and whose others are figures."""
+    made = Table(title=title, title_justify="left")
+    for place, column in enumerate(columns):
+        made.add_column(column, justify="left" if place < left else "right")
+    for row in rows:
+        made.add_row(*row)
+    console.print(made, highlight=False)
+
+
+def to_json(estimate: Estimate, skipped: Sequence[str]) -> dict[str, Any]:
+    """The estimate as a JSON object; a rate that is null was withheld, or never came up."""
+    settings = estimate.settings
+    return {
+        "accounts": len(estimate.electorate.accounts),
+        "votes": estimate.electorate.votes,
+        "items": [item.id for item in estimate.electorate.items],
+        "skipped": list(skipped),
+        "method": "searched" if estimate.searched else "sampled",
+        "simulated": settings.votes,
+        "support": settings.support,
+        "seed": settings.seed,
+        "largest": [estimate.electorate.accounts[i].id for i in estimate.electorate.largest(settings.largest)],
+        "turnouts": [
+            {
+                "percent": turnout.percent,
+                "ballots": turnout.ballots,
+                "bound": {
+                    "bits_of_votes": round(turnout.bound.votes, 3),
+                    "bits_of_totals": round(turnout.bound.totals, 3),
+                    "share": turnout.bound.share,
+                },
+            }
+            for turnout in estimate.turnouts
+        ],
+        "measures": [
+            {
+                "name": measure.name,
+                "label": measure.label,
+                "all_votes": [_rate(rate) for rate in measure.everything],
+                "largest": [_rate(rate) for rate in measure.largest],
+            }
+            for measure in estimate.measures
+        ],
+        "at_risk": [
+            {
+                "account": risk.account.id,
+                "class": risk.account.share_class,
+                "votes": risk.account.weight,
+                "vote_follows": [_rate(rate) for rate in risk.votes],
+                "absence_follows": [_rate(rate) for rate in risk.absences],
+            }
+            for risk in estimate.at_risk
+        ],
+    }
+
+
+def _rate(rate: Rate | None) -> dict[str, Any] | None:
+    if rate is None:
+        return None
+    interval = [round(edge, 6) for edge in rate.interval]
+    return {"proven": round(rate.low, 6), "possible": round(rate.high, 6), "interval": interval, "of": rate.votes}
