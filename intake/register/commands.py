@@ -19,6 +19,7 @@ from infra.commands import group
 from infra.desk import Desk, open_desk, stored
 from infra.keys import read_signer
 from infra.progress import bar
+from intake.register import privacy
 from intake.register.holdings import read_register
 from intake.register.issuing import Issuer, check_roll, signature_text, unframe_entries
 from intake.register.numbers import numbers_of
@@ -38,6 +39,7 @@ def register(app: typer.Typer) -> None:
     register_group = group(app, "register", "The share register becomes control numbers and the public roll.")
     register_group.command("issue")(issue)
     register_group.command("sign")(sign)
+    privacy.register(app)
 
 
 def issue(
