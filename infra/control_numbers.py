@@ -1,4 +1,5 @@
-"""The two kinds of files that control numbers stand in: an issuer's table of all accounts, and a voter's few lines.
+"""The two kinds of files that control numbers stand in: an issuer's table of all accounts, which is sealed, and a
+voter's few lines, which are plain.
 
 Either is as good as the votes of those it names, so both are refused unless only their owner may read them, and no
 error repeats a number.
@@ -15,8 +16,10 @@ from pathlib import Path
 from audit.protocol.control_number import parse_control_number
 from audit.protocol.refused import Refused
 from infra.keys import read_secret
-from infra.table import Column, Table, read_table, text
+from infra.sealed import Lock, read_sealed
+from infra.table import Column, Table, read_table, text, whole_number
 
+MOST_REVISIONS = 1 << 20
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 
 
@@ -35,12 +38,19 @@ def control_number(value: str) -> str:
         raise ValueError(refusal.detail) from None
 
 
-COLUMNS: dict[str, Column] = {"account_id": account_id, "class": text(60, least=1), "control_number": control_number}
+COLUMNS: dict[str, Column] = {
+    "account_id": account_id,
+    "class": text(60, least=1),
+    "revision": whole_number(0, MOST_REVISIONS),
+    "control_number": control_number,
+}
 
 
-def read_number_table(path: Path) -> Table:
-    """An issuer's table: account, class and number, no account and no number twice. TableError, KeyFileError."""
-    table = read_table(path, read_secret(path), COLUMNS, secret={"control_number"})
+def read_number_table(path: Path, lock: Lock) -> Table:
+    """An issuer's table: account, class, the revision of its roll for which the number was drawn, and the number; no
+    account and no number twice. TableError, SealedError, KeyFileError.
+    """
+    table = read_table(path, read_sealed(path, lock), COLUMNS, secret={"control_number"})
     table.distinct("account_id")
     table.distinct("control_number")
     table.check()

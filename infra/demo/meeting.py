@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from infra.demo.offices import TRUSTEES_DECRYPT, Key
 from infra.demo.published import Published
 from infra.demo.register import write_ballots, write_register
 from infra.demo.stage import Stage
+from infra.keys import write_secret
+from infra.sealed import new_key_file
 
 CONCURRENCY = 16
 LEAST_SECONDS = 300.0
@@ -34,12 +37,17 @@ def issue(stage: Stage, accounts: Sequence[Account], seed: int) -> None:
     seconds = allowed(len(accounts))
     register = stage.desk / "register.csv"
     write_register(register, accounts, seed)
+    make_locks(stage)
+    with stage.timer.step("register: frozen for the record date by both issuers"):
+        for number, key in enumerate(stage.offices.issuers, start=1):
+            freeze: list[str | Path] = ["--key", key.file, "--register", register, "--out", snapshot(stage, number)]
+            stage.run(f"register-freeze-{number}", "register", "freeze", *freeze)
     with stage.timer.step("roll: two issuers, a control number from each for every account"):
-        first, second = stage.offices.issuers
-        stage.run("register-issue-1", *issuing(stage, first, 1), seconds=seconds)
-        stage.run("register-issue-2", *issuing(stage, second, 2), seconds=seconds)
-        sign: list[str | Path] = ["register", "sign", "--key", second.file, "--register", register]
-        stage.run("register-sign", *sign, "--openings", openings(stage), seconds=seconds)
+        for number in (1, 2):
+            own: list[str | Path] = ["--numbers", numbers_file(stage, number), "--unlock", numbers_lock(stage, number)]
+            command = ["register", "issue", *issuing(stage, number), *own]
+            stage.run(f"register-issue-{number}", *command, seconds=seconds)
+        stage.run("register-sign", "register", "sign", *issuing(stage, 2), seconds=seconds)
     with stage.timer.step("opening"):
         stage.run("election-open", "election", "open", *stage.officials())
 
@@ -79,23 +87,48 @@ def verify(stage: Stage, record: Path, result: Path, ballots: int) -> str:
         return stage.processes.run("verify", command, allowed(ballots), show=True)
 
 
-def issuing(stage: Stage, key: Key, number: int) -> list[str | Path]:
-    files: list[str | Path] = ["--register", stage.desk / "register.csv", "--numbers", numbers_file(stage, number)]
-    return ["register", "issue", "--key", key.file, *files, "--openings", openings(stage)]
+def make_locks(stage: Stage) -> None:
+    """What seals the secrets of the register: a passphrase for one issuer, a key file for the other, one that both have
+    for what the first tells the second.
+    """
+    write_secret(numbers_lock(stage, 1), f"{secrets.token_urlsafe(24)}\n")
+    new_key_file(numbers_lock(stage, 2))
+    new_key_file(openings_lock(stage))
+
+
+def issuing(stage: Stage, number: int) -> list[str | Path]:
+    """What an issuer says in every command: its key, its register as frozen, and what both of them know."""
+    own: list[str | Path] = ["--key", stage.offices.issuers[number - 1].file, "--register", stage.desk / "register.csv"]
+    shared: list[str | Path] = ["--openings", openings(stage), "--openings-unlock", openings_lock(stage)]
+    return [*own, "--snapshot", snapshot(stage, number), *shared]
 
 
 def voting(stage: Stage, ballots: Path) -> list[str | Path]:
-    numbers: list[str | Path] = ["--numbers", numbers_file(stage, 1), "--numbers", numbers_file(stage, 2)]
+    numbers: list[str | Path] = []
+    for number in (1, 2):
+        numbers += ["--numbers", numbers_file(stage, number), "--unlock", numbers_lock(stage, number)]
     return ["vote", "--batch", ballots, *numbers, "--out", stage.desk / "receipts", "--concurrency", str(CONCURRENCY)]
 
 
 def openings(stage: Stage) -> Path:
     """What the first issuer tells the second."""
-    return stage.desk / "openings.csv"
+    return stage.desk / "openings"
+
+
+def openings_lock(stage: Stage) -> Path:
+    return stage.desk / "openings.lock"
 
 
 def numbers_file(stage: Stage, issuer: int) -> Path:
-    return stage.desk / f"numbers-{issuer}.csv"
+    return stage.desk / f"numbers-{issuer}"
+
+
+def numbers_lock(stage: Stage, issuer: int) -> Path:
+    return stage.desk / f"numbers-{issuer}.lock"
+
+
+def snapshot(stage: Stage, issuer: int) -> Path:
+    return stage.desk / f"snapshot-{issuer}"
 
 
 def trustee(act: str, stage: Stage, j: int, key: Key) -> list[str | Path]:

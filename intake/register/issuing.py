@@ -7,7 +7,7 @@ nothing in the log; after the last, the same entries are handed in again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,34 +19,38 @@ from audit.protocol.refused import Refused
 from audit.protocol.roll import credential, make_half, weight_randomness
 from audit.protocol.transcript import Context
 from audit.record.chunks import split
+from audit.record.election import Election
 from audit.record.entries import make_text, parse_entry, seal
 from audit.record.manifest import Manifest
 from audit.record.rolls import Roll
-from intake.register.openings import Opening
+from intake.register.holdings import Account
+from intake.register.numbers import Number
+from intake.register.openings import Opening, draw_rows
 
-REVISION = 0
 MOST_ENTRIES = 1 << 20
 
 Step = Callable[[], None]
+Shuffle = Callable[[list[Account]], None]
 
 
 @dataclass(frozen=True)
 class Issuer:
     """One issuer of this election; `k` is its place in the manifest, from 0, and `context` holds manifest and joint
-    key.
+    key. It publishes the rolls of the classes in `revisions`.
     """
 
     manifest: Manifest
     context: Context
     signer: Signer
     k: int
+    revisions: Mapping[str, int]
 
     @classmethod
-    def at(cls, manifest: Manifest, context: Context, signer: Signer) -> Issuer:
-        """Refused `wrong-signers` if this key issues nothing in this election."""
-        if signer.verifier not in manifest.issuers:
-            raise Refused("wrong-signers", f"{signer.name}, with this key, is no issuer of this election")
-        return cls(manifest, context, signer, manifest.issuers.index(signer.verifier))
+    def at(cls, election: Election, signer: Signer, revisions: Mapping[str, int]) -> Issuer:
+        """Refused as `expect_issuer`, or `not-complete` before the trustees' key is there."""
+        expect_issuer(election.manifest, signer)
+        k = election.manifest.issuers.index(signer.verifier)
+        return cls(election.manifest, election.context, signer, k, revisions)
 
     @property
     def first(self) -> bool:
@@ -55,24 +59,43 @@ class Issuer:
 
     def randomness(self, share_class: str, code: str) -> int:
         """r_i, from the first issuer's number."""
-        return weight_randomness(self.manifest.hash, share_class, REVISION, code)
+        return weight_randomness(self.manifest.hash, share_class, self.revisions[share_class], code)
 
-    def entries(self, openings: Sequence[Opening], codes: dict[str, str], draw: Callable[[], int], step: Step) -> bytes:
-        """The signed entries of every class's half, framed. openings: by class and row; codes: by account; draw: a
+    def credential(self, share_class: str, code: str) -> int:
+        """s_ik, from this issuer's number."""
+        return credential(self.manifest.hash, share_class, self.revisions[share_class], code)
+
+    def openings(self, accounts: Sequence[Account], numbers: Mapping[str, Number], shuffle: Shuffle) -> list[Opening]:
+        """What the first issuer tells the others of the classes it publishes, in an order of rows drawn now."""
+        members = [account for account in accounts if account.share_class in self.revisions]
+        return [
+            Opening(
+                account=account,
+                row=row,
+                r=self.randomness(account.share_class, numbers[account.id].code),
+                revision=numbers[account.id].revision,
+            )
+            for account, row in draw_rows(members, shuffle)
+        ]
+
+    def entries(
+        self, openings: Sequence[Opening], numbers: Mapping[str, Number], draw: Callable[[], int], step: Step
+    ) -> bytes:
+        """The signed entries of every class's half, framed. openings: by class and row; numbers: by account; draw: a
         fresh scalar.
         """
         raws: list[bytes] = []
-        for share_class in self.manifest.classes:
-            members = [o for o in openings if o.account.share_class == share_class.id]
-            rows = [self.row(opening, codes[opening.account.id], draw(), step) for opening in members]
-            for body in split(self.head(share_class.id, members), rows):
+        for share_class in self.revisions:
+            members = [o for o in openings if o.account.share_class == share_class]
+            rows = [self.row(opening, numbers[opening.account.id].code, draw(), step) for opening in members]
+            for body in split(self.head(share_class, members), rows):
                 raws.append(seal(make_text("roll", self.manifest.origin, body), [self.signer]))
         return frame(raws)
 
     def row(self, opening: Opening, code: str, w: int, step: Step) -> dict[str, Any]:
         """K_ik with its proof, and of the first issuer E_i."""
         account = opening.account
-        s = credential(self.manifest.hash, account.share_class, REVISION, code)
+        s = self.credential(account.share_class, code)
         row = make_half(self.context, account.share_class, opening.row, self.k, s, w).to_json()
         if self.first:
             assert self.context.Y is not None
@@ -80,7 +103,9 @@ class Issuer:
         step()
         return row
 
-    def expect_own(self, raws: Sequence[bytes], openings: Sequence[Opening], codes: dict[str, str]) -> None:
+    def expect_own(
+        self, raws: Sequence[bytes], openings: Sequence[Opening], numbers: Mapping[str, Number]
+    ) -> None:
         """Refuses entries, or openings, that were kept from other control numbers: letters would go out that open
         nothing.
         """
@@ -89,18 +114,25 @@ class Issuer:
             for place, row in enumerate(entry.body["rows"], entry.body["first"]):
                 halves[entry.body["class"], place] = row["K"]
         for opening in openings:
-            share_class, code = opening.account.share_class, codes[opening.account.id]
-            s = credential(self.manifest.hash, share_class, REVISION, code)
+            share_class, code = opening.account.share_class, numbers[opening.account.id].code
+            s = self.credential(share_class, code)
             same = halves.get((share_class, opening.row)) == b64((s * G).raw)
             if not same or (self.first and opening.r != self.randomness(share_class, code)):
                 text = f"what is kept for {opening.account.id} was made from another control number than the one kept"
                 raise Refused("another-register", text)
 
     def head(self, share_class: str, members: Sequence[Opening]) -> dict[str, Any]:
-        head: dict[str, Any] = {"class": share_class, "manifest": b64(self.manifest.hash), "revision": REVISION}
+        bound = {"manifest": b64(self.manifest.hash), "revision": self.revisions[share_class]}
+        head: dict[str, Any] = {"class": share_class, **bound}
         if self.first:
             head["total"] = b64(scalar_bytes(sum(opening.r for opening in members)))
         return head
+
+
+def expect_issuer(manifest: Manifest, signer: Signer) -> None:
+    """Refused `wrong-signers` if this key issues nothing in this election."""
+    if signer.verifier not in manifest.issuers:
+        raise Refused("wrong-signers", f"{signer.name}, with this key, is no issuer of this election")
 
 
 def unframe_entries(raw: bytes) -> Iterator[bytes]:
@@ -108,8 +140,9 @@ def unframe_entries(raw: bytes) -> Iterator[bytes]:
     return unframe(raw, MOST_ENTRIES)
 
 
-def check_roll(roll: Roll, openings: Sequence[Opening], context: Context, step: Step) -> None:
-    """Recomputes every encrypted weight of the roll from openings that fit the checker's own register.
+def check_roll(roll: Roll, openings: Sequence[Opening], context: Context, issuer: str, step: Step) -> None:
+    """Recomputes every encrypted weight of the roll from openings that fit the checker's own register. issuer: who has
+    published the weights, and is named.
 
     Refused `wrong-length` for more or fewer rows than accounts, `wrong-weight` naming the first row that weighs
     something else.
@@ -117,12 +150,12 @@ def check_roll(roll: Roll, openings: Sequence[Opening], context: Context, step: 
     assert context.Y is not None
     members = [o for o in openings if o.account.share_class == roll.share_class]
     if len(members) != len(roll.rows):
-        text = f"the roll of {roll.share_class} has {len(roll.rows)} rows, the register {len(members)} accounts"
+        text = f"{issuer} has published {len(roll.rows)} rows for {roll.share_class}, for {len(members)} accounts"
         raise Refused("wrong-length", text)
     for opening, E in zip(members, roll.rows.values(), strict=True):
         if encrypt(opening.account.weight, context.Y, opening.r).raw != E:
             row = f"row {opening.row} of the roll of {roll.share_class}"
-            text = f"{row} does not hold the {opening.account.weight} votes of {opening.account.id}"
+            text = f"{row}, by {issuer}, does not hold the {opening.account.weight} votes of {opening.account.id}"
             raise Refused("wrong-weight", text)
         step()
 

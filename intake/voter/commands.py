@@ -20,13 +20,15 @@ from infra.card import load_card
 from infra.control_numbers import read_number_lines, read_number_table
 from infra.desk import Desk, open_desk
 from infra.progress import bar
+from infra.sealed import Lock, lock_for
 from intake.voter.casting import Ballot, Caster, Tally, ballot_text
 from intake.voter.choices import Selections, read_choices, read_instructions
 from intake.voter.holder import find_holder
 from intake.voter.keeping import Keepsake, keep_manifest
 from intake.voter.sightings import Sightings
 
-NUMBERS_HELP = "Control numbers, never given as an argument: one file of lines; with --batch, each issuer's table."
+NUMBERS_HELP = "Control numbers, never an argument: one file of lines; with --batch, each issuer's sealed table."
+UNLOCK_HELP = "With --batch, what unseals the tables: a file with passphrase or key for each, or one for all."
 CHOICES_HELP = "A TOML file with a table `choices`: a word for each contest; left out means no vote on it."
 BATCH_HELP = "A CSV file: account_id, and a column for every contest; an empty value means no vote on it."
 
@@ -44,6 +46,7 @@ def vote(
     out: Annotated[Path, typer.Option("--out", help="Where receipts and proofs are kept.", metavar="DIR")],
     choices: Annotated[Path | None, typer.Option("--choices", help=CHOICES_HELP, metavar="FILE.toml")] = None,
     batch: Annotated[Path | None, typer.Option("--batch", help=BATCH_HELP, metavar="FILE.csv")] = None,
+    unlock: Annotated[list[Path] | None, typer.Option("--unlock", help=UNLOCK_HELP, metavar="FILE")] = None,
     concurrency: Annotated[int, typer.Option("--concurrency", help="Ballots handed in at once.", min=1, max=256)] = 8,
     wait: Annotated[float, typer.Option("--wait", help="Seconds without progress before giving up.")] = 120,
 ) -> None:
@@ -51,6 +54,7 @@ def vote(
     """
     if (choices is None) == (batch is None):
         raise typer.BadParameter("give either --choices, for one account, or --batch, for many")
+    locks = locks_for(numbers, unlock or []) if batch is not None else []
     card = load_card(election)
     with open_desk(card, patience=wait, connections=concurrency + 1) as desk:
         manifest = desk.begin()
@@ -59,7 +63,7 @@ def vote(
             orders = [single_order(manifest, numbers, choices)]
         else:
             assert batch is not None
-            orders = batch_orders(manifest, numbers, batch)
+            orders = batch_orders(manifest, list(zip(numbers, locks, strict=True)), batch)
         keep_manifest(out, desk.find({manifest.hash})[manifest.hash])
         begun = time.monotonic()
         tally = cast(desk, orders, out, concurrency)
@@ -76,12 +80,20 @@ def single_order(manifest: Manifest, numbers: Sequence[Path], choices: Path) -> 
     return SINGLE, codes, None, read_choices(choices, manifest.contests)
 
 
-def batch_orders(manifest: Manifest, numbers: Sequence[Path], batch: Path) -> list[Order]:
+def locks_for(numbers: Sequence[Path], unlock: Sequence[Path]) -> list[Lock]:
+    """What unseals each table of numbers. SealedError, KeyFileError; typer.BadParameter for locks that do not fit."""
+    if len(unlock) not in (0, 1, len(numbers)):
+        raise typer.BadParameter("give --unlock once, or once for each --numbers in their order")
+    files: Sequence[Path | None] = unlock if len(unlock) == len(numbers) else [*unlock, None][:1] * len(numbers)
+    return [lock_for(path, file) for path, file in zip(numbers, files, strict=True)]
+
+
+def batch_orders(manifest: Manifest, numbers: Sequence[tuple[Path, Lock]], batch: Path) -> list[Order]:
     """The orders of many accounts. Refused naming every account of the batch that an issuer has no number for."""
     codes: dict[str, list[str]] = defaultdict(list)
     classes: dict[str, str] = {}
-    for path in numbers:
-        for row in read_number_table(path).rows:
+    for path, lock in numbers:
+        for row in read_number_table(path, lock).rows:
             codes[row["account_id"]].append(row["control_number"])
             classes[row["account_id"]] = row["class"]
     instructions = read_instructions(batch, manifest)

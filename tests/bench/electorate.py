@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import threading
 import time
@@ -16,17 +15,18 @@ import httpx
 from audit.log.keys import Signature
 from audit.log.notes import parse_signature_lines
 from audit.log.reader import HttpReader
-from audit.protocol.control_number import parse_control_number
 from audit.protocol.elgamal import Ciphertext
 from audit.protocol.group import wide_scalar
 from audit.record.election import Election
 from audit.record.entries import Entry, read_text
 from infra.card import Card, load_card
+from infra.control_numbers import read_number_table
 from infra.demo.holdings import Account
-from infra.demo.meeting import numbers_file
+from infra.demo.meeting import numbers_file, numbers_lock
 from infra.demo.register import account_id
 from infra.demo.stage import Stage
 from infra.desk import open_desk
+from infra.sealed import read_lock
 from intake.voter.casting import ballot_text
 from intake.voter.holder import find_holder
 from intake.voter.sightings import Sightings
@@ -52,7 +52,7 @@ class Electorate:
             desk.begin()
             desk.read()
             self.election: Election = desk.election
-        self._codes = [codes_in(numbers_file(stage, issuer)) for issuer in (1, 2)]
+        self._codes = [codes_in(numbers_file(stage, issuer), numbers_lock(stage, issuer)) for issuer in (1, 2)]
         self._local = threading.local()
 
     def ready(self, accounts: Sequence[Account]) -> list[Ready]:
@@ -98,7 +98,6 @@ class Electorate:
                 time.sleep(pause)
 
 
-def codes_in(file: Path) -> dict[str, str]:
+def codes_in(file: Path, lock: Path) -> dict[str, str]:
     """Every account's control number by one issuer, as its 25 symbols."""
-    with file.open(encoding="utf-8", newline="") as rows:
-        return {row["account_id"]: parse_control_number(row["control_number"]) for row in csv.DictReader(rows)}
+    return {row["account_id"]: row["control_number"] for row in read_number_table(file, read_lock(lock)).rows}

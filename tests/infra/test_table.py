@@ -13,12 +13,15 @@ from audit.protocol.refused import Refused
 from infra.card import Card, load_card
 from infra.control_numbers import COLUMNS, read_number_lines, read_number_table, to_csv
 from infra.keys import KeyFileError, write_secret
+from infra.sealed import Lock, write_sealed
 from infra.table import TableError, read_table, text, whole_number
 
 PLAIN = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
 ADDRESSES = st.lists(PLAIN.map("https://".__add__), min_size=1, max_size=3).map(tuple)
 CARDS = st.builds(Card, PLAIN, st.binary(min_size=32, max_size=32), ADDRESSES, ADDRESSES)
 CELLS = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]) | st.just("\n"), max_size=20)
+
+LOCK = Lock("hkdf-sha256", bytes(range(32)))
 
 
 @given(CARDS)
@@ -66,10 +69,12 @@ def test_text_holds_no_control_characters() -> None:
 def test_control_numbers_come_back(tmp_path_factory: pytest.TempPathFactory, entropy: list[bytes]) -> None:
     folder = tmp_path_factory.mktemp("numbers")
     numbers = list(dict.fromkeys(map(new_control_number, entropy)))
-    write_secret(folder / "table", to_csv(tuple(COLUMNS), [(f"A{i}", "common", n) for i, n in enumerate(numbers)]))
+    rows = [(f"A{i}", "common", i % 3, n) for i, n in enumerate(numbers)]
+    write_sealed(folder / "table", to_csv(tuple(COLUMNS), rows), LOCK)
     write_secret(folder / "lines", "\n".join(["", *numbers, ""]))
     symbols = list(map(parse_control_number, numbers))
-    assert [row["control_number"] for row in read_number_table(folder / "table").rows] == symbols
+    found = read_number_table(folder / "table", LOCK).rows
+    assert [(row["control_number"], row["revision"]) for row in found] == [(s, i % 3) for i, s in enumerate(symbols)]
     assert read_number_lines(folder / "lines") == symbols
 
 
@@ -84,6 +89,6 @@ def test_a_wrong_number_is_named_and_not_repeated(tmp_path: Path) -> None:
 def test_numbers_that_others_may_read_are_not_used(tmp_path: Path) -> None:
     (tmp_path / "lines").write_text("x")
     (tmp_path / "lines").chmod(0o640)
-    for read in (read_number_lines, read_number_table):
+    for read in (read_number_lines, lambda path: read_number_table(path, LOCK)):
         with pytest.raises(KeyFileError, match="lets others read it"):
             read(tmp_path / "lines")

@@ -15,6 +15,8 @@ import intake.register.commands
 import intake.voter.commands
 import tally.officials.commands
 from audit.log.keys import Signer
+from infra.control_numbers import to_csv
+from infra.sealed import new_key_file, read_lock, read_sealed, write_sealed
 from intake.register.holdings import COLUMNS
 from tests.officials.hall import Hall, agenda_toml
 
@@ -39,7 +41,7 @@ class Clients:
         self.card = self.folder / "card.toml"
         self.draft = self.folder / "manifest"
         self.register = self.folder / "register.csv"
-        self.openings = self.folder / "openings.csv"
+        self.openings = self.folder / "openings"
 
     def run(self, *args: str | Path) -> str:
         """What the command printed; raises what it raised, AssertionError if it exited otherwise than with 0."""
@@ -101,6 +103,19 @@ class Clients:
             self.sign_roll(witness)
         return self
 
+    def mixed(self) -> Clients:
+        """The roll mixed by every mixer."""
+        for mixer in self.hall.parties.mixers:
+            self.mix(mixer)
+        return self
+
+    def mix_args(self, mixer: Signer, wait: float = 20) -> list[str | Path]:
+        where = ["--election", self.card, "--state", self.folder / mixer.name]
+        return ["mix", *where, *self.keys([mixer]), "--wait", str(wait)]
+
+    def mix(self, mixer: Signer) -> str:
+        return self.run(*self.mix_args(mixer))
+
     def write_register(self) -> None:
         with self.register.open("w", newline="") as file:
             writer = csv.DictWriter(file, tuple(COLUMNS), restval="")
@@ -110,15 +125,50 @@ class Clients:
                 writer.writerow({**row, "name": f"Holder of {account}", "language": "en"})
 
     def numbers(self, issuer: Signer) -> Path:
-        return self.folder / f"{issuer.name}.csv"
+        return self.folder / f"{issuer.name}.sealed"
+
+    def lock(self, owner: str) -> Path:
+        """The key file of somebody's sealed files, or of the openings that all share."""
+        path = self.folder / f"{owner}.lock"
+        if not path.exists():
+            new_key_file(path)
+        return path
+
+    def read_rows(self, path: Path, owner: str) -> list[dict[str, str]]:
+        """The rows of a sealed table."""
+        return list(csv.DictReader(read_sealed(path, read_lock(self.lock(owner))).decode().splitlines()))
+
+    def write_rows(self, path: Path, owner: str, rows: list[dict[str, str]]) -> None:
+        """Seals other rows in its place, as who has the lock can."""
+        path.unlink(missing_ok=True)
+        table = to_csv(tuple(rows[0]), [tuple(row.values()) for row in rows])
+        write_sealed(path, table, read_lock(self.lock(owner)))
+
+    def number_rows(self, issuer: Signer) -> list[dict[str, str]]:
+        return self.read_rows(self.numbers(issuer), issuer.name)
+
+    def snapshot(self, signer: Signer, register: Path | None = None) -> Path:
+        """The signer's note that freezes this register."""
+        register = register or self.register
+        path = self.folder / f"{signer.name}-{register.stem}.snapshot"
+        if not path.exists():
+            files = ("--register", register, "--out", path)
+            self.run("register", "freeze", "--election", self.card, *self.keys([signer]), *files, "--wait", "5")
+        return path
+
+    def kept(self, signer: Signer, register: Path | None = None) -> list[str | Path]:
+        """The options that name what a signer keeps of the register."""
+        files: list[str | Path] = ["--register", register or self.register, "--snapshot"]
+        files.append(self.snapshot(signer, register))
+        shared: list[str | Path] = ["--openings", self.openings, "--openings-unlock", self.lock("openings")]
+        return ["--election", self.card, *self.keys([signer]), *files, *shared, "--wait", "5"]
 
     def issue(self, issuer: Signer) -> str:
-        files = ("--register", self.register, "--openings", self.openings, "--numbers", self.numbers(issuer))
-        return self.run("register", "issue", "--election", self.card, *self.keys([issuer]), *files, "--wait", "5")
+        own = ("--numbers", self.numbers(issuer), "--unlock", self.lock(issuer.name))
+        return self.run("register", "issue", *self.kept(issuer), *own)
 
     def sign_roll(self, witness: Signer, register: Path | None = None) -> str:
-        files = ("--register", register or self.register, "--openings", self.openings)
-        return self.run("register", "sign", "--election", self.card, *self.keys([witness]), *files, "--wait", "5")
+        return self.run("register", "sign", *self.kept(witness, register))
 
     def act(self, kind: str, *more: str | Path) -> str:
         """An act of the officials, two of whom sign."""
@@ -126,7 +176,7 @@ class Clients:
         return self.run("election", kind, "--election", self.card, *keys, "--wait", "5", *more)
 
     def opened(self) -> Clients:
-        self.founded().keyed().enrolled().act("open")
+        self.founded().keyed().enrolled().mixed().act("open")
         return self
 
     def batch(self, rows: dict[str, Sequence[str]], contests: Sequence[str] = ("nominee-1",)) -> Path:
@@ -139,7 +189,9 @@ class Clients:
         return path
 
     def vote_args(self, batch: Path, out: Path) -> list[str | Path]:
-        numbers = [arg for issuer in self.hall.parties.issuers for arg in ("--numbers", self.numbers(issuer))]
+        numbers: list[str | Path] = []
+        for issuer in self.hall.parties.issuers:
+            numbers += ["--numbers", self.numbers(issuer), "--unlock", self.lock(issuer.name)]
         return ["vote", "--election", self.card, "--batch", batch, *numbers, "--out", out, "--wait", "5"]
 
     def closed(self) -> Clients:

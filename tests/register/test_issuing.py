@@ -45,13 +45,15 @@ def entries(clients: Clients, issuer: Signer) -> Path:
 
 def test_every_account_has_a_number_from_every_issuer(clients: Clients, hall: Hall) -> None:
     clients.enrolled()
-    one, two = (rows(clients.numbers(issuer)) for issuer in hall.parties.issuers)
+    one, two = map(clients.number_rows, hall.parties.issuers)
     assert [row["account_id"] for row in one] == [row["account_id"] for row in two] == list(HOLDINGS)
     numbers = [parse_control_number(row["control_number"]) for row in one + two]
     assert len(set(numbers)) == 2 * len(HOLDINGS)
     assert len(hall.election.roll("common").rows) == len(HOLDINGS)
     for issuer in hall.parties.issuers:
-        assert clients.numbers(issuer).stat().st_mode & 0o777 == 0o600
+        path = clients.numbers(issuer)
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert path.read_bytes().startswith(b"psephos/v1 sealed\n") and b"A1" not in path.read_bytes()
 
 
 def test_issued_again_the_same_is_handed_in(clients: Clients, hall: Hall) -> None:
@@ -90,7 +92,7 @@ def test_the_order_of_rows_is_not_that_of_the_register(clients: Clients, hall: H
         hall.script = [(422, b"{}")]
         with pytest.raises(Refused):
             clients.issue(hall.parties.issuers[0])
-        placed = sorted(rows(clients.openings), key=lambda row: int(row["row"]))
+        placed = sorted(clients.read_rows(clients.openings, "openings"), key=lambda row: int(row["row"]))
         orders.append(tuple(row["account_id"] for row in placed))
         entries(clients, hall.parties.issuers[0]).unlink()
     # By chance alone all three are alike once in 8! squared runs.
@@ -98,7 +100,7 @@ def test_the_order_of_rows_is_not_that_of_the_register(clients: Clients, hall: H
 
 
 def test_the_second_issuer_needs_the_openings(clients: Clients, hall: Hall) -> None:
-    with pytest.raises(KeyFileError, match="openings.csv: No such file"):
+    with pytest.raises(KeyFileError, match="openings: No such file"):
         clients.issue(hall.parties.issuers[1])
 
 
@@ -112,8 +114,8 @@ def test_who_is_no_issuer_issues_nothing(clients: Clients, hall: Hall) -> None:
 def test_numbers_of_another_register_are_not_used(clients: Clients, hall: Hall) -> None:
     first = hall.parties.issuers[0]
     clients.issue(first)
-    found = rows(clients.numbers(first))
-    write_rows(clients.numbers(first), found[1:])
+    found = clients.number_rows(first)
+    clients.write_rows(clients.numbers(first), first.name, found[1:])
     with pytest.raises(Refused, match="holds the numbers of other accounts"):
         clients.issue(first)
 
@@ -121,15 +123,15 @@ def test_numbers_of_another_register_are_not_used(clients: Clients, hall: Hall) 
 def test_a_mistyped_number_is_named_and_not_repeated(clients: Clients, hall: Hall) -> None:
     first = hall.parties.issuers[0]
     clients.issue(first)
-    found = rows(clients.numbers(first))
+    found = clients.number_rows(first)
     secret = found[2]["control_number"]
     found[2]["control_number"] = secret[:-1] + ("0" if secret[-1] != "0" else "1")
     found[3]["control_number"] = found[4]["control_number"]
-    write_rows(clients.numbers(first), found)
+    clients.write_rows(clients.numbers(first), first.name, found)
     with pytest.raises(TableError) as caught:
         clients.issue(first)
-    assert caught.value.faults[0].startswith("line 4, column 3 (control_number): the check symbol")
-    assert caught.value.faults[1] == "line 6, column 3 (control_number): stands in line 5 already"
+    assert caught.value.faults[0].startswith("line 4, column 4 (control_number): the check symbol")
+    assert caught.value.faults[1] == "line 6, column 4 (control_number): stands in line 5 already"
     assert all(row["control_number"][:11] not in str(caught.value) for row in found)
 
 
@@ -157,8 +159,8 @@ class TestTheSecondIssuer:
             issued.sign_roll(hall.parties.issuers[1], own)
         faults = sorted(fault.partition("(")[2] for fault in caught.value.faults)
         assert faults == [
-            "weight) = '101': by this register it is 102",
-            "weight) = '102': by this register it is 101",
+            "weight) = '101': issuer-1 says so; by this register it is 102",
+            "weight) = '102': issuer-1 says so; by this register it is 101",
         ]
 
     def test_another_total_is_named(self, issued: Clients, hall: Hall) -> None:
@@ -166,26 +168,29 @@ class TestTheSecondIssuer:
             issued.sign_roll(hall.parties.issuers[1], self.own_register(issued, "A1", shares="102"))
 
     def test_another_account_is_named(self, issued: Clients, hall: Hall) -> None:
-        with pytest.raises(TableError, match=r"\(account_id\) = 'A1': no such account votes by this register"):
+        with pytest.raises(TableError, match=r"\(account_id\) = 'A1': issuer-1 lets it vote; by this register no"):
             issued.sign_roll(hall.parties.issuers[1], self.own_register(issued, "A1", account_id="A9"))
 
     def test_a_row_that_weighs_something_else_is_named(self, issued: Clients, hall: Hall) -> None:
         """The first issuer gives two accounts each other's row: the total is right, and what the roll holds is not."""
-        found = rows(issued.openings)
+        found = issued.read_rows(issued.openings, "openings")
         for name in ("row", "randomness"):
             found[0][name], found[1][name] = found[1][name], found[0][name]
-        write_rows(issued.openings, found)
-        with pytest.raises(Refused, match=r"row 0 of the roll of common does not hold the \d+ votes of A") as caught:
+        issued.write_rows(issued.openings, "openings", found)
+        told = r"row 0 of the roll of common, by issuer-1, does not hold the \d+ votes of A"
+        with pytest.raises(Refused, match=told) as caught:
             issued.sign_roll(hall.parties.issuers[1])
         assert caught.value.reason == "wrong-weight"
 
     def test_rows_that_are_not_all_there(self, issued: Clients, hall: Hall) -> None:
-        found = rows(issued.openings)
-        write_rows(issued.openings, found[1:])
-        with pytest.raises(Refused, match="opens 7 rows, the register has 8 accounts"):
+        found = issued.read_rows(issued.openings, "openings")
+        issued.write_rows(issued.openings, "openings", found[1:])
+        missing = found[0]["account_id"]
+        told = f"opens 7 rows, the register has 8 accounts that vote; not opened: {missing}"
+        with pytest.raises(Refused, match=told):
             issued.sign_roll(hall.parties.issuers[1])
         found[0]["row"] = found[1]["row"]
-        write_rows(issued.openings, found)
+        issued.write_rows(issued.openings, "openings", found)
         with pytest.raises(Refused, match="the rows of common are not 0 to 7, each once"):
             issued.sign_roll(hall.parties.issuers[1])
 
@@ -200,5 +205,5 @@ class TestTheSecondIssuer:
 
 def test_secrets_are_not_shown(clients: Clients, hall: Hall) -> None:
     said = clients.issue(hall.parties.issuers[0])
-    for row in rows(clients.numbers(hall.parties.issuers[0])):
+    for row in clients.number_rows(hall.parties.issuers[0]):
         assert row["control_number"] not in said

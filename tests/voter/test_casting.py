@@ -16,6 +16,7 @@ from audit.protocol.refused import Refused
 from audit.receipts import Promise, Recorded, open_kept
 from audit.record.entries import Entry, parse_entry, read_text
 from infra.keys import KeyFileError
+from infra.sealed import SealedError
 from intake.voter.keeping import Keepsake, keep_manifest
 from intake.voter.sightings import Sightings
 from tests.officials.clients import Clients
@@ -64,8 +65,7 @@ def test_what_is_kept_can_be_shown(clients: Clients, tmp_path: Path) -> None:
 def test_one_voter_with_a_file_of_numbers(clients: Clients, tmp_path: Path) -> None:
     numbers = tmp_path / "numbers"
     numbers.touch(mode=0o600)
-    tables = map(clients.numbers, clients.hall.parties.issuers)
-    lines = [table.read_text().splitlines()[2].split(",")[2] for table in tables]
+    lines = [clients.number_rows(issuer)[1]["control_number"] for issuer in clients.hall.parties.issuers]
     numbers.write_text("\n\n".join(reversed(lines)).lower() + "\n")
     (tmp_path / "choices.toml").write_text('[choices]\nnominee-1 = "abstain"\n')
     files = ["--numbers", numbers, "--choices", tmp_path / "choices.toml", "--out", tmp_path / "out"]
@@ -187,13 +187,26 @@ def test_accounts_without_numbers_are_all_named(clients: Clients, tmp_path: Path
 
 
 def test_numbers_of_two_accounts_are_on_no_roll(clients: Clients, tmp_path: Path) -> None:
-    one, two = map(clients.numbers, clients.hall.parties.issuers)
-    mixed = tmp_path / "mixed.csv"
-    mixed.touch(mode=0o600)
-    mixed.write_text(two.read_text().replace("A1,", "X,").replace("A2,", "A1,").replace("X,", "A2,"))
+    second = clients.hall.parties.issuers[1]
+    found = clients.number_rows(second)
+    found[0]["account_id"], found[1]["account_id"] = found[1]["account_id"], found[0]["account_id"]
+    mixed = tmp_path / "mixed"
+    clients.write_rows(mixed, second.name, found)
     args = vote(clients, tmp_path / "out", "A1")
-    said = clients.fails(*(mixed if arg == two else arg for arg in args))
+    said = clients.fails(*(mixed if arg == clients.numbers(second) else arg for arg in args))
     assert "A1: no account has these control numbers together" in said
+
+
+def test_tables_are_opened_by_their_own_locks(clients: Clients, tmp_path: Path) -> None:
+    first, second = (clients.lock(issuer.name) for issuer in clients.hall.parties.issuers)
+    args = vote(clients, tmp_path / "out", "A1")
+    swapped = {first: second, second: first}
+    with pytest.raises(SealedError, match="issuer-1.sealed: the key is another one, or the file has been changed"):
+        clients.run(*(swapped.get(arg, arg) for arg in args))
+    # One for all, and another one of three: neither is taken for what was meant.
+    with pytest.raises(SealedError, match="issuer-2.sealed"):
+        clients.run(*(arg for i, arg in enumerate(args) if arg != second and args[i + 1 : i + 2] != [second]))
+    assert not (tmp_path / "out").exists()
 
 
 def test_nobody_is_told_which_leaf_is_sought(clients: Clients, tmp_path: Path) -> None:
