@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from audit.log.keys import COSIGNATURE, ED25519, ML_DSA_44, Verifier
-from audit.log.notes import Note, parse_note, verified_lines
+from audit.log.notes import MAX_SIGNATURES, Note, parse_note, verified_lines
 from audit.log.treehead import Checkpoint, parse_checkpoint
 from audit.protocol.refused import Refused
 
@@ -26,7 +26,8 @@ class LogPolicy:
     """Whose signatures make a checkpoint of the log `origin`: all keys of `log`, and all keys of at least W custodians.
 
     Refused `unknown-key` for a key of a type that does not sign this, `duplicate` for a name or key that stands twice,
-    `wrong-signers` for no log key, a custodian without key, or a W beyond their number.
+    `wrong-signers` for no log key, a custodian without key, or a W beyond their number, `too-long` for more keys than a
+    note has lines.
     """
 
     origin: str
@@ -39,13 +40,19 @@ class LogPolicy:
             raise Refused("wrong-signers", "the log and each custodian need a key")
         if not 0 < self.W <= len(self.custodians):
             raise Refused("wrong-signers", f"{self.W} of {len(self.custodians)} custodians cannot be demanded")
+        if len(self.verifiers) > MAX_SIGNATURES:
+            # Else the log could no longer be published once every custodian has cosigned.
+            text = f"log and custodians have {len(self.verifiers)} keys; a note holds {MAX_SIGNATURES} signature lines"
+            raise Refused("too-long", text)
         for key in self.verifiers:
             if key.type not in (_LOG_TYPES if key in self.log else _CUSTODIAN_TYPES):
                 raise Refused("unknown-key", f"a key of type 0x{key.type:02x} ({key.name}) signs no checkpoints here")
         # The same key under two names would let one custodian count twice (one key per cosigner and purpose).
         publics = [key.public for key in self.verifiers]
         names = [name for name, _ in self.custodians]
-        if len(set(publics)) != len(publics) or len(set(names)) != len(names):
+        # A line names its key by four bytes of a hash: a custodian's second key may be made to fit those of its first.
+        ids = {(key.name, key.key_id) for key in self.verifiers}
+        if len(ids) != len(publics) or len(set(publics)) != len(publics) or len(set(names)) != len(names):
             raise Refused("duplicate", "a custodian or a key stands twice among the keys of log and custodians")
 
     @property
@@ -67,7 +74,8 @@ def open_note(note: Note, policy: LogPolicy, witnessed: bool = True, exact: bool
 
     Refused `another-origin`; `bad-signature` for any wrong line of a known key; `wrong-signers` if the log has not
     signed with all keys; `not-witnessed` naming who is missing; with `exact`, `unknown-key` for a line by a key that is
-    not the policy's.
+    not the policy's, and `not-canonical` unless the lines stand in the order of the policy's keys, the log's first, one
+    of each at most.
     """
     checkpoint = parse_checkpoint(note.text)
     if checkpoint.origin != policy.origin:
@@ -77,7 +85,7 @@ def open_note(note: Note, policy: LogPolicy, witnessed: bool = True, exact: bool
     if missing:
         raise Refused("wrong-signers", f"the log has not signed with {_named(missing)}")
     if exact:
-        _refuse_strangers(note, policy)
+        _check_exact(note, policy)
     if witnessed:
         _check_witnessed(policy, times)
     return checkpoint
@@ -103,12 +111,15 @@ def _unsigned(keys: tuple[Verifier, ...], times: Mapping[Verifier, int]) -> list
     return [key for key in keys if not times.get(key)]
 
 
-def _refuse_strangers(note: Note, policy: LogPolicy) -> None:
-    known = {(key.name, key.key_id) for key in policy.verifiers}
-    for line in note.signatures:
-        if (line.name, line.key_id) not in known:
-            detail = f"the line by {line.name} (key {line.key_id.hex()}) is of no key of the manifest"
-            raise Refused("unknown-key", detail)
+def _check_exact(note: Note, policy: LogPolicy) -> None:
+    # One checkpoint with the same signatures has the same bytes: no line moves, none stands twice, none is added.
+    places = [(key.name, key.key_id) for key in policy.verifiers]
+    found = [(line.name, line.key_id) for line in note.signatures]
+    for name, key_id in found:
+        if (name, key_id) not in places:
+            raise Refused("unknown-key", f"the line by {name} (key {key_id.hex()}) is of no key of the manifest")
+    if found != [place for place in places if place in found]:
+        raise Refused("not-canonical", "signature lines stand in the order of the manifest's keys, one of each at most")
 
 
 def _named(keys: list[Verifier]) -> str:

@@ -55,7 +55,7 @@ def open_head(reader: Reader, policy: LogPolicy, exact: bool = False) -> Head | 
     published.
 
     ReadError naming the checkpoint, with the reason of `open_note`; `exact` refuses a line by a key that is not the
-    policy's.
+    policy's, and any other order of the lines.
     """
     raw = reader.checkpoint()
     if raw is None:

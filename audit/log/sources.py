@@ -12,6 +12,7 @@ from typing import Protocol
 
 import httpx
 
+from audit.log.deadline import Deadline, client_with
 from audit.log.merkle import HASH_SIZE
 from audit.log.notes import MAX_NOTE
 from audit.log.tiles import MAX_BUNDLE, WIDTH, bundle_path, tile_path, unframe
@@ -20,6 +21,8 @@ from audit.protocol.refused import Refused
 CHECKPOINT = "checkpoint"
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 TRIES = 2
+SECONDS = 60.0
+"""In which a file must be there whole, tries included: the longest bundle over a slow line, and no longer."""
 _LOOPBACK = ("all://127.0.0.1", "all://[::1]", "all://localhost")
 
 
@@ -55,8 +58,9 @@ class HttpReader:
     May be used by several threads.
     """
 
-    def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
+    def __init__(self, url: str, seconds: float = SECONDS) -> None:
+        """`seconds`: how long any one file may take. ReadError if `url` is no address."""
+        self._url, self._seconds = url.rstrip("/"), seconds
         try:
             address = httpx.URL(self._url)
         except httpx.InvalidURL as error:
@@ -64,7 +68,8 @@ class HttpReader:
         if address.scheme not in ("http", "https") or not address.host:
             raise ReadError("is not an address that begins with http:// or https://", url)
         # A proxy of the environment cannot reach what listens on this machine only.
-        self._client = httpx.Client(timeout=TIMEOUT, mounts=dict.fromkeys(_LOOPBACK))
+        self._deadline = Deadline()
+        self._client = client_with(self._deadline, TIMEOUT, _LOOPBACK)
 
     def __str__(self) -> str:
         return self._url
@@ -93,11 +98,15 @@ class HttpReader:
     def _get(self, path: str, most: int) -> bytes | None:
         """The body of a 200, None for a 404."""
         where = f"{self._url}/{path}"
+        self._deadline.set(self._seconds)
         for left in reversed(range(TRIES)):
             try:
                 return self._get_once(where, most)
             except httpx.TransportError as error:
                 # A kept connection may have been closed from the other side at any moment: asking again costs nothing.
+                if self._deadline.over:
+                    detail = f"is not there whole after {self._seconds:g} seconds"
+                    raise ReadError(detail, where, "unreachable") from None
                 if not left:
                     raise ReadError(f"cannot be reached: {_cause(error)}", where, "unreachable") from None
             except httpx.HTTPError as error:

@@ -32,8 +32,8 @@ def canonical(value: Any) -> bytes:
 def parse_canonical(raw: bytes) -> Any:
     """The value whose canonical text this is.
 
-    Refused `syntax` if it is no JSON, or nested deeper than `MAX_DEPTH`; `wrong-type` or `out-of-range`, with the path, for a value not allowed here;
-    `not-canonical` if it is written in any other way, a field given twice among them.
+    Refused `syntax` if it is no JSON, or nested deeper than `MAX_DEPTH`; `wrong-type` or `out-of-range`, with the path,
+    for a value not allowed here; `not-canonical` if it is written in any other way, a field given twice among them.
     """
     try:
         value = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)

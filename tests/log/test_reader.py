@@ -13,7 +13,7 @@ from audit.log.merkle import CompactRange, leaf_hash
 from audit.log.reader import Head, ReadError, open_head, read_entries, unverified_first_entry
 from audit.log.tiles import frame, unframe
 from audit.log.treehead import Checkpoint
-from tests.log.sample import CUSTODIANS, ORIGIN, POLICY, MemoryReader, cosigned, root_of, signer, some_entries
+from tests.log.sample import CUSTODIANS, ORIGIN, POLICY, TIME, MemoryReader, cosigned, root_of, signer, some_entries
 
 SIZES = (1, 2, 255, 256, 257, 300, 511, 512, 513, 1300)
 
@@ -195,6 +195,28 @@ def test_a_strange_line_is_refused_only_in_a_record() -> None:
     with pytest.raises(ReadError) as error:
         open_head(reader, POLICY, exact=True)
     assert error.value.reason == "unknown-key"
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2, 3, 4, 5), (0, 1, 3, 2, 4, 5), (0, 1, 4, 5, 2, 3), (2, 3, 4, 5, 0, 1)])
+def test_lines_of_a_record_stand_in_the_order_of_the_keys(order: tuple[int, ...]) -> None:
+    note = cosigned(HEAD)
+    moved = type(note)(note.text, tuple(note.signatures[i] for i in order))
+    assert open_head(MemoryReader(some_entries(3), moved.raw), POLICY) is not None
+    with pytest.raises(ReadError) as error:
+        open_head(MemoryReader(some_entries(3), moved.raw), POLICY, exact=True)
+    assert error.value.reason == "not-canonical"
+
+
+@pytest.mark.parametrize("line", range(6))
+@pytest.mark.parametrize("later", [0, 1])
+def test_no_line_of_a_record_stands_twice(line: int, later: int) -> None:
+    """Neither the same line again, nor a second one by the same key, as a cosigner may make at another time."""
+    note = cosigned(HEAD)
+    again = cosigned(HEAD, time=TIME + later).signatures[line]
+    doubled = type(note)(note.text, (*note.signatures[: line + 1], again, *note.signatures[line + 1 :]))
+    with pytest.raises(ReadError) as error:
+        open_head(MemoryReader(some_entries(3), doubled.raw), POLICY, exact=True)
+    assert error.value.reason == "not-canonical"
 
 
 def test_another_log() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import pickle
+import socket
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -132,6 +134,70 @@ def test_an_endless_answer_is_cut_off(site: Site, reader: HttpReader, path: str)
     with pytest.raises(ReadError, match="is longer than") as error:
         read.get(path, lambda: reader.bundle(0, 256))()
     assert error.value.where == f"{site.url}/{path}"
+
+
+HEADS = {
+    "nothing": b"",
+    "the status": b"HTTP/1.1 200 OK\r\nX-Slow: ",
+    "the head": b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n",
+    "a chunked head": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\n",
+}
+
+
+class Dripper:
+    """A custodian that says `head` at once, and then a byte every 50 ms, for as long as anybody listens."""
+
+    def __init__(self, head: bytes) -> None:
+        self._head = head
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._ended = False
+        self.left = Event()
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/vote.example/meeting"
+        self._thread = Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._ended:
+            connection, _ = self._socket.accept()
+            with connection:
+                try:
+                    connection.sendall(self._head)
+                    # Not without end, so that the test fails and does not hang if nobody hangs up.
+                    for _ in range(200):
+                        if self._ended:
+                            break
+                        connection.sendall(b"x")
+                        time.sleep(0.05)
+                except OSError:
+                    self.left.set()
+
+    def close(self) -> None:
+        self._ended = True
+        socket.create_connection(self._socket.getsockname()).close()
+        self._thread.join()
+        self._socket.close()
+
+
+@pytest.mark.parametrize("head", sorted(HEADS))
+def test_a_file_that_drips_is_given_up(head: str) -> None:
+    server = Dripper(HEADS[head])
+    reader = HttpReader(server.url, seconds=0.3)
+    try:
+        with pytest.raises(ReadError, match=r"is not there whole after 0\.3 seconds") as error:
+            reader.checkpoint()
+        assert (error.value.reason, error.value.where) == ("unreachable", f"{server.url}/checkpoint")
+        assert server.left.wait(5)
+    finally:
+        reader.close()
+        server.close()
+
+
+def test_each_file_has_its_own_time(site: Site) -> None:
+    reader = HttpReader(site.url, seconds=0.5)
+    for _ in range(4):
+        time.sleep(0.2)
+        assert reader.checkpoint() == site.files["checkpoint"]
+    reader.close()
 
 
 @pytest.mark.parametrize("cut", [-1, -300, 1])

@@ -115,6 +115,11 @@ def votes(total: int, **more: int) -> Callable[[Body], object]:
     return lambda body: body["classes"][0].update(votes=total, **more)
 
 
+def many_keys(custodian: int) -> list[str]:
+    name = f"custodian-{custodian}"
+    return [Verifier(name, COSIGNATURE, bytes([custodian, j]) * 16).vkey for j in range(2)]
+
+
 WRONG: dict[str, tuple[Callable[[Body], object], str, str]] = {
     "an unknown field": (lambda b: b.update(colour="red"), "unknown-field", "colour"),
     "a field left out": (lambda b: b.pop("times"), "missing-field", "times"),
@@ -152,6 +157,11 @@ WRONG: dict[str, tuple[Callable[[Body], object], str, str]] = {
     "a custodian's entry key": (
         lambda b: b["custodians"]["keys"].__setitem__(0, [STRANGER]),
         "unknown-key",
+        "custodians",
+    ),
+    "more custodians' keys than a note has lines": (
+        lambda b: b["custodians"].update(keys=[many_keys(i) for i in range(50)]),
+        "too-long",
         "custodians",
     ),
     "a contest twice": (contests(contest("a"), contest("a")), "duplicate", "contests[1]"),
