@@ -13,18 +13,22 @@ from audit.record.manifest import Manifest, load_manifest
 from infra.card import load_card
 from infra.keys import secret_file
 from infra.progress import bar
-from intake.register.letters_addressees import Addressee, read_addressees, register_table
+from infra.sealed import lock_for
+from intake.register.letters_addressees import Addressee, read_addressees
 from intake.register.letters_files import Write, empty_folder, expect_addresses, write_files
 from intake.register.letters_html import write_pages
 from intake.register.letters_merge import write_merge
 from intake.register.letters_occasion import Occasion
 from intake.register.letters_pdf import write_letters
+from intake.register.numbers import read_lost
 
 CardFile = Annotated[Path, typer.Option("--election", help="The election card.", metavar="CARD.toml")]
 NoteFile = Annotated[Path, typer.Option("--manifest", help="The signed manifest, checked by the card.", metavar="FILE")]
 Name = Annotated[str, typer.Option("--issuer", help="Whose numbers these are: the name in the manifest.")]
 RegisterFile = Annotated[Path, typer.Option("--register", help="The share register.", metavar="FILE.csv")]
-Numbers = Annotated[Path, typer.Option("--numbers", help="This issuer's control numbers.", metavar="FILE")]
+Numbers = Annotated[Path, typer.Option("--numbers", help="This issuer's control numbers, sealed.", metavar="FILE")]
+UNLOCK_HELP = "Holds the passphrase or the key of the numbers; asked for if not given."
+Unlock = Annotated[Path | None, typer.Option("--unlock", help=UNLOCK_HELP, metavar="FILE")]
 Link = Annotated[str, typer.Option("--link", help="The voting page that holders open.", metavar="URL")]
 SENDER_HELP = "Who sends this, as printed: name, street, town. The name in the manifest if not given."
 Sender = Annotated[str, typer.Option("--sender", help=SENDER_HELP)]
@@ -35,6 +39,8 @@ Table = Annotated[Path, typer.Option("--out", help="The table to write.", metava
 PerFile = Annotated[int, typer.Option("--per-file", min=1, max=5_000, help="Letters in one file; 1: a file each.")]
 WITHOUT_HELP = "Only accounts without an e-mail address in the register."
 WithoutEmail = Annotated[bool, typer.Option("--without-email", help=WITHOUT_HELP)]
+ONLY_HELP = "Only these accounts, as after a reissue: one id a line."
+Only = Annotated[Path | None, typer.Option("--only", help=ONLY_HELP, metavar="FILE")]
 MOST_NAMED = 20
 
 
@@ -63,18 +69,20 @@ def letters(
     numbers: Numbers,
     link: Link,
     out: Folder,
+    unlock: Unlock = None,
     sender: Sender = "",
     other_sender: OtherSender = "",
     format: Formats = [Format.PDF],  # noqa: B006 (typer copies it)
     per_file: PerFile = 500,
     without_email: WithoutEmail = False,
+    only: Only = None,
 ) -> None:
     """Prints a letter for every account that votes: its number, how to vote, and how to know the right election."""
     found = opened(election, manifest)
     occasion = Occasion.of(found, issuer, link, sender, other_sender)
-    to = chosen(read_addressees(register, numbers, found), without_email)
+    to = chosen(read_addressees(register, numbers, lock_for(numbers, unlock), found), without_email, only)
     if Format.PDF in format:
-        expect_addresses(register_table(register), to)
+        expect_addresses(register, to)
     warn_of_missing("postal address", [one.account.id for one in to if not one.address])
     empty_folder(out)
     kinds = {kind.value: WRITERS[kind] for kind in dict.fromkeys(format)}
@@ -91,14 +99,16 @@ def merge(
     numbers: Numbers,
     link: Link,
     out: Table,
+    unlock: Unlock = None,
     sender: Sender = "",
     other_sender: OtherSender = "",
     without_email: WithoutEmail = False,
+    only: Only = None,
 ) -> None:
     """Writes what stands in the letters as a table, for a template or a printer; it is as secret as the numbers."""
     found = opened(election, manifest)
     occasion = Occasion.of(found, issuer, link, sender, other_sender)
-    to = chosen(read_addressees(register, numbers, found), without_email)
+    to = chosen(read_addressees(register, numbers, lock_for(numbers, unlock), found), without_email, only)
     with bar("rows", len(to)) as progress, secret_file(out) as file:
         write_merge(file, occasion, to, progress.advance)
     print(f"{len(to)} letters of {issuer} are rows of {out}, which only its owner can read")
@@ -109,8 +119,10 @@ def opened(card: Path, note: Path) -> Manifest:
     return load_manifest(note, load_card(card).manifest)[0]
 
 
-def chosen(to: list[Addressee], without_email: bool) -> list[Addressee]:
-    return [one for one in to if not one.email] if without_email else to
+def chosen(to: list[Addressee], without_email: bool, only: Path | None) -> list[Addressee]:
+    """Those that get a letter. Errors as `read_lost`."""
+    named = read_lost(only, [one.account for one in to]) if only else None
+    return [one for one in to if not (without_email and one.email) and (named is None or one.account.id in named)]
 
 
 def warn_of_missing(what: str, accounts: list[str]) -> None:

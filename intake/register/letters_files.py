@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from audit.protocol.refused import Refused
 from infra.keys import secret_file
-from infra.table import Table
+from infra.table import TableError
 from intake.register.letters_addressees import Addressee
 from intake.register.letters_layout import address_fault
 from intake.register.letters_occasion import Occasion
@@ -58,9 +58,8 @@ def parts(letters: Sequence[Addressee], most: int) -> Iterator[tuple[str, list[A
         yield part[0].account.id if most == 1 else f"letters-{first:0{digits}}-{place:0{digits}}", part
 
 
-def expect_addresses(table: Table, letters: Iterable[Addressee]) -> None:
+def expect_addresses(register: Path, letters: Iterable[Addressee]) -> None:
     """TableError naming every row of the register whose name or address cannot be printed on a letter."""
-    for to in letters:
-        if fault := address_fault(to):
-            table.note(to.line, f"account {to.account.id}: {fault}")
-    table.check()
+    found = [(to, fault) for to in letters if (fault := address_fault(to))]
+    if found:
+        raise TableError(register, [f"line {to.line}: account {to.account.id}: {fault}" for to, fault in found])

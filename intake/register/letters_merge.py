@@ -12,6 +12,7 @@ from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO
 
+from intake.register.holdings import in_shares
 from intake.register.letters_addressees import Addressee
 from intake.register.letters_occasion import Occasion
 
@@ -65,7 +66,7 @@ def row(occasion: Occasion, to: Addressee) -> tuple[str, ...]:
     return (
         to.account.id,
         to.account.share_class,
-        occasion.votes(to.account.weight).replace(",", ""),
+        in_shares(to.account.weight, occasion.decimals),
         to.name,
         *lines,
         *("" for _ in range(LINES - len(lines))),

@@ -42,10 +42,10 @@ class Words:
     @property
     def heading(self) -> str:
         which = "One of your two control numbers" if self.occasion.other else "Your control number"
-        return f"{which} for the {self._title}"
+        return f"{which} for the {self.title}"
 
     @property
-    def _title(self) -> str:
+    def title(self) -> str:
         """The title within a sentence: `annual meeting 2026`, but `AGM 2026` and `Extraordinary General Meeting`."""
         first, _, rest = self.occasion.title.partition(" ")
         plain = first.istitle() and rest and not any(word[0].isupper() for word in rest.split())

@@ -20,7 +20,7 @@ from audit.record.manifest import Manifest
 from infra.card import Card
 from infra.control_numbers import COLUMNS as NUMBER_COLUMNS
 from infra.control_numbers import to_csv
-from infra.keys import write_secret
+from infra.sealed import new_key_file, read_lock, write_sealed
 from intake.register.holdings import COLUMNS, Account
 from intake.register.letters_addressees import Addressee
 from intake.register.letters_occasion import Occasion
@@ -62,9 +62,15 @@ class Desk:
             writer.writerow(COLUMNS)
             for i, (name, address, email, language) in enumerate(holders):
                 writer.writerow((f"A{i}", f"H{i}", "", "", "common", 10 + i, name, email, address, language))
-        rows = [(f"A{i}", "common", number(i)) for i in range(len(holders))]
-        write_secret(folder / "numbers.csv", to_csv(tuple(NUMBER_COLUMNS), rows))
+        new_key_file(folder / "lock")
+        desk.seal([(f"A{i}", number(i)) for i in range(len(holders))])
         return desk
+
+    def seal(self, numbers: Sequence[tuple[str, str]]) -> None:
+        """Keeps these accounts' numbers in place of others."""
+        (self.folder / "numbers").unlink(missing_ok=True)
+        rows = [(account, "common", 0, drawn) for account, drawn in numbers]
+        write_sealed(self.folder / "numbers", to_csv(tuple(NUMBER_COLUMNS), rows), read_lock(self.folder / "lock"))
 
     def arguments(self, command: str, **changes: str) -> list[str]:
         """What `psephos` is called with, all options but the command's own."""
@@ -73,7 +79,8 @@ class Desk:
             "manifest": str(self.folder / "manifest"),
             "issuer": "issuer-1",
             "register": str(self.folder / "register.csv"),
-            "numbers": str(self.folder / "numbers.csv"),
+            "numbers": str(self.folder / "numbers"),
+            "unlock": str(self.folder / "lock"),
             "link": PAGE,
             **changes,
         }

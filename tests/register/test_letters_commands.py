@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import intake.register.commands
 from audit.protocol.refused import Refused
 from infra.keys import KeyFileError
+from infra.sealed import SealedError, new_key_file
 from infra.table import TableError
 from intake.register.letters_files import parts, write_files
 from intake.register.letters_html import write_pages
@@ -162,8 +163,7 @@ def test_accounts_without_a_postal_address_are_named(tmp_path: Path) -> None:
 
 
 def test_numbers_of_other_accounts_are_not_printed(desk: Desk) -> None:
-    path = desk.folder / "numbers.csv"
-    path.write_text(path.read_text().replace("A2,", "A7,"))
+    desk.seal([("A0", number(0)), ("A1", number(1)), ("A7", number(2))])
     for command in ("letters", "merge"):
         with pytest.raises(Refused, match="holds the numbers of other accounts than the register") as caught:
             run(*desk.arguments(command, out=str(desk.folder / "out")))
@@ -172,9 +172,26 @@ def test_numbers_of_other_accounts_are_not_printed(desk: Desk) -> None:
 
 
 def test_numbers_that_others_can_read_are_not_printed(desk: Desk) -> None:
-    (desk.folder / "numbers.csv").chmod(0o640)
+    (desk.folder / "numbers").chmod(0o640)
     with pytest.raises(KeyFileError, match="lets others read it"):
         letters(desk)
+
+
+def test_another_key_opens_no_numbers(desk: Desk) -> None:
+    new_key_file(desk.folder / "other")
+    with pytest.raises(SealedError, match="the key is another one"):
+        letters(desk, unlock=str(desk.folder / "other"))
+
+
+def test_only_the_accounts_named(desk: Desk) -> None:
+    """As after a reissue, when all others have their letter."""
+    only = desk.folder / "lost"
+    only.write_text("A1\n")
+    found = letters(desk, "--only", str(only))
+    assert number(1) in pdf_texts(found["letters-1-1.pdf"])[0] and len(found) == 1
+    only.write_text("A9\n")
+    with pytest.raises(TableError, match="no such account votes"):
+        table(desk, "--only", str(only))
 
 
 def test_the_manifest_is_the_cards(desk: Desk, tmp_path: Path) -> None:
