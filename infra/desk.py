@@ -31,7 +31,7 @@ from infra.keys import KeyFileError, read_secret, write_secret
 # Said by the rules of an entry that will be in place once others have acted.
 EARLY = frozenset({"wrong-phase", "not-complete", "open-complaint"})
 # Said by a door that may read the log a moment behind us.
-BEHIND = EARLY | {"not-open", "unknown-roll", "unknown-pseudonym", "wrong-attempt"}
+BEHIND = EARLY | {"not-open", "unknown-roll", "unknown-pseudonym", "wrong-attempt", "wrong-turn"}
 
 
 class GaveUp(Exception):
@@ -179,12 +179,12 @@ class Desk:
             act.early = str(refusal)
 
     def _judge(self, entry: Entry) -> None:
-        """By the rules, against the log as it was last read. A roll's proofs are its issuer's own, and are not checked
-        again.
+        """By the rules, against the log as it was last read. The proofs of a roll or a mix are its maker's own, and are
+        not checked again.
         """
         if entry.kind != "roll":
             self.election.check(entry)
-        self.election.admit(entry, self.follower.seen)
+        self.election.admit_unproven(entry, self.follower.seen)
 
     def _manifest_for(self, entry: Entry) -> Manifest:
         return parse_manifest(entry) if entry.kind == "manifest" else self.manifest

@@ -153,7 +153,8 @@ class Reception:
     def _judge(self, entry: Entry) -> None:
         self._standing.election.check(entry)
         with self._engine.connect() as connection, self._standing.lock:
-            self._standing.election.admit(entry, SqlSeen(connection, self._manifest.origin))
+            # Whether a whole mix is proved takes minutes for a large roll. Tally sees to it: the log then refuses it.
+            self._standing.election.admit_unproven(entry, SqlSeen(connection, self._manifest.origin))
 
     def _refused_before(self, entry: Entry) -> bool:
         """Whether tally found this act too early, once: that is not final, and its time may have come."""

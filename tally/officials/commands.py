@@ -1,9 +1,10 @@
-"""`psephos election` and `psephos trustee`: the offline commands of officials and trustees."""
+"""`psephos election`, `psephos mix` and `psephos trustee`: the offline commands of officials, mixers and trustees."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from infra.keys import read_signer
 from tally.officials.acts import act_text, certificate, done, draft_or_perform, write_result
 from tally.officials.agenda import manifest_text
 from tally.officials.draft import new_draft, read_draft, sign_draft, summary
+from tally.officials.mixer import Mixer
 from tally.officials.status import status
 from tally.officials.trustee import Trustee
 
@@ -27,6 +29,9 @@ DraftFile = Annotated[Path, typer.Argument(help="A draft, signed by some or none
 NewDraft = Annotated[Path | None, typer.Option("--draft", help="Write a draft for others to sign.", metavar="FILE")]
 Keys = Annotated[list[Path] | None, typer.Option("--key", help="Sign with this key and submit; once per official.")]
 TrusteeKey = Annotated[Path, typer.Option("--key", help="The trustee's private key.", metavar="FILE")]
+MixerKey = Annotated[Path, typer.Option("--key", help="The mixer's private key.", metavar="FILE")]
+MIXER_FOLDER = "Where signed entries are kept until they are recorded; no secret is."
+MixerFolder = Annotated[Path, typer.Option("--state", help=MIXER_FOLDER, metavar="DIR")]
 StateFolder = Annotated[Path, typer.Option("--state", help="Where this trustee keeps its secrets.", metavar="DIR")]
 Overrule = Annotated[list[str] | None, typer.Option("--overrule", help="An intake whose account is set aside.")]
 Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait for others before giving up.", metavar="SECONDS")]
@@ -34,10 +39,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the groups `election` and `trustee`."""
+    """Adds `mix`, and the groups `election` and `trustee`."""
     election = group(app, "election", "Creates an election and carries it through: acts of the officials.")
     for command in (create, show, sign, card, submit, open_, closing, close, certify, status_):
         election.command(command.__name__.rstrip("_"))(command)
+    app.command("mix")(mix)
     trustee = group(app, "trustee", "A trustee's part: making the key, and decrypting totals.")
     trustee.command("join")(join)
     trustee.command("decrypt")(decrypt)
@@ -161,6 +167,18 @@ def status_(election: CardFile, as_json: AsJson = False, wait: Wait = 10) -> Non
     print(f"{found['phase']}: {found['entries']} entries, {found['ballots']} ballots, {found['refusals']} refusals")
     for sentence in found["waiting_for"]:
         print(f"waiting for {sentence}")
+
+
+def mix(election: CardFile, key: MixerKey, state: MixerFolder, wait: Wait = 600) -> None:
+    """Mixes every roll when it is this mixer's turn: nobody can tell any more whose row is whose. May be stopped and
+    started again."""
+    with open_desk(load_card(election), patience=wait) as desk:
+        desk.begin()
+        Mixer(desk, read_signer(key), state).mix(print)
+        for roll in desk.election.rolls.values():
+            if len(roll.rows) < desk.manifest.minimum_roll:
+                text = f"the roll of {roll.share_class} has {len(roll.rows)} rows, and is not anonymous"
+                print(f"psephos: {text}: the manifest's minimum is {desk.manifest.minimum_roll}", file=sys.stderr)
 
 
 def join(election: CardFile, key: TrusteeKey, state: StateFolder, wait: Wait = 600) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from audit.protocol.refused import Refused
 from audit.record.election import Election
+from audit.record.mixing import next_mixer, unsigned_by
 
 
 def status(election: Election) -> dict[str, Any]:
@@ -41,11 +42,12 @@ def setting_up(election: Election) -> list[str]:
     missing = election.ceremony.waiting_for()
     for share_class in election.manifest.classes:
         try:
-            election.roll(share_class.id)
+            roll = election.roll(share_class.id)
         except Refused:
             missing.append(f"the issuers to publish the roll of {share_class.id}")
             continue
-        for key in election.manifest.issuers[1:] + election.manifest.inspectors:
-            if (share_class.id, key.name) not in election.roll_signatures:
-                missing.append(f"{key.name} to sign the roll of {share_class.id}")
+        missing += [f"{name} to sign the roll of {share_class.id}" for name in unsigned_by(election, share_class.id)]
+        due = next_mixer(election.manifest, roll)
+        if due is not None:
+            missing.append(f"{due} to mix the roll of {share_class.id}")
     return missing

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 
 from audit.log.keys import Signer
 from audit.log.notes import Note
@@ -48,7 +49,9 @@ class Damaged(Exception):
 
 
 class Sequencer:
-    """One log's sequencer. `clock` gives POSIX seconds; `make_pool` starts the workers once the rolls are complete."""
+    """One log's sequencer. `clock` gives POSIX seconds; `make_pool` starts the workers once the rolls are anonymous;
+    `mixes` checks the proofs of mixes before that.
+    """
 
     def __init__(
         self,
@@ -59,18 +62,20 @@ class Sequencer:
         egress: Egress,
         make_pool: MakePool,
         clock: Clock,
+        mixes: Executor | None = None,
     ) -> None:
         self._ledger, self._manifest, self._signers = ledger, manifest, signers
         self._push, self._egress, self._clock = push, egress, clock
         self._make_pool = make_pool
         self._pool: CheckingPool | None = None
-        self.election = Election(manifest.hash)
+        self._mixes = mixes
+        self.election = Election(manifest.hash, mixes)
         self.figures = Figures()
 
     def open(self) -> None:
         """Signs a stage unless it is signed, gets it witnessed unless it is, and publishes it. As `Push.witness`."""
         stage = self._ledger.newest()
-        self.election = Election(self._manifest.hash)
+        self.election = Election(self._manifest.hash, self._mixes)
         for raw in self._ledger.all_entries():
             self.election.apply_recorded(parse_entry(raw))
         if self.election.head.root() != stage.root:
@@ -142,6 +147,8 @@ class Sequencer:
         """Ends the workers."""
         if self._pool is not None:
             self._pool.close()
+        if self._mixes is not None:
+            self._mixes.shutdown(cancel_futures=True)
 
     def _check(self, entries: Sequence[Entry]) -> Verdicts:
         with self._ledger.engine.connect() as connection:

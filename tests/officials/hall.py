@@ -86,6 +86,11 @@ class Hall:
             self._record(raw)
         self.held.clear()
 
+    def record(self, raw: bytes) -> None:
+        """Records an entry that nobody has handed in here."""
+        with self._lock:
+            self._record(raw)
+
     def refuse(self, entry: Entry) -> None:
         """Records that tally refused an entry."""
         with self._lock:
