@@ -32,6 +32,7 @@ STATUS_OF_REASON = {
     "not-open": 409,
     "wrong-phase": 409,
     "duplicate": 409,
+    "out-of-date": 409,
     "revision-lower": 409,
     "revision-repeated": 409,
 }

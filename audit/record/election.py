@@ -55,7 +55,7 @@ KINDS: dict[str, tuple[Admit, Apply]] = {
     "open": (setup.admit_open, no_change),
     "ballot": (voting.admit_ballot, voting.apply_ballot),
     "refusal": (voting.admit_refusal, voting.apply_refusal),
-    "closing": (nothing_more, no_change),
+    "closing": (voting.admit_closing, no_change),
     "reconcile": (voting.admit_reconcile, voting.apply_reconcile),
     "close": (voting.admit_close, voting.apply_close),
     "decrypt": (outcome.admit_decrypt, outcome.apply_decrypt),
@@ -78,6 +78,7 @@ class Election:
         self.executor = executor
         self.phase = "none"
         self.head = CompactRange()
+        self.settled = 0  # the size of the log with the last entry that officials must have seen before they act
         self._manifest: Manifest | None = None
         self._ceremony: Ceremony | None = None
         self._checker: BallotChecker | None = None
@@ -206,6 +207,8 @@ class Election:
         then = rule_for(self.phase, entry.kind).then
         self.head.append(leaf or entry.leaf)
         KINDS[entry.kind][1](self, entry)
+        if entry.kind not in voting.PASSING:
+            self.settled = self.size
         self.phase = then or self.phase
 
     def take(self, entry: Entry, seen: Seen) -> None:

@@ -10,7 +10,7 @@ from audit.protocol.refused import Refused
 from audit.protocol.roll import Half, verify_half
 from audit.protocol.threshold import Ceremony
 from audit.protocol.transcript import Context
-from audit.record import mixing
+from audit.record import mixing, voting
 from audit.record.admission import signer_of
 from audit.record.entries import Entry
 from audit.record.manifest import Manifest, parse_manifest
@@ -129,4 +129,5 @@ def admit_open(election: Election, entry: Entry, seen: Seen) -> None:
         election.roll(share_class.id)
         mixing.expect_signed(election, share_class.id)
         election.anonymous_roll(share_class.id)
+    voting.expect_current(election, entry)
 

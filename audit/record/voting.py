@@ -15,6 +15,29 @@ if TYPE_CHECKING:
     from audit.record.election import Election
 
 
+PASSING = frozenset({"ballot", "refusal", "notice"})
+"""Kinds that may come at any time, so that nobody who acts need have seen the last of them."""
+
+
+def expect_current(election: Election, entry: Entry) -> None:
+    """The officials knew the log as it is, but for ballots, refusals and notices, when they drew this act up.
+
+    So an act that comes too early, before another entry that it needs, is not merely refused, but can never be recorded
+    later, by whoever has seen it: the entry that it lacked makes it out of date. Only where nothing but ballots on
+    their way are lacking may the very same act come again.
+    """
+    size = entry.fields["size"]
+    if size > election.size:
+        raise Refused("not-complete", f"drawn up over {size} entries, but the log has {election.size}", "size")
+    if size < election.settled:
+        text = f"drawn up over {size} entries; others have acted since, the last as entry {election.settled - 1}"
+        raise Refused("out-of-date", f"{text}: it must be drawn up, and signed, anew", "size")
+
+
+def admit_closing(election: Election, entry: Entry, seen: Seen) -> None:
+    expect_current(election, entry)
+
+
 def admit_ballot(election: Election, entry: Entry, seen: Seen) -> None:
     """On the roll, never refused before, and of a higher revision than the log holds: order decides nothing."""
     if seen.refused(entry.identity, signer_of(entry)):
@@ -80,6 +103,7 @@ def admit_close(election: Election, entry: Entry, seen: Seen) -> None:
         if said != held:
             text = f"{name} says it passed on {said[0]} ballots, the log holds {held[0]}, or others: wait or overrule"
             raise Refused("not-complete", text, "overruled")
+    expect_current(election, entry)
 
 
 def apply_close(election: Election, entry: Entry) -> None:

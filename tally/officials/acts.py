@@ -7,7 +7,7 @@ An act is handed in at once when a quorum's keys are at hand, or written as a dr
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import Entry, make_text, read_text
-from infra.desk import Desk
+from infra.desk import EARLY, Desk
 from tally.officials.draft import new_draft, with_lines
 from tally.officials.verified import verified
 
@@ -31,7 +31,11 @@ def done(election: Election, kind: str) -> bool:
 
 
 def act_text(desk: Desk, kind: str, **fields: Any) -> bytes:
-    """The text of an act of this election, its fields and the manifest's hash."""
+    """The text of an act of this election: its fields, the manifest's hash, and, of one that changes how ballots are
+    taken, the size of the log as it was last read.
+    """
+    if kind != "certify":
+        fields.setdefault("size", desk.election.size)
     return make_text(kind, desk.card.origin, {**fields, "manifest": b64(desk.card.manifest)})
 
 
@@ -53,24 +57,52 @@ def write_result(path: Path, result: dict[str, Any]) -> None:
     path.write_text(json.dumps(result, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def perform(desk: Desk, text: bytes, signers: Sequence[Signer]) -> Entry:
-    """Signs, hands in, and returns once the act is recorded; or refuses before, where the rules would. GaveUp as
-    `Desk.record`.
+def perform(desk: Desk, draw_up: Callable[[], bytes], signers: Sequence[Signer]) -> Entry:
+    """Draws up, signs, hands in, and returns once the act is recorded; or refuses before, where the rules would. Draws
+    it up anew if others acted meanwhile. GaveUp as `Desk.record`.
     """
-    entry = read_text(text)
     held = {key.name: key for key in desk.manifest.officials.keys}
     for signer in signers:
         if held.get(signer.name) != signer.verifier:
             raise Refused("wrong-signers", f"{signer.name} does not act as an official of this election with this key")
-    desk.record(with_lines(entry, signers))
-    return entry
+    end = desk.clock() + desk.patience
+    while True:
+        entry = read_text(draw_up())
+        try:
+            desk.record(with_lines(entry, signers))
+            return entry
+        except Refused as refusal:
+            if refusal.reason != "out-of-date" or desk.clock() >= end:
+                raise
+        wait_for_more(desk, entry.fields["size"])
 
 
-def draft_or_perform(desk: Desk, text: bytes, draft: Path | None, signers: Sequence[Signer]) -> str:
+def wait_for_more(desk: Desk, size: int) -> None:
+    """Reads the log until it has more entries than these. GaveUp."""
+    desk.wait_for(lambda: desk.election.size > size, lambda: f"entry {size}")
+
+
+def wait_until_due(desk: Desk, draw_up: Callable[[], bytes]) -> None:
+    """Waits until the act may be the next entry: drawn up before, it would be out of date before it is signed. Refused
+    if it never may be; GaveUp saying what it lacks.
+    """
+
+    def lacking() -> str:
+        try:
+            desk.election.admit(read_text(draw_up()), desk.follower.seen)
+        except Refused as refusal:
+            if refusal.reason not in EARLY:
+                raise
+            return str(refusal)
+        return ""
+
+    desk.wait_for(lambda: not lacking(), lambda: f"the time to draw this up: {lacking()}")
+
+
+def draft_or_perform(desk: Desk, draw_up: Callable[[], bytes], draft: Path | None, signers: Sequence[Signer]) -> str:
     """What became of it, in a sentence."""
-    kind = read_text(text).kind
     if draft is not None:
-        new_draft(draft, text)
+        wait_until_due(desk, draw_up)
+        new_draft(draft, draw_up())
         return f"{draft}: {desk.manifest.officials.threshold} officials sign it, then it is submitted"
-    perform(desk, text, signers)
-    return f"{kind} is recorded"
+    return f"{perform(desk, draw_up, signers).kind} is recorded"

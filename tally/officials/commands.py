@@ -150,7 +150,7 @@ def certify(
             print("certify is recorded already")
         else:
             signers = [read_signer(path) for path in key or []]
-            print(draft_or_perform(desk, act_text(desk, "certify", result=found), draft, signers))
+            print(draft_or_perform(desk, lambda: act_text(desk, "certify", result=found), draft, signers))
     if result is not None:
         write_result(result, found)
         print(f"{result}: {found['present']} votes present, {found['ballots']} ballots")
@@ -205,7 +205,7 @@ def _act(kind: str, election: Path, draft: Path | None, key: Keys, wait: float, 
         if done(desk.election, kind):
             print(f"{kind} is recorded already")
             return
-        print(draft_or_perform(desk, act_text(desk, kind, **fields), draft, signers))
+        print(draft_or_perform(desk, lambda: act_text(desk, kind, **fields), draft, signers))
 
 
 def _expect_one(draft: Path | None, key: list[Path] | None) -> None:

@@ -63,6 +63,8 @@ def summary(entry: Entry) -> list[str]:
         lines += [entry.fields["meeting"]["title"], *(f"{c['id']}: {c['title']}" for c in entry.fields["contests"])]
     if entry.kind == "certify":
         lines += json.dumps(entry.body["result"], indent=1, sort_keys=True).split("\n")
+    if "size" in entry.fields:
+        lines.append(f"drawn up when the log had {entry.fields['size']} entries")
     if entry.kind == "close" and entry.body["overruled"]:
         lines.append(f"overruled: {', '.join(entry.body['overruled'])}")
     names = ", ".join(line.name for line in entry.signatures) or "nobody"

@@ -76,7 +76,7 @@ def test_a_higher_revision_replaces_and_both_are_passed_on(place: Place) -> None
 
 def test_an_official_act_is_handed_in_signed_and_its_line_is_empty(place: Place) -> None:
     meeting = place.meeting
-    raw = meeting.signed("closing", {"manifest": meeting.hash}, *meeting.parties.officials[:2])
+    raw = meeting.resolution("closing")
     with place.running() as client:
         answer = client.accepted(raw)
         assert client.post(raw).json() == answer
@@ -87,7 +87,7 @@ def test_an_official_act_is_handed_in_signed_and_its_line_is_empty(place: Place)
 
 def test_an_act_that_tally_found_too_early_is_passed_on_again_when_it_is_handed_in_again(place: Place) -> None:
     meeting = place.meeting
-    raw = meeting.signed("closing", {"manifest": meeting.hash}, *meeting.parties.officials[:2])
+    raw = meeting.resolution("closing")
     said = {"detail": "too early", "intake": "", "kind": "closing", "manifest": meeting.hash, "reason": "wrong-phase"}
     refusal = {"identity": b64(parse_entry(raw).identity), **said}
     with place.running() as client:

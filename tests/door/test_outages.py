@@ -104,7 +104,8 @@ def test_a_log_that_breaks_the_rules_ends_it(place: Place) -> None:
         client.accepted(place.text())
         wait_until(lambda: place.queue.entries != [])
         meeting = place.meeting
-        meeting.entries.append(meeting.signed("closing", {"manifest": meeting.hash}, meeting.parties.officials[0]))
+        body = {"manifest": meeting.hash, "size": meeting.election.size}
+        meeting.entries.append(meeting.signed("closing", body, meeting.parties.officials[0]))
         place.board.publish()
         wait_until(lambda: not client.ready)
         answer = client.post(place.text(1))

@@ -239,27 +239,29 @@ def test_a_ballot_with_a_line_of_its_own(client: Client) -> None:
 
 def test_an_official_act_that_nobody_has_signed(client: Client) -> None:
     meeting = client.place.meeting
-    raw = parse_entry(meeting.signed("closing", {"manifest": meeting.hash}, meeting.parties.officials[0])).text
+    raw = parse_entry(meeting.resolution("closing")).text
     problem = client.refused(raw)
     assert (problem["reason"], problem["field"]) == ("wrong-signers", "signatures")
 
 
 def test_an_official_act_that_too_few_have_signed(client: Client) -> None:
     meeting = client.place.meeting
-    problem = client.refused(meeting.signed("closing", {"manifest": meeting.hash}, meeting.parties.officials[0]))
+    body = {"manifest": meeting.hash, "size": meeting.election.size}
+    problem = client.refused(meeting.signed("closing", body, meeting.parties.officials[0]))
     assert (problem["reason"], problem["field"]) == ("wrong-signers", "signatures")
 
 
 def test_an_official_act_under_a_false_signature(client: Client) -> None:
     meeting = client.place.meeting
     forger = Meeting(seed=9).parties.officials[:2]
-    problem = client.refused(meeting.signed("closing", {"manifest": meeting.hash}, *forger))
+    body = {"manifest": meeting.hash, "size": meeting.election.size}
+    problem = client.refused(meeting.signed("closing", body, *forger))
     assert problem["reason"] == "unknown-key"
 
 
 def test_an_official_act_out_of_its_phase(client: Client) -> None:
     meeting = client.place.meeting
-    raw = meeting.signed("close", {"manifest": meeting.hash, "overruled": []}, *meeting.parties.officials[:2])
+    raw = meeting.resolution("close", overruled=[])
     problem = client.refused(raw)
     assert (problem["status"], problem["reason"], problem["field"]) == (409, "wrong-phase", "type")
 

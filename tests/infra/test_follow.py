@@ -123,7 +123,7 @@ def test_two_witnessed_trees_of_one_size_are_a_fork(meeting: Meeting) -> None:
     shown = board(meeting)
     follower = Follower([shown], meeting.manifest.hash)
     read_all(follower)
-    meeting.entries[-1] = meeting.signed("closing", {"manifest": meeting.hash}, *meeting.parties.officials[:2])
+    meeting.entries[-1] = meeting.resolution("closing")
     shown.publish()
     with pytest.raises(Unreadable, match="two witnessed trees"):
         follower.poll()
@@ -149,7 +149,7 @@ def exchanged(meeting: Meeting) -> None:
 
 def unsigned(meeting: Meeting) -> None:
     """A closing that one official alone signed."""
-    raw = meeting.signed("closing", {"manifest": meeting.hash}, *meeting.parties.officials[:2])
+    raw = meeting.resolution("closing")
     entry = parse_entry(raw)
     meeting.entries.append(add_signatures(entry.text, entry.signatures[:1]))
 

@@ -10,7 +10,8 @@ import pytest
 from audit.protocol.refused import Refused
 from infra.card import load_card
 from infra.config import ConfigError
-from infra.desk import GaveUp
+from infra.desk import GaveUp, open_desk
+from tally.officials.acts import act_text, perform
 from tests.officials.clients import Clients
 from tests.officials.hall import Hall
 
@@ -58,12 +59,31 @@ def test_either_a_draft_or_keys(clients: Clients) -> None:
 def test_an_act_as_a_draft(clients: Clients, hall: Hall) -> None:
     clients.keyed().enrolled()
     draft = clients.folder / "opening"
+    with pytest.raises(GaveUp, match="the time to draw this up: type: closing is admitted while the election is open"):
+        clients.run("election", "closing", "--election", clients.card, "--draft", draft, "--wait", "0")
     clients.run("election", "open", "--election", clients.card, "--draft", draft)
+    size = hall.election.size
+    assert f"drawn up when the log had {size} entries" in clients.run("election", "show", draft)
     for official in hall.parties.officials[1:]:
         clients.run("election", "sign", draft, *clients.keys([official]))
     clients.run("election", "submit", draft, "--election", clients.card)
     assert hall.election.phase == "open"
     assert act(clients, "open") == "open is recorded already\n"
+
+
+def test_an_act_is_drawn_up_anew_when_others_act_meanwhile(clients: Clients, hall: Hall) -> None:
+    """The trustees' last word is recorded after the officials have read the log, before theirs reaches it."""
+    clients.keyed().enrolled()
+    with open_desk(load_card(clients.card), patience=5) as desk:
+        desk.begin()
+        sizes: list[int] = []
+
+        def draw_up() -> bytes:
+            sizes.append(desk.election.size)
+            return act_text(desk, "open", size=1) if len(sizes) == 1 else act_text(desk, "open")
+
+        perform(desk, draw_up, hall.parties.officials[:2])
+    assert hall.election.phase == "open" and len(sizes) == 2
 
 
 def test_the_close_waits_for_the_intakes_unless_they_are_overruled(clients: Clients, hall: Hall) -> None:

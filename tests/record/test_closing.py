@@ -88,6 +88,56 @@ def test_only_an_intake_is_overruled(voted: Meeting) -> None:
     assert expect("unknown-key", lambda: voted.close("trustee-1")).field == "overruled"
 
 
+def out_of_date(act: Callable[[], object]) -> None:
+    assert expect("out-of-date", act).field == "size"
+
+
+def test_an_act_drawn_up_before_what_it_needs_is_never_recorded() -> None:
+    """Whoever saw an early act, a rogue intake say, would else decide when voting opens or ends."""
+    meeting = Meeting().found()
+    opening = meeting.resolution("open")
+    expect("not-complete", lambda: meeting.add(opening))
+    meeting.ceremony().rolls()
+    closing, close = meeting.resolution("closing"), meeting.resolution("close", overruled=[])
+    out_of_date(lambda: meeting.add(opening))
+    meeting.open()
+    out_of_date(lambda: meeting.add(closing))
+    meeting.closing()
+    overruling = meeting.resolution("close", overruled=["intake-1", "intake-2"])
+    meeting.reconcile()
+    out_of_date(lambda: meeting.add(close))
+    out_of_date(lambda: meeting.add(overruling))
+    assert meeting.close().election.phase == "closed"
+
+
+def test_ballots_refusals_and_notices_leave_an_act_as_good_as_it_was() -> None:
+    meeting = Meeting().prepared()
+    closing = meeting.resolution("closing")
+    meeting.vote(meeting.accounts[0], FOR)
+    fields = {"detail": "", "identity": b64(b"\x07" * 32), "intake": "intake-1", "kind": "ballot", "reason": "closed"}
+    meeting.act("refusal", fields, meeting.parties.log[0])
+    meeting.resolve("notice", subject="incident", text="The lights went out.")
+    meeting.add(closing)
+    assert meeting.election.phase == "closing"
+
+
+def test_a_close_that_waits_for_ballots_alone(voted: Meeting) -> None:
+    late = parse_entry(voted.signed("ballot", voted.ballot(voted.accounts[0], AGAINST, revision=1), voted.intake))
+    passed = sorted([*voted.seen.passed("intake-1"), late.identity])
+    for intake, (count, root) in zip(voted.parties.intakes, (reconcile_root(passed), reconcile_root([])), strict=True):
+        voted.act("reconcile", {"count": count, "root": b64(root)}, intake)
+    close = voted.resolution("close", overruled=[])
+    assert "wait or overrule" in expect("not-complete", lambda: voted.add(close)).detail
+    voted.add(late.raw)
+    voted.add(close)
+
+
+def test_an_act_over_more_than_the_log_holds(voted: Meeting) -> None:
+    voted.reconcile()
+    close = voted.resolution("close", overruled=[], size=voted.election.size + 1)
+    assert expect("not-complete", lambda: voted.add(close)).field == "size"
+
+
 def shares_sent(meeting: Meeting, body: dict[str, Any], trustee: str = "trustee-1") -> bytes:
     return meeting.signed("decrypt", body, meeting.signer(trustee))
 

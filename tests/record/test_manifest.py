@@ -67,7 +67,7 @@ def test_a_file_that_holds_no_manifest(tmp_path: Path) -> None:
     file.write_bytes(b"hello\n")
     assert str(file) in expect("syntax", lambda: load_manifest(file)).detail
     meeting = Meeting().found()
-    file.write_bytes(meeting.signed("open", {"manifest": meeting.hash}, *meeting.parties.officials[:2]))
+    file.write_bytes(meeting.resolution("open"))
     assert expect("wrong-phase", lambda: load_manifest(file)).field == "type"
 
 

@@ -115,8 +115,13 @@ class Meeting:
         return self.add(self.signed(kind, {"manifest": self.hash, **said_by, **body}, *signers))
 
     def resolve(self, kind: str, **body: Any) -> Entry:
-        """An act of the officials' quorum."""
-        return self.act(kind, body, *self.parties.officials[:2])
+        """An act of the officials' quorum, who have read the log to its end."""
+        return self.add(self.resolution(kind, **body))
+
+    def resolution(self, kind: str, **body: Any) -> bytes:
+        """The act, signed, drawn up over the log as it is now unless `size` says otherwise."""
+        size = {"size": self.election.size} if kind in ("open", "closing", "close") else {}
+        return self.signed(kind, {"manifest": self.hash, **size, **body}, *self.parties.officials[:2])
 
     def found(self) -> Meeting:
         """Entry 0."""
