@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from audit import receipts
-from audit.log.reader import open_reader
+from audit.log.reader import ReadError, open_reader
 from audit.protocol.group import unb64
 from audit.protocol.refused import Refused
 from audit.verify import NotVerified, compare_result, verify_record
@@ -50,22 +50,41 @@ def verify(
 ) -> None:
     """Recomputes a whole election from its log: every signature, proof, sum and share, and the result."""
     try:
+        # What is said on the command line comes first: an hour of checking must not end at a misspelt file.
+        wanted, said = hash_in(pinned), None if result is None else read_result(result)
         with executor() as workers, told() as progress:
-            report = verify_record(open_reader(source), hash_in(pinned), workers, progress)
-        if result is not None:
-            compare_result(report, read_result(result), str(result))
+            report = verify_record(open_reader(source), wanted, workers, progress)
+        if said is not None:
+            compare_result(report, said, str(result))
     except NotVerified as fault:
-        if as_json:
-            print(json.dumps(fault.to_json()))
-        print(f"psephos: NOT VERIFIED: {fault}", file=sys.stderr)
-        raise typer.Exit(1) from None
-    except BrokenProcessPool:
-        print("psephos: a worker process was killed, perhaps for want of memory: nothing is shown", file=sys.stderr)
-        raise typer.Exit(1) from None
+        fail(fault, f"NOT VERIFIED: {fault}", as_json)
+    except (Refused, ReadError, OSError, BrokenProcessPool) as error:
+        nothing = unchecked(error)
+        fail(nothing, str(nothing), as_json)
     if as_json:
         print(json.dumps(report.to_json()))
     else:
         show(report)
+
+
+def fail(fault: NotVerified, text: str, as_json: bool) -> NoReturn:
+    """Ends the command: a sentence for people, and with --json the same for machines, whatever is wrong."""
+    if as_json:
+        print(json.dumps(fault.to_json()))
+    print(f"psephos: {text}", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+def unchecked(error: Refused | ReadError | OSError | BrokenProcessPool) -> NotVerified:
+    """Why nothing could be checked at all, in the form in which faults are told."""
+    if isinstance(error, Refused):
+        return NotVerified(str(error), error.reason)
+    if isinstance(error, ReadError):
+        return NotVerified(error.detail, error.reason, error.where)
+    if isinstance(error, OSError):
+        return NotVerified(error.strerror or str(error), "unreadable", str(error.filename or ""))
+    text = "a worker process was killed, perhaps for want of memory: nothing is shown"
+    return NotVerified(text, "worker-killed")
 
 
 def hash_in(text: str | None) -> bytes | None:
@@ -77,8 +96,12 @@ def hash_in(text: str | None) -> bytes | None:
 
 
 def read_result(file: Path) -> bytes:
+    """The whole of `--result`. OSError; NotVerified if it is too long to be one."""
     with file.open("rb") as stream:
-        return stream.read(MAX_RESULT)
+        raw = stream.read(MAX_RESULT + 1)
+    if len(raw) > MAX_RESULT:
+        raise NotVerified(f"is longer than the {MAX_RESULT} bytes it may have", "too-long", str(file))
+    return raw
 
 
 @contextmanager

@@ -152,7 +152,7 @@ def verify_receipt(
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each file.")] = False,
 ) -> None:
     """Checks, offline, what a voter kept: that a ballot was recorded, or that an intake promised it."""
-    wanted = _hash(pinned)
+    wanted = _hash(pinned, files, as_json)
     manifests: dict[Path, Manifest] = {}
     failed = False
     for file in files:
@@ -165,18 +165,22 @@ def verify_receipt(
             failed = True
             _say_wrong(file, error, as_json)
         else:
-            _say(file, shown, as_json)
+            _say(file, shown, manifests[where], wanted is not None, as_json)
     if wanted is None and not as_json:
         _warn_unpinned(manifests.values())
     if failed:
         raise typer.Exit(1)
 
 
-def _hash(text: str | None) -> bytes | None:
+def _hash(text: str | None, files: Iterable[Path], as_json: bool) -> bytes | None:
+    """The 32 bytes of `--manifest`. Refused, after it was said of each file with `as_json`."""
     try:
         return None if text is None else unb64(text, 32)
     except Refused as refusal:
-        raise Refused(refusal.reason, f"--manifest {text}: {refusal.detail}") from None
+        wrong = Refused(refusal.reason, f"--manifest {text}: {refusal.detail}")
+        for file in files if as_json else ():
+            _print_wrong(file, wrong.reason, wrong.detail)
+        raise wrong from None
 
 
 def _read(file: Path) -> bytes:
@@ -184,17 +188,26 @@ def _read(file: Path) -> bytes:
         return stream.read(MAX_FILE + 1)
 
 
-def _say(file: Path, shown: Recorded | Promise, as_json: bool) -> None:
-    print(json.dumps({"file": str(file), **shown.to_json()}) if as_json else f"{file}: {shown}")
+def _say(file: Path, shown: Recorded | Promise, manifest: Manifest, pinned: bool, as_json: bool) -> None:
+    if as_json:
+        # Unless it is pinned, the keys are those of whoever wrote the manifest beside the file.
+        election = {"manifest": b64(manifest.hash), "pinned": pinned}
+        print(json.dumps({"file": str(file), **shown.to_json(), **election}))
+    else:
+        print(f"{file}: {shown}")
 
 
 def _say_wrong(file: Path, error: Refused | OSError, as_json: bool) -> None:
     detail = str(error) if isinstance(error, Refused) else f"{error.filename}: {error.strerror}"
     if as_json:
         reason, field = (error.reason, error.field) if isinstance(error, Refused) else ("unreadable", "")
-        shown = {"shows": "nothing", "reason": reason, "detail": detail, "field": field}
-        print(json.dumps({"file": str(file), **shown}))
+        _print_wrong(file, reason, detail, field)
     print(f"psephos: {file}: {detail}", file=sys.stderr)
+
+
+def _print_wrong(file: Path, reason: str, detail: str, field: str = "") -> None:
+    shown = {"shows": "nothing", "reason": reason, "detail": detail, "field": field}
+    print(json.dumps({"file": str(file), **shown}))
 
 
 def _warn_unpinned(manifests: Iterable[Manifest]) -> None:

@@ -21,8 +21,18 @@ from audit.ballot_checks import CHUNK, Pending, Row, Sent, Verdict, Window, row_
 from audit.log.checkpoint import cosigned_by
 from audit.log.export import check_folder
 from audit.log.merkle import CompactRange, leaf_hash
-from audit.log.reader import FolderReader, Head, Reader, ReadError, open_head, read_entries, unverified_first_entry
-from audit.log.tiles import WIDTH, bundle_path, unframe, width_of
+from audit.log.reader import (
+    FolderReader,
+    Head,
+    Reader,
+    ReadError,
+    bundle_entries,
+    open_head,
+    read_entries,
+    unverified_first_entry,
+)
+from audit.log.tiles import WIDTH, bundle_path, width_of
+from audit.protocol.canonical import canonical
 from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import PREFIX, Entry, parse_entry
@@ -141,6 +151,8 @@ class Verification:
         self.sums = Sums()
         self.contests: Contests = {}
         self.window = Window(executor)
+        self.decrypted = 0
+        """The number of the last trustee's answer."""
 
     def run(self) -> Election:
         """The state after the last entry. NotVerified at the first entry that the rules refuse; ReadError."""
@@ -238,6 +250,8 @@ class Verification:
             raise entry_fault(number, raw, refusal) from None
         self.index.add_at(number, leaf, entry)
         self.kinds[entry.kind] += 1
+        if entry.kind == "decrypt":
+            self.decrypted = number
         self.progress(number + 1, self.head.size)
 
     def counted_sums(self) -> Sums:
@@ -256,7 +270,7 @@ class Verification:
         for number, leaf in places:
             if at != number // WIDTH:
                 at = number // WIDTH
-                bundle = list(unframe(self.reader.bundle(at, width_of(self.head.size, 0, at))))
+                bundle = bundle_entries(self.reader, at, width_of(self.head.size, 0, at))
             raw = bundle[number % WIDTH]
             sent = self.with_weight(raw)
             if leaf_hash(raw) != leaf or sent is None:
@@ -266,22 +280,47 @@ class Verification:
         return found
 
     def result(self) -> dict[str, Any] | None:
-        """The result that was certified, or what the shares in the log come to; None while they come to none."""
+        """The result that was certified, or what the shares in the log come to; None while they come to none.
+
+        NotVerified, naming the last trustee's answer, if they come to no result that the rules allow.
+        """
         election = self.election
         if election.result is not None or len(election.shares) < election.manifest.trustees.threshold:
             return election.result
-        return result_of(election, self.index)
+        try:
+            return result_of(election, self.index)
+        except Refused as refusal:
+            where = f"entry {self.decrypted} (decrypt)"
+            raise NotVerified(str(refusal), refusal.reason, where, self.decrypted, "decrypt") from None
 
 
 def compare_result(report: Report, raw: bytes, where: str) -> None:
     """NotVerified, naming the first difference, unless this is the JSON of the result that the log leads to."""
     try:
-        said = json.loads(raw)
-    except ValueError:
+        said = json.loads(raw.decode("utf-8"), object_pairs_hook=each_once)
+    except (ValueError, RecursionError):
         raise NotVerified("is not JSON in UTF-8", "syntax", where) from None
+    except Refused as refusal:
+        raise NotVerified(refusal.detail, refusal.reason, where) from None
     if report.result is None:
         text = f"the log has no result yet: the election is {report.election.phase}"
         raise NotVerified(text, "not-complete", where)
-    # As text, for to Python true is 1.
-    if json.dumps(said, sort_keys=True) != json.dumps(report.result, sort_keys=True):
+    try:
+        # As text, for to Python true is 1.
+        equal = canonical(said) == canonical(report.result)
+    except Refused as refusal:
+        if refusal.reason == "syntax":
+            raise NotVerified(refusal.detail, refusal.reason, where) from None
+        equal = False
+    if not equal:
         raise NotVerified(first_difference(said, report.result), "wrong-result", where)
+
+
+def each_once(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object with these fields. Refused `duplicate`: of a field that stands twice every reader takes another one.
+    """
+    found = dict(fields)
+    if len(found) != len(fields):
+        name = next(name for i, (name, _) in enumerate(fields) if name in dict(fields[:i]))
+        raise Refused("duplicate", f"the field {name[:60]!r} stands in one object twice")
+    return found

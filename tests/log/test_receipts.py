@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -172,6 +173,26 @@ def test_the_command_in_json(meeting: Meeting, kept: Path) -> None:
     assert recorded["identity"] == promised["identity"]
     assert recorded["leaf"] == promised["leaf"]
     assert (broken["file"], broken["reason"]) == (str(kept / "broken"), "syntax")
+
+
+@pytest.mark.parametrize("pin", [False, True])
+def test_the_command_in_json_says_whether_the_manifest_is_pinned(meeting: Meeting, kept: Path, pin: bool) -> None:
+    files = [str(kept / name) for name in ("ballot.tlog-proof", "ballot.receipt")]
+    status, out, _ = run("--json", *files, *(["--manifest", meeting.hash] if pin else []))
+    assert status == 0
+    for line in out.splitlines():
+        shown = json.loads(line)
+        assert (shown["manifest"], shown["pinned"]) == (meeting.hash, pin)
+
+
+def test_the_command_in_json_says_of_every_file_that_the_hash_is_none(kept: Path, capsys: Any) -> None:
+    files = [str(kept / name) for name in ("ballot.tlog-proof", "ballot.receipt")]
+    with pytest.raises(Refused, match="--manifest nonsense"):
+        receipts.verify_receipt([Path(file) for file in files], "nonsense", None, True)
+    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["file"], one["shows"], one["reason"]) for one in shown] == [
+        (file, "nothing", "wrong-length") for file in files
+    ]
 
 
 def test_the_command_names_what_is_wrong(meeting: Meeting, kept: Path) -> None:

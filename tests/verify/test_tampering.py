@@ -16,6 +16,7 @@ from audit.log.notes import Note, parse_note
 from audit.log.reader import FolderReader, ReadError
 from audit.protocol.ballot import make_ballot
 from audit.protocol.group import G, b64, element_from
+from audit.protocol.refused import Refused
 from audit.record.entries import Entry, parse_entry
 from audit.record.totals import contests_by_class
 from audit.verify import NotVerified, compare_result, verify_record
@@ -92,6 +93,63 @@ def test_any_byte_of_any_file(files: Files, held: Meeting, tmp_path: Path, execu
     in_manifest = path.startswith("tile/entries/") and at < first
     assert path in fault.where or in_manifest
     assert path not in fault.where or fault.where == str(tmp_path / path)
+
+
+def test_no_byte_of_a_small_record_may_differ(held: Meeting, tmp_path: Path, executor: Executor) -> None:
+    """Of each file some hundred places, each changed, left out or doubled: what stays verified was not changed."""
+    small = files_of(held.entries[:3], held.parties, held.origin)
+    folder = write(small, tmp_path)
+    dice = random.Random(11)
+    for path, content in small.items():
+        places = range(len(content)) if len(content) < 200 else sorted(dice.sample(range(len(content)), 150))
+        for at in places:
+            byte = content[at : at + 1]
+            kind = dice.randrange(4)
+            new = [bytes([byte[0] ^ dice.randrange(1, 256)]), b"", byte * 2, byte + dice.randbytes(1)][kind]
+            changed = content[:at] + new + content[at + 1 :]
+            (folder / path).write_bytes(changed)
+            with pytest.raises(NotVerified) as caught:
+                verify_record(FolderReader(folder), held.manifest.hash, executor)
+            assert caught.value.reason, (path, at, new)
+        (folder / path).write_bytes(content)
+    assert verify_record(FolderReader(folder), held.manifest.hash, executor).head.size == 3
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_lines_of_a_checkpoint_moved_repeated_or_left_out(
+    held: Meeting, files: Files, tmp_path: Path, executor: Executor, seed: int
+) -> None:
+    """Of signatures that are all true, only the one order, each once, is the record's."""
+    dice = random.Random(seed)
+    note = parse_note(checkpoint_of(held.entries, held.parties, held.origin, custodians=3))
+    lines = list(note.signatures)
+    for _ in range(dice.randrange(1, 4)):
+        at = dice.randrange(len(lines))
+        if dice.randrange(2):
+            lines.insert(dice.randrange(len(lines) + 1), lines[at])
+        else:
+            lines.insert(dice.randrange(len(lines)), lines.pop(at))
+    if lines == list(note.signatures):
+        lines.append(lines[0])
+    fault = folder_fault({**files, "checkpoint": Note(note.text, tuple(lines)).raw}, tmp_path, None, executor)
+    assert (fault.reason, fault.where) == ("not-canonical", str(tmp_path / "checkpoint"))
+
+
+@pytest.mark.parametrize("change", ["reversed", "doubled", "a line again", "an empty line", "sorted"])
+def test_lines_of_the_whole_checkpoint_file(
+    files: Files, tmp_path: Path, executor: Executor, change: str
+) -> None:
+    lines = files["checkpoint"].splitlines(keepends=True)
+    changed = {
+        "reversed": lines[::-1],
+        "doubled": [line for line in lines for _ in range(2)],
+        "a line again": [*lines[:2], *lines[1:]],
+        "an empty line": [*lines, b"\n"],
+        "sorted": sorted(lines),
+    }[change]
+    assert folder_fault({**files, "checkpoint": b"".join(changed)}, tmp_path, None, executor).where.startswith(
+        str(tmp_path / "checkpoint")
+    )
 
 
 @pytest.mark.parametrize("extra", ["notes.txt", "tile/0/001", "tile/entries/000", "tile/2/000.p/1", ".hidden"])
@@ -343,6 +401,22 @@ def test_a_custodian_that_changes_what_it_showed(held: Meeting, files: Files, ex
     assert (caught.value.reason, f"entry {place(held, 'ballot')}" in caught.value.detail) == ("wrong-entry", True)
 
 
+@pytest.mark.parametrize("raw", [b"", b"\xff", b"\0\1x", b"\0\1" * 300])
+def test_a_custodian_that_shows_garbage_the_second_time(
+    held: Meeting, files: Files, executor: Executor, raw: bytes
+) -> None:
+    class Fickle(MemoryReader):
+        asked = 0
+
+        def bundle(self, index: int, width: int) -> bytes:
+            self.asked += 1
+            return super().bundle(index, width) if self.asked < 3 else raw
+
+    with pytest.raises(NotVerified) as caught:
+        verify_record(Fickle(files), held.manifest.hash, executor)
+    assert caught.value.where.startswith("memory/tile/entries/")
+
+
 def test_a_worker_compares_the_row_it_was_told(held: Meeting) -> None:
     """Which weight goes along is guessed from a ballot's last fields; a wrong guess must not let a ballot through."""
     raw = entry(held, "ballot").raw
@@ -386,11 +460,52 @@ def test_another_result(held: Meeting, auditor: Auditor, change: Callable[[Any],
     assert caught.value.detail.startswith(words)
 
 
-@pytest.mark.parametrize("raw, reason", [(b"", "syntax"), (b"\xff", "syntax"), (b"[]", "wrong-result")])
+NO_RESULT = {
+    "nothing": (b"", "syntax"),
+    "no UTF-8": (b"\xff", "syntax"),
+    "UTF-16": ("{}".encode("utf-16"), "syntax"),
+    "a byte order mark": (b"\xef\xbb\xbf{}", "syntax"),
+    "two values": (b"{} {}", "syntax"),
+    "an array": (b"[]", "wrong-result"),
+    "null": (b"null", "wrong-result"),
+    "a number that is none": (b"NaN", "wrong-result"),
+    "a fraction": (b'{"ballots": 6.0}', "wrong-result"),
+    "a field twice": (b'{"ballots": 7, "ballots": 6}', "duplicate"),
+    "a field twice, further in": (b'{"contests": {"nominee-1": {"for": 9, "for": 14}}}', "duplicate"),
+    **{f"{depth} deep": (b"[" * depth + b"]" * depth, "syntax") for depth in (17, 500, 900, 990, 100_000)},
+}
+
+
+@pytest.mark.parametrize("raw, reason", NO_RESULT.values(), ids=NO_RESULT)
 def test_a_result_that_is_none(held: Meeting, auditor: Auditor, raw: bytes, reason: str) -> None:
     with pytest.raises(NotVerified) as caught:
         compare_result(auditor.verify_signed(held.entries), raw, "r.json")
     assert caught.value.reason == reason
+
+
+def test_a_result_of_which_a_field_is_said_twice(held: Meeting, auditor: Auditor) -> None:
+    """One reader of such a file would see another result than the next."""
+    raw = json.dumps(held.election.result).encode()
+    with pytest.raises(NotVerified) as caught:
+        compare_result(auditor.verify_signed(held.entries), b'{"present": 1, ' + raw[1:], "r.json")
+    assert (caught.value.reason, caught.value.where) == ("duplicate", "r.json")
+    assert "'present'" in caught.value.detail
+
+
+def test_shares_that_come_to_no_result_name_an_entry(
+    held: Meeting, auditor: Auditor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the officials certify, nothing in the log says what the shares come to; whoever adds them up does."""
+
+    def refuse(*_: object) -> None:
+        raise Refused("does-not-foot", "9 votes on nominee-1, but 1 are present", "contests.nominee-1")
+
+    monkeypatch.setattr(verify, "result_of", refuse)
+    with pytest.raises(NotVerified) as caught:
+        auditor.verify_signed(held.entries[:-1])
+    number = len(held.entries) - 2
+    assert (caught.value.number, caught.value.kind, caught.value.reason) == (number, "decrypt", "does-not-foot")
+    assert caught.value.where == f"entry {number} (decrypt)"
 
 
 def test_a_result_before_there_is_one(held: Meeting, auditor: Auditor) -> None:
