@@ -81,7 +81,8 @@ def privacy(
 
 
 def default_votes(accounts: int, items: int) -> int:
-    """As many as take about a minute: most are cheap to search, but not just below and above the most searched."""
-    if accounts <= MOST_SEARCHED * 3 // 4:
+    """As many as take a minute or two, just below the most that are searched a few: there one costs most."""
+    if accounts <= MOST_SEARCHED - 10:
         return 100
-    return 20 if items == 1 or accounts <= MOST_SEARCHED else 10
+    sampled_once = accounts > MOST_SEARCHED and items == 1
+    return 20 if accounts <= MOST_SEARCHED - 4 or sampled_once else 10

@@ -97,8 +97,9 @@ def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]], w
         return ' class="word"' if place < words else ""
 
     head = "".join(f'<th scope="col"{kind(place)}>{escape(name)}</th>' for place, name in enumerate(columns))
-    lines = [f'<div class="scroll"><table><caption>{escape(caption)}</caption>', f"<thead><tr>{head}</tr></thead>"]
-    lines.append("<tbody>")
+    # Wider than a narrow screen it scrolls, for who has no pointer too.
+    scroll = f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}">'
+    lines = [f"{scroll}<table><caption>{escape(caption)}</caption>", f"<thead><tr>{head}</tr></thead>", "<tbody>"]
     for name, *values in rows:
         cells = "".join(f"<td{kind(place)}>{escape(value)}</td>" for place, value in enumerate(values, 1))
         lines.append(f'<tr><th scope="row" class="word">{escape(name)}</th>{cells}</tr>')

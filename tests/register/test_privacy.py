@@ -116,6 +116,8 @@ def test_equal_holdings_are_at_no_risk(tmp_path: Path) -> None:
 def test_fewer_ballots_than_the_minimum_give_nothing_away(tmp_path: Path) -> None:
     found = figures(*files(tmp_path, *(2**i for i in range(10)), minimum=6), *SMALL)
     assert measure(found, "agenda")[0] is None and measure(found, "agenda")[1] is not None
+    found = figures(*files(tmp_path, *(2**i for i in range(10)), minimum=5), *SMALL)
+    assert None not in measure(found, "agenda")
     found = figures(*files(tmp_path, *(2**i for i in range(10))), *SMALL, "--pool", "5", "--pool", "11")
     assert measure(found, "pool-5") == measure(found, "agenda") and measure(found, "pool-11") == [None, None]
 
@@ -261,4 +263,8 @@ def test_every_simulated_vote_is_told(tmp_path: Path) -> None:
     told: list[None] = []
     settings = Settings((50, 100), 3, 0.7, 1, 1, (), ())
     estimate(electorate(1, 2, 4), 1, settings, lambda: told.append(None))
-    assert len(told) == 6 and default_votes(10, 9) == 100
+    assert len(told) == 6
+
+
+def test_votes_that_cost_more_are_simulated_less_often() -> None:
+    assert [default_votes(n, 9) for n in (10, 35, 40, 500)] == [100, 20, 10, 10] and default_votes(500, 1) == 20

@@ -106,6 +106,21 @@ def test_a_search_given_up_leaves_undecided_what_size_does_not_prove() -> None:
     assert {found.votes[i][0] for i in range(1, 13)} == {UNDECIDED} and found.everything is UNDECIDED
 
 
+def test_who_weighs_less_than_all_absent_is_not_told_by_size() -> None:
+    made = vote((100, 150, *(2**i for i in range(6))), (FOR, None, *[AGAINST] * 6))
+    found = Judge(made, steps=10).judge()
+    assert found.alone.votes[0] == {0: UNDECIDED} and found.attended.votes[0] == {0: FOLLOWS}
+
+
+def test_sampling_tries_others_who_could_have_been_present() -> None:
+    # 6 and 1 weigh as much as 4 and 3, which is another vote only if they did alike.
+    alike, apart = (vote((6, 1, 4, 3), (FOR, group, None, None)) for group in (FOR, AGAINST))
+    found = Sampler(alike, range(4), Random(1)).judge().alone
+    assert set(votes(found)) | set(found.absences.values()) == {OPEN}
+    found = Sampler(apart, range(4), Random(1)).judge().alone
+    assert OPEN not in {*votes(found), *found.absences.values()}
+
+
 @settings(max_examples=250, deadline=None)
 @given(small_votes())
 def test_the_search_finds_what_trying_every_vote_finds(made: Vote) -> None:
