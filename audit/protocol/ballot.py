@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from audit.protocol.canonical import MAX_INTEGER, canonical
+from audit.protocol.canonical import canonical
 from audit.protocol.contest import ContestForm, ContestVote, Draw, expect_shape, prove_contest, verify_contest
 from audit.protocol.elgamal import Ciphertext
 from audit.protocol.group import ORDER, Element, b64, element_from, unb64
@@ -22,6 +22,7 @@ from audit.protocol.sigma import Schnorr, prove_schnorr, verify_schnorr
 from audit.protocol.transcript import Context, Transcript
 
 __all__ = [
+    "MAX_REVISION",
     "Ballot",
     "BallotContext",
     "ContestForm",
@@ -31,6 +32,9 @@ __all__ = [
     "verify_proofs",
     "verify_signature",
 ]
+
+MAX_REVISION = 99
+"""A holder may change its mind so many times, and no more: else one alone could fill log, intakes and verification."""
 
 FIELDS = ("contests", "manifest", "pseudonym", "revision", "roll", "signature")
 
@@ -209,6 +213,6 @@ def _pseudonym(text: str) -> Element:
 def _revision(value: Any) -> int:
     if type(value) is not int:
         raise Refused("wrong-type", "expected an integer", "revision")
-    if not 0 <= value <= MAX_INTEGER:
-        raise Refused("out-of-range", f"must be from 0 to {MAX_INTEGER}", "revision")
+    if not 0 <= value <= MAX_REVISION:
+        raise Refused("out-of-range", f"must be from 0 to {MAX_REVISION}", "revision")
     return value

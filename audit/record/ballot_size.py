@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from audit.protocol.canonical import MAX_INTEGER
+from audit.protocol.ballot import MAX_REVISION
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.record.entries import make_text
@@ -44,7 +44,7 @@ def longest_text(manifest: Manifest, share_class: str) -> int:
         "contests": {contest.id: 0 for contest in contests},
         "manifest": WORD,
         "pseudonym": WORD,
-        "revision": MAX_INTEGER,
+        "revision": MAX_REVISION,
         "roll": share_class,
         "signature": proof,
     }

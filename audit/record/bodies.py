@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from audit.protocol.ballot import MAX_REVISION
 from audit.protocol.canonical import MAX_INTEGER
 from audit.protocol.group import Element, element_from
 from audit.protocol.refused import Refused
@@ -112,7 +113,9 @@ BODIES: dict[str, Shape] = {
     "roll-signed": said_by(**{"class": NAME, "hash": HASH}),
     "mix": MIX,
     "open": bound(size=COUNT),
-    "ballot": bound(contests=anything, pseudonym=ELEMENT, revision=COUNT, roll=NAME, signature=anything),
+    "ballot": bound(
+        contests=anything, pseudonym=ELEMENT, revision=integer(0, MAX_REVISION), roll=NAME, signature=anything
+    ),
     "closing": bound(size=COUNT),
     "reconcile": said_by(count=COUNT, root=HASH),
     "close": bound(overruled=array(NAME), size=COUNT),

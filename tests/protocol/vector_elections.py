@@ -65,6 +65,7 @@ def refused_ballots(cast: dict[str, Any], body: dict[str, Any]) -> Inputs:
     yield "another manifest", changed("manifest", to=b64(REHEARSAL))
     yield "another roll", changed("roll", to="preferred")
     yield "a negative revision", changed("revision", to=-1)
+    yield "a revision too many", changed("revision", to=100)
     yield "another revision", changed("revision", to=1)
     yield "the identity as pseudonym", changed("pseudonym", to=text(IDENTITY))
     yield "a pseudonym not canonical", changed("pseudonym", to=b64(TOP))
