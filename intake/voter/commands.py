@@ -15,7 +15,9 @@ import typer
 from audit.log.reader import HttpReader
 from audit.protocol.group import wide_scalar
 from audit.protocol.refused import Refused
+from audit.record.election import Election
 from audit.record.manifest import Manifest
+from audit.verify_report import in_shares
 from infra.card import load_card
 from infra.control_numbers import read_number_lines, read_number_table
 from infra.desk import Desk, open_desk
@@ -26,11 +28,15 @@ from intake.voter.choices import Selections, read_choices, read_instructions
 from intake.voter.holder import find_holder
 from intake.voter.keeping import Keepsake, keep_manifest
 from intake.voter.sightings import Sightings
+from intake.voter.weight import read_issued, weigh
 
 NUMBERS_HELP = "Control numbers, never an argument: one file of lines; with --batch, each issuer's sealed table."
 UNLOCK_HELP = "With --batch, what unseals the tables: a file with passphrase or key for each, or one for all."
+OUT_HELP = "Where receipts and proofs are kept."
 CHOICES_HELP = "A TOML file with a table `choices`: a word for each contest; left out means no vote on it."
 BATCH_HELP = "A CSV file: account_id, and a column for every contest; an empty value means no vote on it."
+
+WEIGHT_HELP = "Cast nothing, but say how many votes the row of these numbers carries; the whole issued roll is read."
 
 SINGLE = "ballot"
 
@@ -43,22 +49,30 @@ def register(app: typer.Typer) -> None:
 def vote(
     election: Annotated[Path, typer.Option("--election", help="The election card.", metavar="CARD.toml")],
     numbers: Annotated[list[Path], typer.Option("--numbers", help=NUMBERS_HELP, metavar="FILE")],
-    out: Annotated[Path, typer.Option("--out", help="Where receipts and proofs are kept.", metavar="DIR")],
+    out: Annotated[Path | None, typer.Option("--out", help=OUT_HELP, metavar="DIR")] = None,
     choices: Annotated[Path | None, typer.Option("--choices", help=CHOICES_HELP, metavar="FILE.toml")] = None,
     batch: Annotated[Path | None, typer.Option("--batch", help=BATCH_HELP, metavar="FILE.csv")] = None,
     unlock: Annotated[list[Path] | None, typer.Option("--unlock", help=UNLOCK_HELP, metavar="FILE")] = None,
+    check_weight: Annotated[bool, typer.Option("--check-weight", help=WEIGHT_HELP)] = False,
     concurrency: Annotated[int, typer.Option("--concurrency", help="Ballots handed in at once.", min=1, max=256)] = 8,
     wait: Annotated[float, typer.Option("--wait", help="Seconds without progress before giving up.")] = 120,
 ) -> None:
     """Casts a ballot, or many, and keeps for each the proof that it is recorded. Run again after a fault, it goes on.
     """
+    if check_weight:
+        if not (choices is batch is out is None):
+            raise typer.BadParameter("--check-weight casts nothing: of the other options it takes --numbers alone")
+        show_weight(election, numbers, wait)
+        return
+    if out is None:
+        raise typer.BadParameter("give --out, where receipts and proofs are kept")
     if (choices is None) == (batch is None):
         raise typer.BadParameter("give either --choices, for one account, or --batch, for many")
     locks = locks_for(numbers, unlock or []) if batch is not None else []
     card = load_card(election)
     with open_desk(card, patience=wait, connections=concurrency + 1) as desk:
         manifest = desk.begin()
-        warn(manifest)
+        warn(desk.election)
         if choices is not None:
             orders = [single_order(manifest, numbers, choices)]
         else:
@@ -74,10 +88,24 @@ Order = tuple[str, Sequence[str], str | None, Selections]
 """An account's name, its control numbers, its class if that is known, and what it wants."""
 
 
+def show_weight(election: Path, numbers: Sequence[Path], wait: float) -> None:
+    """Prints how many votes the row of these numbers carries."""
+    with open_desk(load_card(election), patience=wait) as desk:
+        manifest = desk.begin()
+        issued = read_issued(desk)
+        found = weigh(issued, codes_in(numbers))
+    votes = in_shares(found.votes, manifest.decimals)
+    print(f"{votes} votes on the roll of {found.share_class}: row {found.row} of the {found.rows} that were issued")
+
+
+def codes_in(numbers: Sequence[Path]) -> list[str]:
+    """One account's numbers, which stand in one file or several."""
+    return [code for path in numbers for code in read_number_lines(path)]
+
+
 def single_order(manifest: Manifest, numbers: Sequence[Path], choices: Path) -> Order:
-    """The order of one account, whose numbers stand in one file or several."""
-    codes = [code for path in numbers for code in read_number_lines(path)]
-    return SINGLE, codes, None, read_choices(choices, manifest.contests)
+    """The order of one account."""
+    return SINGLE, codes_in(numbers), None, read_choices(choices, manifest.contests)
 
 
 def locks_for(numbers: Sequence[Path], unlock: Sequence[Path]) -> list[Lock]:
@@ -154,8 +182,13 @@ def report(tally: Tally, seconds: float) -> None:
         raise typer.Exit(1)
 
 
-def warn(manifest: Manifest) -> None:
+def warn(election: Election) -> None:
     """What a voter has to trust here beyond the rules."""
+    manifest = election.manifest
+    for roll in election.rolls.values():
+        if len(roll.rows) < manifest.minimum_roll:
+            text = f"the roll of {roll.share_class} has {len(roll.rows)} rows: too few to hide who votes"
+            print(f"psephos: {text}", file=sys.stderr)
     if not manifest.mixers:
         who = " and ".join(key.name for key in manifest.issuers)
         print(f"psephos: the roll is not mixed: {who} can tell who votes, not what a ballot says", file=sys.stderr)

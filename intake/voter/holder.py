@@ -6,14 +6,16 @@ which stands on no roll.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from audit.protocol.elgamal import Ciphertext
 from audit.protocol.group import ORDER, Element
 from audit.protocol.refused import Refused
 from audit.protocol.roll import credential
 from audit.record.election import Election
+from audit.record.rolls import Roll
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,28 @@ class Holder:
     s: int = field(repr=False)
 
 
+class Found(NamedTuple):
+    """A roll, the key in it that belongs to some control numbers, and their secret."""
+
+    roll: Roll
+    key: Element
+    s: int
+
+
 def find_holder(election: Election, codes: Sequence[str], share_class: str | None = None) -> Holder:
-    """The holder of these control numbers (25 symbols each, one from every issuer, in any order), on the roll that has
-    it.
+    """The holder of these control numbers (25 symbols each, one from every issuer, in any order), on the anonymous roll
+    that has it. Nobody is asked for it: the client has read all rolls whole.
+
+    Refused as `find_row`, or `not-complete` while a roll is not anonymous.
+    """
+    roll, pseudonym, s = find_row(election, codes, election.anonymous_roll, share_class)
+    return Holder(roll.share_class, pseudonym, roll.weight(pseudonym.raw), s)
+
+
+def find_row(
+    election: Election, codes: Sequence[str], roll_of: Callable[[str], Roll], share_class: str | None = None
+) -> Found:
+    """The row whose key is s times the roll's generator, on the rolls as `roll_of` gives them.
 
     Refused `wrong-length` for another number of codes than issuers; `unknown-pseudonym` if no roll has it, or not that
     of `share_class`.
@@ -39,10 +60,10 @@ def find_holder(election: Election, codes: Sequence[str], share_class: str | Non
     for candidate in election.manifest.classes:
         if share_class not in (None, candidate.id):
             continue
-        roll = election.roll(candidate.id)
+        roll = roll_of(candidate.id)
         s = sum(credential(election.manifest.hash, candidate.id, roll.revision, code) for code in codes) % ORDER
-        pseudonym = s * roll.generator
-        if pseudonym.raw in roll.rows:
-            return Holder(candidate.id, pseudonym, roll.weight(pseudonym.raw), s)
-    text = "no account has these control numbers together: needed are one account's, of this election, all issuers'"
+        key = s * roll.generator
+        if key.raw in roll.rows:
+            return Found(roll, key, s)
+    text = "these control numbers are not on this roll: needed are one account's, of this election, all issuers'"
     raise Refused("unknown-pseudonym", text)

@@ -15,10 +15,12 @@ import intake.register.commands
 import intake.voter.commands
 import tally.officials.commands
 from audit.log.keys import Signer
+from infra.card import Card
 from infra.control_numbers import to_csv
 from infra.sealed import new_key_file, read_lock, read_sealed, write_sealed
 from intake.register.holdings import COLUMNS
 from tests.officials.hall import Hall, agenda_toml
+from tests.simulator.meeting import Meeting
 
 Holdings = dict[str, tuple[str, int]]  # account -> class, shares
 
@@ -70,6 +72,14 @@ class Clients:
         self.run("election", "create", agenda, "--out", self.draft)
         where = ("--intake", self.hall.url, "--custodian", self.hall.url)
         self.run("election", "card", self.draft, *where, "--out", self.card)
+        return self
+
+    def seated(self, held: Meeting) -> Clients:
+        """At an election that has come so far without them."""
+        for raw in held.entries[len(self.hall.entries) :]:
+            self.hall.record(raw)
+        card = Card(held.origin, held.manifest.hash, (self.hall.url,), (self.hall.url,))
+        self.card.write_text(card.to_toml())
         return self
 
     def founded(self) -> Clients:

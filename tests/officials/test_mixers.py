@@ -16,7 +16,7 @@ from audit.protocol.refused import Refused
 from audit.record.entries import make_text, parse_entry, seal
 from audit.record.mixes import mix_chunks
 from audit.verify import NotVerified
-from infra.card import Card, load_card
+from infra.card import load_card
 from infra.desk import Desk, GaveUp, open_desk
 from tally.officials.mixer import Mixer
 from tally.officials.trustee import fresh_scalar
@@ -54,20 +54,11 @@ def hall(tmp_path: Path) -> Iterator[Hall]:
 @pytest.fixture
 def clients(hall: Hall) -> Clients:
     """At an election whose rolls are issued and signed."""
-    return seated(hall, meeting(hall).rolls())
+    return Clients(hall, HOLDINGS, ITEMS).seated(meeting(hall).rolls())
 
 
 def meeting(hall: Hall) -> Meeting:
     return Meeting({"common": (5, 30, 700), "preferred": (9,)}, ITEMS, parties=hall.parties).found().ceremony()
-
-
-def seated(hall: Hall, held: Meeting) -> Clients:
-    """Clients of an election that has come so far without them."""
-    for raw in held.entries[len(hall.entries) :]:
-        hall.record(raw)
-    clients = Clients(hall, HOLDINGS, ITEMS)
-    clients.card.write_text(Card(ORIGIN, held.manifest.hash, (hall.url,), (hall.url,)).to_toml())
-    return clients
 
 
 @pytest.fixture
@@ -110,10 +101,10 @@ def test_a_mixer_waits_for_its_turn(clients: Clients, hall: Hall) -> None:
 
 def test_a_mixer_waits_for_the_rolls_to_be_signed(hall: Hall) -> None:
     held = meeting(hall)
-    clients = seated(hall, held)
+    clients = Clients(hall, HOLDINGS, ITEMS).seated(held)
     with pytest.raises(GaveUp, match="the issuers to publish the roll of common"):
         clients.run(*clients.mix_args(hall.parties.mixers[0], wait=0.5))
-    clients = seated(hall, unsigned(held.rolls()))
+    clients.seated(unsigned(held.rolls()))
     with pytest.raises(GaveUp, match="issuer-2 to sign the roll of common; inspector to sign the roll of common"):
         clients.run(*clients.mix_args(hall.parties.mixers[0], wait=0.5))
 

@@ -87,7 +87,7 @@ def test_a_lost_number_is_replaced_and_all_others_stay(clients: Clients, hall: H
         changed = [(old["account_id"], new["revision"]) for old, new in zip(before, after, strict=True) if old != new]
         assert changed == [("A2", "1")]
     clients.act("open")
-    assert "no account has these" in clients.fails(*vote(clients, None, "A2", tmp_path / "old"))
+    assert "these control numbers are not on this roll" in clients.fails(*vote(clients, None, "A2", tmp_path / "old"))
     for account, with_these in (("A2", reissue), ("A1", None), ("P1", None)):
         assert "1 ballots recorded" in clients.run(*vote(clients, with_these, account, tmp_path / account))
 

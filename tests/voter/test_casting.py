@@ -194,7 +194,7 @@ def test_numbers_of_two_accounts_are_on_no_roll(clients: Clients, tmp_path: Path
     clients.write_rows(mixed, second.name, found)
     args = vote(clients, tmp_path / "out", "A1")
     said = clients.fails(*(mixed if arg == clients.numbers(second) else arg for arg in args))
-    assert "A1: no account has these control numbers together" in said
+    assert "A1: these control numbers are not on this roll" in said
 
 
 def test_tables_are_opened_by_their_own_locks(clients: Clients, tmp_path: Path) -> None:

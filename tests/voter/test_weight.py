@@ -1,0 +1,145 @@
+"""What one's row weighs: opened from the issued roll, which is read whole, before and after it is mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import typer
+
+from audit.protocol.control_number import format_control_number
+from audit.protocol.elgamal import encrypt
+from audit.protocol.refused import Refused
+from audit.record.election import Election
+from audit.record.entries import parse_entry
+from intake.voter.holder import find_holder
+from intake.voter.weight import Weighed, as_issued, weigh
+from tests.officials.clients import Clients
+from tests.officials.hall import Hall
+from tests.simulator.dice import Dice
+from tests.simulator.meeting import Account, Meeting
+from tests.simulator.parties import Parties, contest
+
+HOLDINGS = {"common": (5, 30, 119_067_887), "preferred": (9, 4)}
+ITEMS = [contest("nominee-1", classes=["common", "preferred"])]
+
+
+@pytest.fixture(scope="module")
+def mixed() -> Meeting:
+    return Meeting(HOLDINGS, ITEMS, parties=Parties.drawn(Dice(2), mixers=2)).prepared()
+
+
+@pytest.fixture(scope="module")
+def issued(mixed: Meeting) -> Election:
+    return as_issued(mixed.entries, mixed.manifest.hash)
+
+
+def test_every_row_is_weighed(mixed: Meeting, issued: Election) -> None:
+    for account in mixed.accounts:
+        rows = len(HOLDINGS[account.share_class])
+        assert weigh(issued, account.codes) == Weighed(account.share_class, account.row, rows, account.weight)
+
+
+def test_numbers_come_in_any_order(mixed: Meeting, issued: Election) -> None:
+    account = mixed.accounts[2]
+    assert weigh(issued, account.codes[::-1]).votes == account.weight
+    assert find_holder(mixed.election, account.codes[::-1]).share_class == "common"
+
+
+def test_what_is_read_ends_before_the_first_mix(mixed: Meeting) -> None:
+    def read() -> Iterator[bytes]:
+        for raw in mixed.entries:
+            yield raw
+            assert parse_entry(raw).kind != "mix"
+
+    assert as_issued(read(), mixed.manifest.hash).roll("common").mixers == ()
+
+
+def test_a_mixed_roll_is_not_weighed(mixed: Meeting) -> None:
+    with pytest.raises(Refused) as caught:
+        weigh(mixed.election, mixed.accounts[0].codes)
+    assert caught.value.reason == "wrong-weight"
+
+
+def test_an_unmixed_roll_is_not_voted_by(issued: Election, mixed: Meeting) -> None:
+    with pytest.raises(Refused) as caught:
+        find_holder(issued, mixed.accounts[0].codes)
+    assert caught.value.reason == "not-complete"
+
+
+@pytest.mark.parametrize("which", ["another account's", "one twice", "a stranger's"])
+def test_wrong_but_well_formed_numbers(mixed: Meeting, issued: Election, which: str) -> None:
+    one, other = mixed.accounts[:2]
+    codes = {
+        "another account's": (one.codes[0], other.codes[1]),
+        "one twice": (one.codes[0], one.codes[0]),
+        "a stranger's": (one.codes[0], Dice(99).code()),
+    }[which]
+    for find in (lambda: weigh(issued, codes), lambda: find_holder(mixed.election, codes)):
+        with pytest.raises(Refused, match="not on this roll") as caught:
+            find()
+        assert caught.value.reason == "unknown-pseudonym"
+
+
+def test_too_few_numbers(mixed: Meeting, issued: Election) -> None:
+    with pytest.raises(Refused) as caught:
+        weigh(issued, mixed.accounts[0].codes[:1])
+    assert caught.value.reason == "wrong-length"
+
+
+def test_a_weight_under_another_randomness(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first issuer's own trick would show when the roll is checked; the holder finds it too."""
+    register = Meeting.register
+
+    def cheating(meeting: Meeting, share_class: str, row: int, weight: int) -> Account:
+        account = register(meeting, share_class, row, weight)
+        return replace(account, E=encrypt(weight, meeting.election.Y, 12345)) if row == 0 else account
+
+    meeting = Meeting({"common": (5, 30)}).found().ceremony()
+    accounts = [cheating(meeting, "common", row, weight) for row, weight in enumerate((5, 30))]
+    rows = {account.pseudonym.raw: account.E.raw for account in accounts}
+    honest = Meeting({"common": (5, 30)}).found().ceremony().rolls()
+    honest.election.rolls["common"] = replace(honest.election.roll("common"), rows=rows)
+    with pytest.raises(Refused, match="issuer-1") as caught:
+        weigh(honest.election, accounts[0].codes)
+    assert caught.value.reason == "wrong-weight"
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def clients(mixed: Meeting, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
+    hall = Hall(tmp_path_factory.mktemp("weight"), mixed.parties)
+    yield Clients(hall, {}).seated(mixed)
+    hall.close()
+
+
+def asked(clients: Clients, account: Account) -> tuple[str, list[str]]:
+    """What the command says, and what the server has been asked."""
+    numbers = clients.folder / "numbers.txt"
+    numbers.unlink(missing_ok=True)
+    numbers.touch(mode=0o600)
+    numbers.write_text("\n".join(format_control_number(code) for code in account.codes))
+    clients.hall.asked.clear()
+    said = clients.run("vote", "--check-weight", "--election", clients.card, "--numbers", numbers, "--wait", "5")
+    return said, list(clients.hall.asked)
+
+
+def test_the_command_says_how_many_votes(mixed: Meeting, clients: Clients) -> None:
+    said, _ = asked(clients, mixed.accounts[2])
+    assert said == "119,067,887 votes on the roll of common: row 2 of the 3 that were issued\n"
+
+
+def test_the_server_is_asked_the_same_whoever_asks(mixed: Meeting, clients: Clients) -> None:
+    questions = [asked(clients, account)[1] for account in (mixed.accounts[0], mixed.accounts[4])]
+    assert questions[0] == questions[1]
+    assert all(path.startswith(("checkpoint", "tile/")) for path in questions[0])
+
+
+def test_it_casts_nothing(mixed: Meeting, clients: Clients, tmp_path: Path) -> None:
+    with pytest.raises((typer.BadParameter, AssertionError)):
+        clients.run("vote", "--check-weight", "--election", clients.card, "--numbers", "n", "--out", tmp_path)
+    assert not clients.hall.posts
