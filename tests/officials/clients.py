@@ -120,7 +120,7 @@ class Clients:
         return self
 
     def mix_args(self, mixer: Signer, wait: float = 20) -> list[str | Path]:
-        where = ["--election", self.card, "--state", self.folder / mixer.name]
+        where: list[str | Path] = ["--election", self.card, "--state", self.folder / mixer.name]
         return ["mix", *where, *self.keys([mixer]), "--wait", str(wait)]
 
     def mix(self, mixer: Signer) -> str:
@@ -173,9 +173,9 @@ class Clients:
         shared: list[str | Path] = ["--openings", self.openings, "--openings-unlock", self.lock("openings")]
         return ["--election", self.card, *self.keys([signer]), *files, *shared, "--wait", "5"]
 
-    def issue(self, issuer: Signer) -> str:
+    def issue(self, issuer: Signer, register: Path | None = None) -> str:
         own = ("--numbers", self.numbers(issuer), "--unlock", self.lock(issuer.name))
-        return self.run("register", "issue", *self.kept(issuer), *own)
+        return self.run("register", "issue", *self.kept(issuer, register), *own)
 
     def sign_roll(self, witness: Signer, register: Path | None = None) -> str:
         return self.run("register", "sign", *self.kept(witness, register))

@@ -45,14 +45,15 @@ class Reissue:
         number = self.number if number is None else number
         return path.with_name(f"{path.name}-{number}") if number else path
 
-    def list(self, *lost: str) -> Path:
+    def lost_list(self, *lost: str) -> Path:
         path = self.clients.folder / "lost.txt"
         path.write_text("\n".join([*lost, ""]))
         return path
 
     def issue(self, issuer: Signer, *lost: str) -> str:
-        files = ["--numbers", self.numbers(issuer, self.number - 1), "--new-numbers", self.numbers(issuer)]
-        files += ["--lost", self.list(*(lost or self.lost)), "--unlock", self.clients.lock(issuer.name)]
+        files: list[str | Path] = ["--numbers", self.numbers(issuer, self.number - 1)]
+        files += ["--new-numbers", self.numbers(issuer)]
+        files += ["--lost", self.lost_list(*(lost or self.lost)), "--unlock", self.clients.lock(issuer.name)]
         return self.clients.run("register", "reissue", *self.kept(issuer), *files)
 
     def sign(self, witness: Signer) -> str:
