@@ -77,27 +77,48 @@ class RollAssembly:
     def complete(self) -> bool:
         return all(half.complete for half in self.halves.values())
 
-    def join(self, context: Context, votes: int) -> Roll:
-        """The roll of all halves. Refuses unequal row counts, repeated halves, keys and randomness, and weights that
-        do not add up to `votes`.
+    def begun_by(self, issuer: str) -> bool:
+        """Whether this issuer has published a chunk."""
+        return issuer in self.halves and self.halves[issuer].head is not None
+
+    def anew(self) -> RollAssembly:
+        """The next revision of this roll, of which nothing is there yet."""
+        return RollAssembly(self.share_class, self.issuers, self.revision + 1, self.accounts)
+
+    def check_whole(self, issuer: str, context: Context, votes: int) -> None:
+        """Refuses, naming the issuer, what it alone has published: chunks that do not join or do not have the hash they
+        name, another number of rows than a reissue must have, repeated halves; of the first issuer, repeated randomness
+        and weights that do not add up to `votes`.
         """
-        halves = [self.halves[issuer].rows() for issuer in self.issuers]
+        try:
+            self._check_whole(issuer, context, votes)
+        except Refused as refusal:
+            raise Refused(refusal.reason, f"{issuer}: {refusal.detail}", refusal.field) from None
+
+    def _check_whole(self, issuer: str, context: Context, votes: int) -> None:
+        rows, head = self.halves[issuer].rows(), self.halves[issuer].head
+        if self.accounts not in (None, len(rows)):
+            text = f"a reissue changes numbers, not accounts: {self.accounts} rows become {len(rows)}"
+            raise Refused("wrong-length", text, "rows")
+        refuse_repeats([element_from(row["K"]) for row in rows], "the half")
+        if issuer == self.issuers[0]:
+            assert head is not None and context.Y is not None
+            weights = weights_in(rows)
+            refuse_repeated_randomness(weights)
+            check_total(weights, votes, scalar_from(head["total"]), context.Y)
+
+    def join(self) -> Roll:
+        """The roll of all halves, each checked whole before. Refuses unequal row counts, and keys that are repeated or
+        the identity.
+        """
+        halves = [[row for part in self.halves[issuer].in_order(len) for row in part] for issuer in self.issuers]
         for issuer, rows in zip(self.issuers, halves, strict=True):
             if len(rows) != len(halves[0]):
                 text = f"{issuer} published {len(rows)} rows, {self.issuers[0]} {len(halves[0])}"
                 raise Refused("wrong-length", text, "rows")
-            refuse_repeats([element_from(row["K"]) for row in rows], f"{issuer}: the half")
-        if self.accounts not in (None, len(halves[0])):
-            text = f"a reissue changes numbers, not accounts: {self.accounts} rows become {len(halves[0])}"
-            raise Refused("wrong-length", text, "rows")
-        head = self.halves[self.issuers[0]].head
-        assert head is not None
-        assert context.Y is not None
         keys = [sum_of_halves(rows) for rows in zip(*halves, strict=True)]
         refuse_repeats(keys, "the key")
-        weights = [Ciphertext.from_json(row["E"], f"rows[{i}].E") for i, row in enumerate(halves[0])]
-        refuse_repeated_randomness(self.issuers[0], weights)
-        check_total(weights, votes, scalar_from(head["total"]), context.Y)
+        weights = weights_in(halves[0])
         wholes = [unb64(self.halves[issuer].hash, 32) for issuer in self.issuers]
         return Roll(
             self.share_class,
@@ -107,6 +128,11 @@ class RollAssembly:
             {key.raw: weight.raw for key, weight in zip(keys, weights, strict=True)},
             revision=self.revision,
         )
+
+
+def weights_in(rows: list[dict[str, Any]]) -> list[Ciphertext]:
+    """E_i of each row of the first issuer."""
+    return [Ciphertext.from_json(row["E"], f"rows[{i}].E") for i, row in enumerate(rows)]
 
 
 def sum_of_halves(rows: tuple[dict[str, Any], ...]) -> Element:
@@ -130,11 +156,11 @@ def refuse_repeats(keys: list[Element], what: str) -> None:
         at[key.raw] = i
 
 
-def refuse_repeated_randomness(issuer: str, weights: list[Ciphertext]) -> None:
+def refuse_repeated_randomness(weights: list[Ciphertext]) -> None:
     """Under one r, the difference of two weights would stand in the open: (w_i - w_j) G."""
     at: dict[bytes, int] = {}
     for i, E in enumerate(weights):
         if E.a.raw in at:
-            text = f"{issuer}: rows {at[E.a.raw]} and {i} hide their weights under the same randomness"
+            text = f"rows {at[E.a.raw]} and {i} hide their weights under the same randomness"
             raise Refused("duplicate", text, f"rows[{i}].E")
         at[E.a.raw] = i

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from audit.protocol.group import Element
+from audit.protocol.elgamal import Ciphertext
+from audit.protocol.group import Element, scalar_from
 from audit.protocol.refused import Refused
 from audit.protocol.roll import Half, verify_half
 from audit.protocol.threshold import Ceremony
@@ -39,12 +40,19 @@ def apply_ceremony(election: Election, entry: Entry) -> None:
 
 def check_rows(manifest: Manifest, Y: Element, entry: Entry) -> None:
     """Verifies the Schnorr proof of every half in a chunk: one who does not know s_ik cannot publish K_ik (no rogue
-    halves).
+    halves). What else is encoded in it is decoded, so that no other chunk is ever refused for it.
     """
     context, issuer = Context(manifest.hash, Y), signer_of(entry)
     k = [key.name for key in manifest.issuers].index(issuer)
+    if "total" in entry.body:
+        try:
+            scalar_from(entry.body["total"])
+        except Refused as refusal:
+            raise Refused(refusal.reason, f"{issuer}: {refusal.detail}", "total") from None
     for i, row in enumerate(entry.body["rows"]):
         half = Half.from_json(row, f"rows[{i}]")
+        if "E" in row:
+            Ciphertext.from_json(row["E"], f"rows[{i}].E")
         try:
             verify_half(context, entry.body["class"], entry.body["first"] + i, k, half)
         except Refused as refusal:
@@ -52,13 +60,20 @@ def check_rows(manifest: Manifest, Y: Element, entry: Entry) -> None:
 
 
 def admit_roll(election: Election, entry: Entry, seen: Seen) -> None:
-    """A chunk joins its whole; the last one is admitted only if the whole roll then holds."""
-    assembly_for(election, entry.body).check(signer_of(entry), entry.body)
+    """A chunk joins its whole; an issuer's last one is admitted only if all that this issuer has published then holds,
+    and the last of all only if the whole roll does.
+    """
+    assembly_for(election, signer_of(entry), entry.body).check(signer_of(entry), entry.body)
     look_ahead(election, entry)
 
 
-def assembly_for(election: Election, body: dict[str, Any]) -> RollAssembly:
-    """Where this chunk belongs: the roll that is being published, or the next revision of one that is complete."""
+def assembly_for(election: Election, issuer: str, body: dict[str, Any]) -> RollAssembly:
+    """Where this chunk belongs: the roll that is being published, or the next revision of one that is complete, or of
+    one that can no longer be.
+
+    Of a whole that has been begun no chunk can be taken back. So an issuer who has published a wrong one begins the
+    next revision, in which all issuers publish again; one who has published nothing yet cannot.
+    """
     share_class, roll = body["class"], election.rolls.get(body["class"])
     if roll is not None:
         if body["revision"] != roll.revision + 1:
@@ -69,7 +84,10 @@ def assembly_for(election: Election, body: dict[str, Any]) -> RollAssembly:
         return RollAssembly(share_class, issuers, roll.revision + 1, len(roll.rows))
     if share_class not in election.assemblies:
         raise Refused("unknown-roll", f"there is no class {share_class[:60]} in the manifest", "class")
-    return election.assemblies[share_class]
+    begun = election.assemblies[share_class]
+    if body["revision"] == begun.revision + 1 and begun.begun_by(issuer):
+        return begun.anew()
+    return begun
 
 
 def apply_roll(election: Election, entry: Entry) -> None:
@@ -89,9 +107,11 @@ def look_ahead(election: Election, entry: Entry) -> tuple[RollAssembly, Roll | N
     """What this chunk would lead to. Joining a large roll is long work, so that of the last chunk looked at is kept."""
     if election.ahead is None or election.ahead[0] != entry.identity:
         share_class = entry.body["class"]
-        assembly = assembly_for(election, entry.body).completed_by(signer_of(entry), entry.body)
-        votes = votes_of(election.manifest, share_class)
-        roll = assembly.join(election.context, votes) if assembly.complete else None
+        issuer = signer_of(entry)
+        assembly = assembly_for(election, issuer, entry.body).completed_by(issuer, entry.body)
+        if assembly.halves[issuer].complete:
+            assembly.check_whole(issuer, election.context, votes_of(election.manifest, share_class))
+        roll = assembly.join() if assembly.complete else None
         if roll is not None:
             refuse_shared_keys(roll, [other for name, other in election.rolls.items() if name != share_class])
         election.ahead = (entry.identity, assembly, roll)

@@ -81,8 +81,7 @@ def test_the_identity_as_a_half(meeting: Meeting) -> None:
 def test_two_rows_with_one_key(meeting: Meeting) -> None:
     accounts = accounts_of(meeting)
     accounts[1] = replace(accounts[0], row=1, weight=30, E=accounts[1].E)
-    hand_in(meeting, meeting.roll_chunks("common", accounts, 0), 0)
-    refusal = expect("duplicate", lambda: hand_in(meeting, meeting.roll_chunks("common", accounts, 1), 1))
+    refusal = expect("duplicate", lambda: hand_in(meeting, meeting.roll_chunks("common", accounts, 0), 0))
     assert refusal.field == "rows[1].K"
 
 
@@ -93,8 +92,9 @@ def test_an_issuer_gives_two_rows_one_half(meeting: Meeting, k: int) -> None:
     codes = list(accounts[1].codes)
     codes[k] = accounts[0].codes[k]
     accounts[1] = replace(accounts[1], codes=tuple(codes))
-    hand_in(meeting, meeting.roll_chunks("common", accounts, 0), 0)
-    refusal = expect("duplicate", lambda: hand_in(meeting, meeting.roll_chunks("common", accounts, 1), 1))
+    if k == 1:
+        hand_in(meeting, meeting.roll_chunks("common", accounts, 0), 0)
+    refusal = expect("duplicate", lambda: hand_in(meeting, meeting.roll_chunks("common", accounts, k), k))
     assert refusal.field == "rows[1].K"
     assert f"issuer-{k + 1}: the half of row 1 is that of row 0" in refusal.detail
 
@@ -107,8 +107,7 @@ def test_two_weights_under_one_randomness(meeting: Meeting) -> None:
     (body,) = meeting.roll_chunks("common", accounts, 0)
     one, _, three = (weight_randomness(meeting.manifest.hash, "common", 0, a.codes[0]) for a in accounts)
     body["total"] = b64(scalar_bytes((one + one + three) % ORDER))
-    hand_in(meeting, whole(body, body["rows"]), 0)
-    refusal = expect("duplicate", lambda: hand_in(meeting, meeting.roll_chunks("common", accounts, 1), 1))
+    refusal = expect("duplicate", lambda: hand_in(meeting, whole(body, body["rows"]), 0))
     assert refusal.field == "rows[1].E" and "issuer-1" in refusal.detail
 
 
@@ -124,16 +123,61 @@ def test_a_share_too_many_or_too_few(meeting: Meeting, more: int) -> None:
     accounts = accounts_of(meeting)
     weight = encrypt(accounts[0].weight + more, meeting.election.Y, 12345)
     accounts[0] = replace(accounts[0], E=weight)
-    hand_in(meeting, meeting.roll_chunks("common", accounts, 0), 0)
-    expect("wrong-total", lambda: hand_in(meeting, meeting.roll_chunks("common", accounts, 1), 1))
+    refusal = expect("wrong-total", lambda: hand_in(meeting, meeting.roll_chunks("common", accounts, 0), 0))
+    assert refusal.detail.startswith("issuer-1: ")
 
 
 def test_a_wrong_total_of_the_randomness(meeting: Meeting) -> None:
     accounts = accounts_of(meeting)
     (body,) = meeting.roll_chunks("common", accounts, 0)
     body["total"] = b64(scalar_bytes(scalar_from(body["total"]) + 1))
-    hand_in(meeting, whole(body, body["rows"]), 0)
-    expect("wrong-total", lambda: hand_in(meeting, meeting.roll_chunks("common", accounts, 1), 1))
+    expect("wrong-total", lambda: hand_in(meeting, whole(body, body["rows"]), 0))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_weight_that_is_no_element(meeting: Meeting, place: int) -> None:
+    """Found when all others have published, it would be their chunk that is refused, and none could ever be taken."""
+    (body,) = meeting.roll_chunks("common", accounts_of(meeting), 0)
+    body["rows"][2]["E"][place] = b64(b"\xff" * 32)
+    assert expect("bad-element", lambda: hand_in(meeting, whole(body, body["rows"]), 0)).field == f"rows[2].E[{place}]"
+
+
+def test_a_total_that_is_no_scalar(meeting: Meeting) -> None:
+    (body,) = meeting.roll_chunks("common", accounts_of(meeting), 0)
+    body["total"] = b64(b"\xff" * 32)
+    refusal = expect("bad-scalar", lambda: hand_in(meeting, whole(body, body["rows"]), 0))
+    assert refusal.field == "total" and "issuer-1" in refusal.detail
+
+
+def test_an_issuer_whose_chunks_are_wrong_is_named_and_begins_again() -> None:
+    """The first chunk of two stands in the log already when it shows that the second can never be taken."""
+    meeting = Meeting({"common": [1] * 420}).found().ceremony()
+    wrong = [meeting.register("common", row, 1) for row in range(420)]
+    wrong[0] = replace(wrong[0], E=encrypt(2, meeting.election.Y, 12345))
+    hand_in(meeting, meeting.roll_chunks("common", wrong, 1), 1)
+    one, two = meeting.roll_chunks("common", wrong, 0)
+    hand_in(meeting, [one], 0)
+    assert "issuer-1" in expect("wrong-total", lambda: hand_in(meeting, [two], 0)).detail
+    accounts = [meeting.register("common", row, 1, account.codes, 1) for row, account in enumerate(wrong)]
+    for k in (0, 1):
+        hand_in(meeting, meeting.roll_chunks("common", accounts, k, 1), k)
+    assert meeting.election.roll("common").revision == 1
+    assert list(meeting.election.roll("common").rows) == [account.pseudonym.raw for account in accounts]
+
+
+@pytest.mark.parametrize("revision", [0, 2, 3])
+def test_who_begins_again_begins_the_next_revision(meeting: Meeting, revision: int) -> None:
+    accounts = accounts_of(meeting)
+    hand_in(meeting, meeting.roll_chunks("common", accounts, 0), 0)
+    again = meeting.roll_chunks("common", accounts, 0, revision)
+    expect("out-of-range" if revision else "not-complete", lambda: hand_in(meeting, again, 0))
+
+
+def test_who_has_published_nothing_does_not_make_others_begin_again(meeting: Meeting) -> None:
+    accounts = accounts_of(meeting)
+    hand_in(meeting, meeting.roll_chunks("common", accounts, 0), 0)
+    expect("out-of-range", lambda: hand_in(meeting, meeting.roll_chunks("common", accounts, 1, 1), 1))
+    assert meeting.election.assemblies["common"].revision == 0
 
 
 def test_rows_that_do_not_have_the_hash_named(meeting: Meeting) -> None:
@@ -141,7 +185,8 @@ def test_rows_that_do_not_have_the_hash_named(meeting: Meeting) -> None:
     hand_in(meeting, meeting.roll_chunks("common", accounts, 0), 0)
     (body,) = meeting.roll_chunks("common", accounts, 1)
     body["part"]["hash"] = b64(bytes(32))
-    assert expect("not-complete", lambda: hand_in(meeting, [body], 1)).field == "part.hash"
+    refusal = expect("not-complete", lambda: hand_in(meeting, [body], 1))
+    assert refusal.field == "part.hash" and "issuer-2" in refusal.detail
 
 
 def test_the_second_issuer_publishes_no_weights(meeting: Meeting) -> None:
