@@ -38,9 +38,10 @@ _PRIVATE = "PRIVATE+KEY+"
 def check_name(name: str) -> str:
     """The name itself.
 
-    Refused `bad-name` if empty or holding a space, a plus sign or a control character (C2SP signed-note).
+    Refused `bad-name` if empty or holding a space, a plus sign or a control character (C2SP signed-note), or half a
+    character.
     """
-    if not name or "+" in name or any(c.isspace() or c < " " for c in name):
+    if not name or "+" in name or any(c.isspace() or c < " " or "\ud800" <= c <= "\udfff" for c in name):
         raise Refused("bad-name", "a key name is not empty and holds no space, no + and no control character")
     return name
 

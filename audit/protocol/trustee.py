@@ -22,7 +22,7 @@ from audit.protocol.ceremony import Ceremony, commitment_hash, deal_transcript
 from audit.protocol.group import ORDER, Element, G, b64, element_from, parse_scalar, scalar_bytes, scalar_from, unb64
 from audit.protocol.polynomial import commit, evaluate, evaluate_committed
 from audit.protocol.refused import Refused
-from audit.protocol.sigma import prove_schnorr
+from audit.protocol.sigma import prove_schnorr, scalar_at
 from audit.protocol.transcript import labelled_hash
 from audit.protocol.trustee_messages import Answer, Commit, Complaint, Confirm, Deal, bound, expect_fields, typed
 
@@ -57,7 +57,9 @@ class CeremonySecret:
             unb64(typed(value, "manifest", str), 32),
             typed(value, "trustee", str),
             typed(value, "attempt", int),
-            tuple(scalar_from(text) for text in typed(value, "coefficients", list)),
+            tuple(
+                scalar_at(text, f"coefficients[{k}]") for k, text in enumerate(typed(value, "coefficients", list))
+            ),
             unb64(typed(value, "key", str), 32),
         )
 
