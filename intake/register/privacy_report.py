@@ -80,17 +80,19 @@ def percent(share: float) -> str:
     return ">99%" if 0.99 < share < 1 else f"{share:.0%}"
 
 
-def shown(rate: Rate | None) -> str:
-    """A rate as a figure or a range; `withheld` where there is none."""
+def shown(rate: Rate | None, everything: Rate | None = None) -> str:
+    """A rate as a figure or a range. There is none where no total is published, or, if one is, where none of the
+    largest took part in any simulated vote.
+    """
     if rate is None:
-        return "withheld"
+        return "none voted" if everything else "withheld"
     low, high = percent(rate.low), percent(rate.high)
     return low if low == high else f"{low} to {high}"
 
 
-def with_interval(rate: Rate | None) -> str:
+def with_interval(rate: Rate | None, everything: Rate | None = None) -> str:
     if rate is None:
-        return "withheld"
+        return shown(rate, everything)
     low, high = rate.interval
     return f"{shown(rate)} [{low:.0%} to {high:.0%}]"
 
@@ -118,8 +120,8 @@ def rows_of_turnouts(estimate: Estimate) -> list[list[str]]:
             f"{turnout.percent}%",
             f"{turnout.ballots:,}",
             with_interval(base.everything[n]),
-            with_interval(base.largest[n]),
-            with_interval(attended.largest[n]),
+            with_interval(base.largest[n], base.everything[n]),
+            with_interval(attended.largest[n], attended.everything[n]),
             bound_shown(turnout.bound),
         ]
         for n, turnout in enumerate(estimate.turnouts)
@@ -157,7 +159,7 @@ RISK_COLUMNS = ("account", "class", "votes", "of all", "its vote follows", "that
 
 def rows_of_measures(estimate: Estimate) -> list[list[str]]:
     """What is done, then at each turnout how many of the largest's votes follow."""
-    return [[measure.label, *map(shown, measure.largest)] for measure in estimate.measures]
+    return [[measure.label, *map(shown, measure.largest, measure.everything)] for measure in estimate.measures]
 
 
 def print_report(console: Console, estimate: Estimate, skipped: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from intake.register.privacy import default_votes
 from intake.register.privacy_agenda import read_agenda
 from intake.register.privacy_estimate import Rate, Settings, bound_of, default_units, estimate, moved_by
 from intake.register.privacy_page import table
+from intake.register.privacy_report import shown
 from intake.register.privacy_votes import Electorate, ballots_at, draw_vote, in_units, merged
 from tests.register.elector import electorate, item
 
@@ -257,6 +258,11 @@ def test_the_interval_is_wilsons_and_wider_for_the_undecided() -> None:
     low, high = Rate(0.5, 0.5, 10).interval
     assert low == pytest.approx(0.2366, abs=1e-4) and high == pytest.approx(0.7634, abs=1e-4)
     assert Rate(0.5, 1, 10).interval == (low, 1)
+
+
+def test_a_rate_that_is_not_there_says_why() -> None:
+    assert [shown(None), shown(None, Rate(0, 1, 4))] == ["withheld", "none voted"]
+    assert [shown(Rate(0.25, 0.25, 4)), shown(Rate(0.001, 0.999, 4))] == ["25%", "<1% to >99%"]
 
 
 def test_every_simulated_vote_is_told(tmp_path: Path) -> None:
