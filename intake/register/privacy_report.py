@@ -23,7 +23,10 @@ def headline(estimate: Estimate) -> str:
 def method(estimate: Estimate) -> str:
     """How the simulated votes were judged."""
     if estimate.searched:
-        how = "For each, every vote with the same totals was searched: what follows and what is open is proven."
+        how = (
+            "For each, every vote with the same totals was searched: what follows and what is open is proven; where "
+            "a search was given up, a figure is a range."
+        )
     else:
         how = (
             f"There are too many accounts to search every vote with the same totals, so the {len(estimate.judged)} "
