@@ -7,7 +7,6 @@ answers with the same receipt. Waiting until an entry is recorded stands in desk
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +19,14 @@ from audit.record.election import check_binding
 from audit.record.entries import Entry, check_lines, parse_entry, read_text
 from audit.record.manifest import Manifest
 from infra.card import Card
+from infra.exchange import Unusable, ask, client, read_json
 
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+SECONDS = 60.0
+"""In which a door must have answered, whole: it may have to check a long roll first."""
+MAX_ANSWER = 1 << 18
+"""Bytes of a door's answer: a receipt and a line, or a refusal."""
 BUSY = (408, 425, 429)
-# A proxy of the environment cannot reach what listens on this machine only.
-LOOPBACK = ("all://127.0.0.1", "all://[::1]", "all://localhost")
 
 
 class NoDoor(Exception):
@@ -48,30 +50,33 @@ class Receipt:
 
 def http_client(connections: int = 4) -> httpx.Client:
     """A client for doors, kept open over many entries; threads may share it."""
-    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    return httpx.Client(timeout=TIMEOUT, limits=limits, mounts=dict.fromkeys(LOOPBACK))
+    return client(TIMEOUT, limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections))
 
 
 def hand_in(card: Card, manifest: Manifest, raw: bytes, client: httpx.Client) -> Receipt:
     """The receipt of the first intake that takes `raw`: a ballot's bare text, or the complete note of any other entry.
 
-    Refused as the first refusing intake said, if none takes it; NoDoor if none answers. A receipt that does not hold is
-    Refused `bad-receipt`.
+    An intake whose receipt does not hold has not taken it (Refused `bad-receipt`). Refused as the first refusing intake
+    said, if none takes it; NoDoor if none answers.
     """
+    headers = {"content-type": "text/plain; charset=utf-8"}
     refusals: list[Refused] = []
     silent: list[str] = []
     for door in card.doors:
         try:
-            answer = client.post(door, content=raw, headers={"content-type": "text/plain; charset=utf-8"})
-        except httpx.HTTPError as error:
+            answer = ask(client, "POST", door, raw, most=MAX_ANSWER, seconds=SECONDS, headers=headers)
+        except (httpx.HTTPError, Unusable) as error:
             silent.append(f"{door}: {type(error).__name__}")
             continue
-        if answer.status_code in (200, 201):
-            return open_receipt(manifest, raw, answer.content)
-        if answer.status_code in BUSY or answer.status_code >= 500:
-            silent.append(f"{door}: status {answer.status_code}")
+        if answer.status in (200, 201):
+            try:
+                return open_receipt(manifest, raw, answer.body)
+            except Refused as refusal:
+                refusals.append(refusal)
+        elif answer.status in BUSY or answer.status >= 500:
+            silent.append(f"{door}: status {answer.status}")
         else:
-            refusals.append(refusal_in(door, answer.status_code, answer.content))
+            refusals.append(refusal_in(door, answer.status, answer.body))
     if refusals:
         raise refusals[0]
     raise NoDoor(f"no intake answered ({'; '.join(silent)})")
@@ -80,7 +85,7 @@ def hand_in(card: Card, manifest: Manifest, raw: bytes, client: httpx.Client) ->
 def refusal_in(door: str, status: int, content: bytes) -> Refused:
     """The refusal that a 4xx answer states as its problem object (RFC 9457)."""
     try:
-        body = json.loads(content)
+        body = read_json(content)
         texts = [body[name] for name in ("reason", "detail", "field")]
     except (ValueError, KeyError, TypeError):
         texts = []
@@ -110,18 +115,17 @@ def open_receipt(manifest: Manifest, raw: bytes, content: bytes) -> Receipt:
 
 def _parts(content: bytes) -> tuple[bytes, Signature | None]:
     try:
-        body: Any = json.loads(content)
-        note, line = body["receipt"], body["line"]
-        if not isinstance(note, str) or not isinstance(line, str):
-            raise TypeError
+        body: Any = read_json(content)
+        # A lone surrogate, which JSON can write, is a ValueError here.
+        note, line = (str.encode(body[name]) for name in ("receipt", "line"))
     except (ValueError, KeyError, TypeError):
         raise Refused("syntax", "the answer is no receipt") from None
     if not line:
-        return note.encode(), None
-    lines = parse_signature_lines(line.encode() if line.endswith("\n") else f"{line}\n".encode())
+        return note, None
+    lines = parse_signature_lines(line if line.endswith(b"\n") else line + b"\n")
     if len(lines) != 1:
         raise Refused("wrong-signers", "the intake signs a ballot with one line")
-    return note.encode(), lines[0]
+    return note, lines[0]
 
 
 def _with_line(manifest: Manifest, raw: bytes, line: Signature, intake: str) -> Entry:

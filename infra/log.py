@@ -63,7 +63,7 @@ _libraries = Log("infra.log", library=("module", "kind"), failure=("kind", "wher
 def failure(error: BaseException) -> None:
     """Reports an unexpected exception by its type and the place it was raised, never by its message or its values."""
     where, line = _place(error.__traceback__)
-    _libraries.error("failure", kind=_word(type(error).__name__), where=where, line=line)
+    _libraries.error("failure", kind=word(type(error).__name__), where=where, line=line)
 
 
 def quieten_libraries() -> None:
@@ -81,17 +81,18 @@ def quieten_libraries() -> None:
 class _NameOnly(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else record.levelname
-        _libraries.warning("library", module=_word(record.name), kind=_word(kind))
+        _libraries.warning("library", module=word(record.name), kind=word(kind))
 
 
 def _place(traceback: TracebackType | None) -> tuple[str, int]:
     where, line = "unknown", 0
     while traceback is not None:
-        where, line = _word(traceback.tb_frame.f_globals.get("__name__", "unknown")), traceback.tb_lineno
+        where, line = word(traceback.tb_frame.f_globals.get("__name__", "unknown")), traceback.tb_lineno
         traceback = traceback.tb_next
     return where, line
 
 
-def _word(text: str) -> str:
-    word = re.sub(r"[^a-z0-9.:-]", "-", text.lower())[:40]
-    return word if WORD.fullmatch(word) else "unnamed"
+def word(text: str) -> str:
+    """The text as a value that every declared key takes: shortened, and without any other sign."""
+    # Letters of other alphabets are letters to Python, too: only these are asked for, by name.
+    return re.sub(r"[^a-z0-9.:-]", "-", text.lower()).lstrip(".:-")[:40] or "unnamed"

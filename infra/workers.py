@@ -19,6 +19,7 @@ from audit.protocol.elgamal import Ciphertext
 from audit.protocol.refused import Refused
 from audit.record.checker import BallotChecker
 from audit.record.entries import read_text
+from infra.log import failure
 
 Pair = tuple[bytes, bytes]  # a ballot's text, and the 64 bytes of its row's encrypted weight
 Verdict = Refused | None
@@ -109,4 +110,8 @@ def _verdict(text: bytes, weight: bytes) -> Verdict:
         _checker.check_ballot(read_text(text), Ciphertext.from_bytes(weight))
     except Refused as refusal:
         return refusal
+    except Exception as error:
+        # A fault of this program that a ballot has brought to light costs that ballot, not the others of its batch.
+        failure(error)
+        return Refused("syntax", "this ballot cannot be read")
     return None

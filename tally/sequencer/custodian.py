@@ -9,12 +9,17 @@ import httpx
 
 from audit.log.encoding import parse_decimal
 from audit.log.keys import Signature
-from audit.log.notes import Note, parse_note, parse_signature_lines
-from audit.log.tiles import WIDTH, unframe
+from audit.log.notes import MAX_NOTE, Note, parse_note, parse_signature_lines
+from audit.log.tiles import MAX_BUNDLE, WIDTH, unframe
 from audit.protocol.refused import Refused
+from infra import log
+from infra.exchange import Answer, Unusable, ask, client, read_json
 from tally.sequencer.append import Append
 
-SECONDS = httpx.Timeout(30.0, connect=5.0)
+TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+SECONDS = 60.0
+"""In which an answer must be whole: an append of 16 MiB and what it takes to store it, over a slow line."""
+MAX_PROBLEM = 1 << 16
 
 
 class Unavailable(Exception):
@@ -41,33 +46,41 @@ class Custodian:
     """One custodian's calls for one log. `url` is its base address; every method raises Unavailable or Rejected."""
 
     def __init__(self, url: str, origin: str, token: str) -> None:
-        self.label = urlsplit(url).netloc.lower()[:40] or "custodian"
-        self._client = httpx.Client(
-            base_url=f"{url.rstrip('/')}/{origin}/", headers={"Authorization": f"Bearer {token}"}, timeout=SECONDS
+        self.label = log.word(urlsplit(url).netloc.rpartition("@")[2])
+        self._client = client(
+            TIMEOUT, base_url=f"{url.rstrip('/')}/{origin}/", headers={"Authorization": f"Bearer {token}"}
         )
 
     def held(self) -> Note | None:
         """The log's note and this custodian's own lines over the largest tree it stores, published or not."""
-        answer = self._call("GET", "held")
+        answer = self._call("GET", "held", most=MAX_NOTE)
         try:
             return None if answer is None else parse_note(answer)
         except Refused as refusal:
             raise Rejected(200, refusal.reason) from None
 
     def entries(self, size: int) -> Iterator[bytes]:
-        """The first `size` entries it stores, published or not; nothing about them is verified."""
+        """The first `size` entries it stores, published or not, as many as were asked for; nothing else about them is
+        verified.
+        """
         for start in range(0, size, WIDTH):
             end = min(start + WIDTH, size)
-            answer = self._call("GET", f"held/{start}/{end}")
+            answer = self._call("GET", f"held/{start}/{end}", most=MAX_BUNDLE)
             if answer is None:
                 raise Rejected(404, "not-found")
-            yield from unframe(answer)
+            try:
+                entries = list(unframe(answer, end - start))
+            except Refused as refusal:
+                raise Rejected(200, refusal.reason) from None
+            if len(entries) != end - start:
+                raise Rejected(200, "wrong-length")
+            yield from entries
 
     def append(self, append: Append) -> tuple[Signature, ...]:
         """Its cosignature lines over the tree that the append leads to. Elsewhere if it does not stand where that
         starts.
         """
-        answer = self._call("POST", "append", append.body)
+        answer = self._call("POST", "append", append.body, most=MAX_NOTE)
         try:
             return parse_signature_lines(answer or b"")
         except Refused as refusal:
@@ -81,33 +94,35 @@ class Custodian:
         """Closes the connection; a call that is running ends with Unavailable."""
         self._client.close()
 
-    def _call(self, method: str, path: str, content: bytes | None = None) -> bytes | None:
+    def _call(self, method: str, path: str, content: bytes | None = None, most: int = MAX_PROBLEM) -> bytes | None:
         """The body of an answer, None if a GET finds nothing."""
         try:
-            answer = self._client.request(method, path, content=content)
+            answer = ask(self._client, method, path, content, most=max(most, MAX_PROBLEM), seconds=SECONDS)
         except (httpx.HTTPError, RuntimeError) as error:
             # RuntimeError: the client has been closed meanwhile.
             raise Unavailable(type(error).__name__) from None
-        if answer.status_code >= 500:
-            raise Unavailable(f"status {answer.status_code}")
-        if answer.headers.get("content-type", "").startswith("text/x.tlog.size"):
+        except Unusable:
+            raise Unavailable("unusable answer") from None
+        if answer.status >= 500:
+            raise Unavailable(f"status {answer.status}")
+        if answer.media_type.startswith("text/x.tlog.size"):
             raise Elsewhere(_size(answer))
-        if answer.status_code == 404 and method == "GET":
+        if answer.status == 404 and method == "GET":
             return None
-        if not answer.is_success:
-            raise Rejected(answer.status_code, _reason(answer))
-        return answer.content
+        if not 200 <= answer.status < 300:
+            raise Rejected(answer.status, _reason(answer))
+        return answer.body
 
 
-def _size(answer: httpx.Response) -> int:
+def _size(answer: Answer) -> int:
     try:
-        return parse_decimal(answer.text.removesuffix("\n"), "the size")
+        return parse_decimal(answer.body.decode("ascii", "replace").removesuffix("\n"), "the size")
     except Refused as refusal:
-        raise Rejected(answer.status_code, refusal.reason) from None
+        raise Rejected(answer.status, refusal.reason) from None
 
 
-def _reason(answer: httpx.Response) -> str:
+def _reason(answer: Answer) -> str:
     try:
-        return str(answer.json()["reason"])[:60]
+        return str(read_json(answer.body)["reason"])[:60]
     except (ValueError, KeyError, TypeError):
         return "unknown"

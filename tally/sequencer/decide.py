@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from audit.protocol.elgamal import Ciphertext
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
@@ -37,19 +39,27 @@ class Index(Seen, Protocol):
 
 @dataclass
 class Decision:
-    """What to stage, in order, and how many entries were refused, stood in the log already, or were nobody's."""
+    """What to stage, in order, and how many entries were refused, stood in the log already, or were nobody's; and the
+    faults of this program that entries have brought to light.
+    """
 
     entries: list[Entry] = field(default_factory=list)
     refused: int = 0
     repeated: int = 0
     foreign: int = 0
+    faults: list[Exception] = field(default_factory=list)
 
 
-def read(raw: bytes) -> Entry | None:
-    """The entry in these bytes, None if they are none."""
+def read(raw: bytes, faults: list[Exception]) -> Entry | None:
+    """The entry in these bytes, None if they are none. Anybody may have made them: whatever they make this program
+    stumble over goes to `faults`, since a row that ended it would be handed out again, for ever.
+    """
     try:
         return parse_entry(raw)
     except Refused:
+        return None
+    except Exception as fault:
+        faults.append(fault)
         return None
 
 
@@ -63,7 +73,10 @@ def known(seen: Seen, entry: Entry) -> bool:
 
 
 def check_ballots(election: Election, seen: Seen, entries: Sequence[Entry], check_texts: CheckTexts) -> Verdicts:
-    """The verdicts on the ballots among these entries that an intake has signed, all proofs checked in one call."""
+    """The verdicts on the ballots among these entries that an intake has signed, all proofs checked in one call.
+
+    One that the rules stumble over gets none.
+    """
     verdicts: dict[bytes, Refused | None] = {}
     pairs: dict[bytes, tuple[bytes, Ciphertext]] = {}
     for entry in entries:
@@ -71,7 +84,8 @@ def check_ballots(election: Election, seen: Seen, entries: Sequence[Entry], chec
             continue
         try:
             check_author(election, entry)
-        except Refused:
+        except Exception:
+            # Refused; or a fault, which `decide` meets and reports.
             continue
         try:
             rule_for(election.phase, entry.kind)
@@ -96,35 +110,46 @@ def decide(election: Election, seen: Index, entries: Sequence[Entry], verdicts: 
     """Admits what may follow, one entry after another, and applies it to `election` and `seen`: they are then ahead of
     the ledger, and of no use if the decision is not committed.
 
-    Ballots go first: a `close` in the same batch must not shut them out. A ballot without a verdict is nobody's.
+    Ballots go first: a `close` in the same batch must not shut them out. A ballot without a verdict is nobody's. What
+    the rules stumble over is left out: the log goes on, and whoever handed it in sees that no answer comes.
     """
     decision = Decision()
     for entry in sorted(entries, key=lambda entry: entry.kind != "ballot"):
         if known(seen, entry):
             decision.repeated += 1
-        elif not is_signed(election, entry, verdicts):
-            decision.foreign += 1
-        else:
-            answer = answer_to(election, seen, entry, verdicts, seal)
-            if answer is None:
-                decision.repeated += 1
+            continue
+        try:
+            if not is_signed(election, entry, verdicts):
+                decision.foreign += 1
                 continue
-            decision.refused += answer is not entry
-            election.apply(answer)
-            seen.add(answer)
-            decision.entries.append(answer)
+            answer = answer_to(election, seen, entry, verdicts, seal)
+        except SQLAlchemyError:
+            # Of the database behind `seen`, and no entry's doing.
+            raise
+        except Exception as fault:
+            decision.faults.append(fault)
+            decision.foreign += 1
+            continue
+        if answer is None:
+            decision.repeated += 1
+            continue
+        decision.refused += answer is not entry
+        # Beyond here an exception leaves the election half changed: the caller begins again from the ledger.
+        election.apply(answer)
+        seen.add(answer)
+        decision.entries.append(answer)
     return decision
 
 
 def is_signed(election: Election, entry: Entry, verdicts: Verdicts) -> bool:
     """Whether somebody who may sign such an entry has; of ballots, `check_ballots` knows."""
-    if entry.kind == "ballot":
-        return entry.raw in verdicts
+    if entry.raw in verdicts:
+        return True
     try:
         check_author(election, entry)
     except Refused:
         return False
-    return True
+    return entry.kind != "ballot"
 
 
 def answer_to(election: Election, seen: Seen, entry: Entry, verdicts: Verdicts, seal: Seal) -> Entry | None:

@@ -10,15 +10,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from audit.log.checkpoint import LogPolicy, cosigned_by, open_note
+from audit.log.checkpoint import LogPolicy, open_note
 from audit.log.keys import Signature
 from audit.log.notes import Note, parse_note
 from audit.protocol.refused import Refused
 from infra import log
 from tally.sequencer.append import Missing
 from tally.sequencer.custodian import Custodian, Elsewhere, Rejected, Unavailable
+from tally.sequencer.joining import Lines, custodian_of, join, lines_under
 from tally.sequencer.ledger import Ledger, Stage
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
@@ -52,8 +51,9 @@ class Push:
         self._changed = threading.Condition()
         self._stage: Stage | None = None
         self._note: Note | None = None
-        # Each courier's last lines and the size they are over: they may come before the stage is waited for.
-        self._lines: dict[Courier, tuple[int, tuple[Signature, ...]]] = {}
+        # Each courier's last lines, whose they are and the size they are over: they may come before the stage is waited
+        # for.
+        self._lines: dict[Courier, tuple[int, str, Lines]] = {}
         self._witnessed: tuple[int, bytes] = (0, b"")
         self._failure: Exception | None = None
         self._closing = False
@@ -80,11 +80,12 @@ class Push:
     def witness(self) -> bytes:
         """The note of the stage that was sent, with the cosignatures of W custodians, once they have given them.
 
-        Stopped; LedgerBehind and Fork, after which nothing may be signed any more; or what a courier failed of.
+        Stopped; LedgerBehind and Fork, after which nothing may be signed any more.
         """
         with self._changed:
             self._wait(lambda: len(self._cosigned()) >= self._policy.W)
-            return self._cosigned_note().raw
+            assert self._note is not None
+            return join(self._note, self._cosigned(), self._policy).raw
 
     def publish(self, size: int, note: bytes) -> None:
         """Has the custodians serve a witnessed note; returns when W of them do. Raises as `witness`."""
@@ -109,10 +110,10 @@ class Push:
                 self._changed.wait()
             return None
 
-    def report(self, courier: Courier, size: int, lines: tuple[Signature, ...]) -> None:
-        """Takes a custodian's true lines over the ledger's tree of `size` entries."""
+    def report(self, courier: Courier, size: int, name: str, lines: Lines) -> None:
+        """Takes the true lines of the custodian `name` over the ledger's tree of `size` entries."""
         with self._changed:
-            self._lines[courier] = size, lines
+            self._lines[courier] = size, name, lines
             self._changed.notify_all()
 
     def pause(self, seconds: float) -> None:
@@ -140,14 +141,10 @@ class Push:
         if self._closing:
             raise Stopped
 
-    def _cosigned_note(self) -> Note:
-        assert self._note is not None and self._stage is not None
-        stated = [mine for size, mine in self._lines.values() if size == self._stage.size]
-        lines = dict.fromkeys(line for mine in stated for line in mine)
-        return Note(self._note.text, (*self._note.signatures, *lines))
-
-    def _cosigned(self) -> list[str]:
-        return cosigned_by(self._cosigned_note(), self._policy) if self._lines else []
+    def _cosigned(self) -> dict[str, Lines]:
+        """The custodians that have cosigned what was sent. Two couriers may come to one custodian: it counts once."""
+        size = self._stage.size if self._stage else 0
+        return {name: lines for over, name, lines in self._lines.values() if over == size}
 
 
 class Courier:
@@ -163,8 +160,8 @@ class Courier:
         self.published = 0
 
     def run(self) -> None:
-        """Goes on until called back. A custodian's failure is waited out; LedgerBehind, Fork and faults end the
-        sequencer.
+        """Goes on until called back. Whatever its custodian does is waited out; only LedgerBehind and Fork, which say
+        that the ledger or the log's keys are not what they should be, end the sequencer.
         """
         pause = FIRST_PAUSE
         while (task := self._push.next_task(self)) is not None:
@@ -172,17 +169,19 @@ class Courier:
                 self._serve(*task)
                 pause = FIRST_PAUSE
                 continue
-            except Unavailable as error:
-                _log.warning("custodian-unavailable", custodian=self.label, reason=_word(error))
-            except Rejected as error:
-                _log.error("custodian-rejects", custodian=self.label, status=error.status, reason=_word(error.reason))
-            except Elsewhere:
-                pass
-            except SQLAlchemyError as error:
-                log.failure(error)
-            except Exception as error:
+            except (LedgerBehind, Fork) as error:
                 self._push.fail(error)
                 return
+            except Unavailable as error:
+                _log.warning("custodian-unavailable", custodian=self.label, reason=log.word(str(error)))
+            except Rejected as error:
+                reason = log.word(error.reason)
+                _log.error("custodian-rejects", custodian=self.label, status=error.status, reason=reason)
+            except Elsewhere:
+                pass
+            except Exception as error:
+                # Of the database, or of an answer that nobody foresaw: no custodian may stop the others.
+                log.failure(error)
             # Whatever was in doubt, what it holds now says.
             self.size = None
             self._push.pause(pause)
@@ -215,20 +214,13 @@ class Courier:
             raise LedgerBehind(f"{self.label} holds {held.size} signed entries, the ledger {newest}: it is an old copy")
         if self._missing.frontier(held.size).root() != held.root:
             raise Fork(f"{self.label} holds another tree of {held.size} entries, signed by this log's keys")
-        self._report(held.size, note.text, note.signatures)
+        self._report(held.size, note.text, lines_under(note, self._policy))
         return held.size
 
     def _report(self, size: int, text: bytes, lines: Sequence[Signature]) -> None:
-        """Passes on the custodian's lines over a tree; Rejected unless they are true."""
-        keys = {(key.name, key.key_id) for _, keys in self._policy.custodians for key in keys}
-        mine = tuple(line for line in lines if (line.name, line.key_id) in keys)
+        """Passes on the custodian's lines over a tree; Rejected unless they are one custodian's, true and no more."""
         try:
-            if not cosigned_by(Note(text, mine), self._policy):
-                raise Refused("unknown-key", "no custodian of the manifest has cosigned with all its keys")
+            name, mine = custodian_of(text, lines, self._policy)
         except Refused as refusal:
             raise Rejected(200, refusal.reason) from None
-        self._push.report(self, size, mine)
-
-
-def _word(value: object) -> str:
-    return "".join(c if c.isalnum() else "-" for c in str(value).lower())[:40].strip("-") or "unknown"
+        self._push.report(self, size, name, mine)

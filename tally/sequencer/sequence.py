@@ -114,7 +114,8 @@ class Sequencer:
 
     def stage(self, rows: Sequence[Row]) -> Decision:
         """Decides on the rows and commits the decision. Overtaken if another sequencer has continued the log."""
-        parsed = [read(row.data) for row in rows]
+        faults: list[Exception] = []
+        parsed = [read(row.data, faults) for row in rows]
         entries = [entry for entry in parsed if entry is not None]
         verdicts = self._check(entries)
         old_size = self.election.size
@@ -126,6 +127,8 @@ class Sequencer:
                 head = self.election.head
                 new = Stage(old_size, head.size, head.root(), head.to_bytes())
                 self._ledger.append(connection, new, [entry.raw for entry in decision.entries])
+        for fault in (*faults, *decision.faults):
+            log.failure(fault)
         return decision
 
     def finish(self, stage: Stage) -> None:

@@ -23,7 +23,7 @@ from infra.config import ConfigError, load
 from infra.database import engine
 from infra.keys import read_signer, read_token
 from infra.workers import CheckingPool
-from tally.sequencer.adopt import adopt, survey
+from tally.sequencer.adopt import adopt_any, survey
 from tally.sequencer.custodian import Custodian
 from tally.sequencer.egress import Egress, QueueUnavailable
 from tally.sequencer.ledger import EMPTY, Ledger, Stage
@@ -126,12 +126,15 @@ def begin(
     sign: Callable[[Stage], bytes],
     pause: Callable[[], None],
 ) -> None:
-    """Makes sure that an empty ledger is that of a new log, or fills it from the custodians."""
+    """Makes sure that an empty ledger is that of a new log, or fills it from the custodians; `pause` waits between two
+    attempts and raises to give up.
+    """
     if ledger.newest() != EMPTY:
         return
-    found = survey(custodians, manifest, pause)
-    if found is not None:
-        adopt(ledger, manifest, *found, sign)
+    while showing := survey(custodians, manifest, pause):
+        if adopt_any(ledger, manifest, showing, sign) is not None:
+            return
+        pause()
 
 
 def sequence(sequencer: Sequencer, stop: threading.Event, status: Path) -> None:

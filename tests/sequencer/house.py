@@ -4,11 +4,13 @@ on loopback ports, each with a database of its own.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastapi import FastAPI
 from sqlalchemy import Engine
@@ -37,6 +39,32 @@ from vault.custodian.store import Store
 
 TOKEN = "token-of-the-tests-that-is-long-enough-for-one"
 FOR, AGAINST = (1, 0, 0), (0, 1, 0)
+
+
+@dataclass(frozen=True)
+class Liar:
+    """A service that answers what it likes wherever the address holds `where`, or `exactly` ends in it: the status, then
+    the parts of the body, `pause` seconds before each. Elsewhere it is `honest`.
+    """
+
+    honest: FastAPI
+    status: int
+    parts: Iterable[bytes]
+    where: str = ""
+    pause: float = 0.0
+    exactly: bool = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        path = scope.get("path", "")
+        meant = path.endswith(self.where) if self.exactly else self.where in path
+        if scope["type"] != "http" or not meant:
+            await self.honest(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": self.status, "headers": []})
+        for part in self.parts:
+            await asyncio.sleep(self.pause)
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 @dataclass
@@ -88,13 +116,17 @@ class Vault:
     def __init__(self, meeting: Meeting, engines: Sequence[Engine]) -> None:
         self.meeting, self.engines = meeting, engines
         self.clock = lambda: int(time.time())
-        self.apps: list[FastAPI | None] = [self.app(i) for i in range(len(engines))]
+        self.apps: list[Any] = [self.app(i) for i in range(len(engines))]
         self.urls: list[str] = []
         self.readers: dict[int, HttpReader] = {}
 
     def impostor(self, i: int) -> None:
         """Its database is kept by somebody with other keys."""
         self.apps[i] = self.app(i, Meeting(seed=77).parties.custodians[i])
+
+    def lies(self, i: int, status: int, *parts: bytes, **how: Any) -> None:
+        """Custodian i answers so; `how` as `Liar`."""
+        self.apps[i] = Liar(self.app(i), status, parts, **how)
 
     def app(self, i: int, signers: Sequence[Signer] | None = None) -> FastAPI:
         policy, signers = self.meeting_policy, signers or self.meeting.parties.custodians[i]
@@ -186,11 +218,15 @@ class House:
 
     def record(self, *entries: bytes) -> list[Entry]:
         """Has a fresh sequencer record these entries and ends it; the log after that."""
+        self.sequence(*entries)
+        return self.vault.entries()
+
+    def sequence(self, *entries: bytes) -> None:
+        """As `record`, where not all custodians can be read."""
         self.queue.put(*entries)
         with self.opened() as sequencer:
             while sequencer.step():
                 pass
-        return self.vault.entries()
 
     def ballot(self, account: int = 0, revision: int = 0, intake: int = 0, **changes: object) -> bytes:
         """A ballot with an intake's line, its body changed as said."""

@@ -1,0 +1,69 @@
+"""One question over HTTP to a service that may be anybody's: its answer is of a bounded length, and whole within a
+bounded time, or there is none.
+
+httpx bounds neither: a server that sends a byte now and then would hold its client for ever, and one that does not stop
+sending would fill its memory. Nothing is unpacked, since a few bytes may unpack to any number.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from audit.log.deadline import Deadline, client_with
+
+# A proxy of the environment cannot reach what listens on this machine only.
+LOOPBACK = ("all://127.0.0.1", "all://[::1]", "all://localhost")
+
+_deadline = Deadline()
+
+
+class Unusable(Exception):
+    """There was an answer, and it is too long, or came too slowly, to be one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: the status, the media type as it was sent, and the whole body."""
+
+    status: int
+    media_type: str
+    body: bytes
+
+
+def read_json(raw: bytes) -> Any:
+    """The value of a stranger's JSON. ValueError for everything else, also what is nested too deeply to be read."""
+    try:
+        return json.loads(raw)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
+
+
+def client(timeout: httpx.Timeout, **options: Any) -> httpx.Client:
+    """A client to `ask` with, kept open over many questions; threads may share it. `options` are httpx's."""
+    headers = {**options.pop("headers", {}), "Accept-Encoding": "identity"}
+    return client_with(_deadline, timeout, LOOPBACK, headers=headers, **options)
+
+
+def ask(
+    client: httpx.Client, method: str, url: str, content: bytes | None, *, most: int, seconds: float, **options: Any
+) -> Answer:
+    """The answer, its body at most `most` bytes, if it is whole after `seconds`.
+
+    Unusable if it is not; httpx.HTTPError if there is none.
+    """
+    end = time.monotonic() + seconds
+    _deadline.set(seconds)
+    body = bytearray()
+    with client.stream(method, url, content=content, **options) as answer:
+        for part in answer.iter_raw():
+            body += part
+            if len(body) > most:
+                raise Unusable(f"the answer is longer than {most} bytes")
+            if time.monotonic() > end:
+                raise Unusable(f"the answer is not whole after {seconds:g} seconds")
+        return Answer(answer.status_code, answer.headers.get("content-type", ""), bytes(body))
