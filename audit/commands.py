@@ -164,7 +164,8 @@ def show(report: Report) -> None:
     else:
         state = "certified" if report.certified else "not certified yet"
         present = in_shares(report.result["present"], report.manifest.decimals)
-        print(f"{report.result['ballots']:,} ballots, {present} votes present; {state}")
+        part = " in what is decrypted" if "withheld" in report.result else ""
+        print(f"{report.result['ballots']:,} ballots, {present} votes present{part}; {state}")
         console.print(table(report))
     for title, lines in (("checked", checked(report)), ("had to be trusted", trusted(report))):
         print(f"{title}:")

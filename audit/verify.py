@@ -40,7 +40,7 @@ from audit.record.manifest import Manifest, open_manifest
 from audit.record.outcome import first_difference, result_of
 from audit.record.seen import MemorySeen
 from audit.record.totals import Contests, Sums, contests_by_class
-from audit.verify_report import Report
+from audit.verify_report import Refusal, Report
 
 Progress = Callable[[int, int], None]
 
@@ -95,6 +95,7 @@ def verify_record(
         head=head.checkpoint,
         custodians=tuple(cosigned_by(head.note, manifest.log)),
         kinds=dict(verification.kinds),
+        refusals=dict(verification.refusals),
         superseded=len(verification.index.superseded),
         result=verification.result(),
     )
@@ -148,6 +149,7 @@ class Verification:
         self.election = Election(executor=executor)
         self.index = PlaceIndex()
         self.kinds: Counter[str] = Counter()
+        self.refusals: Counter[Refusal] = Counter()
         self.sums = Sums()
         self.contests: Contests = {}
         self.window = Window(executor)
@@ -250,6 +252,8 @@ class Verification:
             raise entry_fault(number, raw, refusal) from None
         self.index.add_at(number, leaf, entry)
         self.kinds[entry.kind] += 1
+        if entry.kind == "refusal":
+            self.refusals[Refusal(entry.fields["intake"], entry.fields["kind"], entry.fields["reason"])] += 1
         if entry.kind == "decrypt":
             self.decrypted = number
         self.progress(number + 1, self.head.size)

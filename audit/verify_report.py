@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from audit.log.treehead import Checkpoint
 from audit.protocol.group import b64
@@ -20,10 +20,18 @@ from audit.record.notices import DESTROYED
 from audit.record.rolls import Roll
 
 
+class Refusal(NamedTuple):
+    """What the log says of an entry that it refused: whose line it bore, if it was a ballot, its kind, and why."""
+
+    intake: str
+    kind: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Report:
-    """A record that holds. `custodians` have cosigned its head; `kinds` counts entries; `result` may still be
-    missing.
+    """A record that holds. `custodians` have cosigned its head; `kinds` counts entries, `refusals` those refused;
+    `result` may still be missing.
     """
 
     election: Election
@@ -31,6 +39,7 @@ class Report:
     head: Checkpoint
     custodians: tuple[str, ...]
     kinds: Mapping[str, int]
+    refusals: Mapping[Refusal, int]
     superseded: int
     result: Mapping[str, Any] | None
 
@@ -73,6 +82,7 @@ class Report:
                 share_class: {"anonymous": self.is_anonymous(roll), "mixers": list(roll.mixers), "rows": len(roll.rows)}
                 for share_class, roll in sorted(self.election.rolls.items())
             },
+            "refusals": [{**refusal._asdict(), "count": n} for refusal, n in sorted(self.refusals.items())],
             "superseded": self.superseded,
             "result": self.result,
             "trusted": list(trusted(self)),
@@ -110,13 +120,35 @@ def checked(report: Report) -> Iterator[str]:
             f"{count('ballot', 0)} ballots are by pseudonyms on the roll, and prove that each gives what its weight "
             f"allows; of them {report.superseded} do not count, being replaced by a later revision"
         )
+    yield from refused(report)
     if election.closing_root is not None:
         accounts = sorted(set(election.reconciled) - set(election.overruled))
         yield f"all that {', '.join(accounts) or 'no intake'} passed on stands in the log, as ballot or as refusal"
     if report.result is not None:
         yield f"the totals follow from the sums of counted ballots and the shares of {len(election.shares)} trustees"
+        yield from withheld(report.result, manifest)
     if report.certified:
         yield "the certified result is the one that follows from the log"
+
+
+def refused(report: Report) -> Iterator[str]:
+    """How much the log refused, of what and why."""
+    whose: dict[tuple[str, str], list[str]] = {}
+    for refusal, n in sorted(report.refusals.items()):
+        whose.setdefault((refusal.intake, refusal.kind), []).append(f"{n} {refusal.reason}")
+    for (intake, kind), reasons in whose.items():
+        by = f" that {intake} passed on" if intake else ""
+        yield f"of entries of type {kind}{by} the log refused: {', '.join(reasons)}"
+
+
+def withheld(result: Mapping[str, Any], manifest: Manifest) -> Iterator[str]:
+    """What the minimum of pseudonyms kept secret, and what it keeps."""
+    minimum = manifest.minimum_pseudonyms
+    if minimum > 1:
+        yield f"every total decrypted, and every difference between totals, is over at least {minimum} voters"
+    if "withheld" in result:
+        names = ", ".join(result["withheld"])
+        yield f"withheld, or fewer than {minimum} voters could be told apart: the totals or votes present of {names}"
 
 
 def trusted(report: Report) -> Iterator[str]:
@@ -132,6 +164,16 @@ def trusted(report: Report) -> Iterator[str]:
     yield f"that no {t} of the {n} trustees decrypt anything but totals: together they could open any ballot or weight"
     yield "that voters' own devices encrypted what they were told to; a voter can test this before casting"
     yield "that intakes kept no ballot back: a voter sees in the log whether the own ballot is recorded"
+    if report.refusals:
+        yield (
+            f"tally's word on the {sum(report.refusals.values())} entries that it refused: that they were handed in, "
+            "by whom, and are against the rules; the log does not hold them, and who has handed one in can show it"
+        )
+    if manifest.minimum_pseudonyms == 1:
+        yield (
+            "nobody's secrecy where few vote: the minimum is 1, so a total over a single voter is decrypted, and is "
+            "that voter's weight and vote"
+        )
     for name in election.overruled:
         yield f"the officials' word that {name} need not account for what it passed on: they have overruled it"
     for notice in election.notices:

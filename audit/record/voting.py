@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from audit.log.merkle import CompactRange, leaf_hash
 from audit.protocol.refused import Refused
-from audit.record.admission import signer_of
+from audit.record.admission import SIGNED_BY, signer_of
 from audit.record.entries import Entry
 from audit.record.seen import Seen
 
@@ -57,8 +57,18 @@ def apply_ballot(election: Election, entry: Entry) -> None:
 
 
 def admit_refusal(election: Election, entry: Entry, seen: Seen) -> None:
-    """A refusal says of an entry, as one intake handed it in, that it will never be recorded from there."""
-    identity, intake = entry.fields["identity"], entry.fields["intake"]
+    """A refusal says of an entry, as one intake handed it in, that it will never be recorded from there; of a kind that
+    bears no intake's line, whoever passed it on, as "".
+
+    The log's key answers for it alone: the refused entry is not in the log, and its intake's line, which is over all of
+    its text, could not be checked without it. Who reports on a record says so.
+    """
+    identity, intake, kind = entry.fields["identity"], entry.fields["intake"], entry.fields["kind"]
+    if kind not in SIGNED_BY:
+        raise Refused("unknown-kind", "no such entry is ever admitted, so none is refused in the log", "kind")
+    allowed = {key.name for key in election.manifest.intakes} if kind == "ballot" else {""}
+    if intake not in allowed:
+        raise Refused("unknown-key", f"no {kind} bears the line of such an intake", "intake")
     if seen.refused(identity, intake):
         raise Refused("duplicate", "the log holds this refusal already", "identity")
     if seen.recorded(identity) == intake:

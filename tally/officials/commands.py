@@ -154,6 +154,8 @@ def certify(
     if result is not None:
         write_result(result, found)
         print(f"{result}: {found['present']} votes present, {found['ballots']} ballots")
+        if "withheld" in found:
+            print(f"withheld: {', '.join(found['withheld'])}")
 
 
 def status_(election: CardFile, as_json: AsJson = False, wait: Wait = 10) -> None:

@@ -83,6 +83,17 @@ def test_a_refusal_is_accounted_for(voted: Meeting) -> None:
     voted.reconcile().close()
 
 
+@pytest.mark.parametrize("kind, intake", [("ballot", "intake-9"), ("ballot", ""), ("closing", "intake-1")])
+def test_a_refusal_of_what_no_intake_signed(voted: Meeting, kind: str, intake: str) -> None:
+    fields = {"detail": "", "identity": b64(b"\x07" * 32), "intake": intake, "kind": kind, "reason": "closed"}
+    assert expect("unknown-key", lambda: voted.act("refusal", fields, voted.parties.log[0])).field == "intake"
+
+
+def test_a_refusal_of_what_nobody_hands_in(voted: Meeting) -> None:
+    fields = {"detail": "", "identity": b64(b"\x07" * 32), "intake": "", "kind": "receipt", "reason": "closed"}
+    assert expect("unknown-kind", lambda: voted.act("refusal", fields, voted.parties.log[0])).field == "kind"
+
+
 def test_only_an_intake_is_overruled(voted: Meeting) -> None:
     voted.reconcile()
     assert expect("unknown-key", lambda: voted.close("trustee-1")).field == "overruled"

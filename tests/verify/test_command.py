@@ -57,6 +57,8 @@ def test_a_good_record(run: Run, record: Path, held: Meeting) -> None:
     assert "VERIFIED" in result.stdout and "NOT VERIFIED" not in result.output
     for words in ("6 ballots, 751 votes present; certified", "not elected", "735", "the roll is not mixed"):
         assert words in result.stdout
+    assert "of entries of type ballot that intake-1 passed on the log refused: 1 bad-proof" in result.stdout
+    assert "every difference between totals, is over at least 2 voters" in result.stdout
     assert "compare it with your letter" not in result.stdout
 
 
@@ -74,7 +76,9 @@ def test_as_json(run: Run, record: Path, held: Meeting) -> None:
     assert shown["result"] == held.election.result
     assert shown["manifest"] == b64(held.manifest.hash)
     assert (shown["size"], shown["entries"]["ballot"], shown["superseded"]) == (len(held.entries), 8, 2)
-    assert any("trace" in sentence for sentence in shown["trusted"])
+    assert shown["refusals"] == [{"intake": "intake-1", "kind": "ballot", "reason": "bad-proof", "count": 1}]
+    for words in ("trace", "tally's word on the 1 entries that it refused"):
+        assert any(words in sentence for sentence in shown["trusted"])
 
 
 def test_a_changed_entry(run: Run, record: Path, files: Files) -> None:
