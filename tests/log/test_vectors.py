@@ -22,8 +22,9 @@ from audit.log.merkle import (
 )
 from audit.log.notes import parse_note, verified_lines, verify_note
 from audit.log.proof import parse_proof
-from audit.log.tiles import WIDTH, Tile, parse_path, tiles_of, width_of
+from audit.log.tiles import WIDTH, Tile, frame, parse_path, tiles_of, unframe, width_of
 from audit.protocol.refused import Refused
+from tests.log.vectors import RUN
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "log"
 
@@ -96,6 +97,49 @@ def test_consistency(vector: dict[str, Any]) -> None:
     verify_consistency(old, ROOTS[old - 1], size, ROOTS[size - 1], proof)
 
 
+@pytest.mark.parametrize("vector", MERKLE["no_inclusion"], ids=lambda v: v["what"])
+def test_no_inclusion(vector: dict[str, Any]) -> None:
+    index, size = vector["index"], vector["size"]
+    leaf = bytes.fromhex(vector["leaf"]) if "leaf" in vector else LEAVES[min(max(index, 0), 7)]
+    root = bytes.fromhex(vector["root"]) if "root" in vector else root_of(size)
+    with pytest.raises(Refused) as refused:
+        verify_inclusion(leaf, index, size, hashes(vector["proof"]), root)
+    assert refused.value.reason == vector["error"]
+
+
+@pytest.mark.parametrize("vector", MERKLE["no_consistency"], ids=lambda v: v["what"])
+def test_no_consistency(vector: dict[str, Any]) -> None:
+    old, size = vector["old"], vector["size"]
+    old_root = bytes.fromhex(vector["old_root"]) if "old_root" in vector else root_of(old)
+    root = bytes.fromhex(vector["root"]) if "root" in vector else root_of(size)
+    with pytest.raises(Refused) as refused:
+        verify_consistency(old, old_root, size, root, hashes(vector["proof"]))
+    assert refused.value.reason == vector["error"]
+
+
+def root_of(size: int) -> bytes:
+    return ROOTS[size - 1] if size > 0 else EMPTY_ROOT
+
+
+CASES = [(name, vectors(name), case) for name in RUN for case in vectors(name)["cases"]]
+
+
+@pytest.mark.parametrize(("name", "shared", "case"), CASES, ids=[f"{name}: {case['what']}" for name, _, case in CASES])
+def test_a_case(name: str, shared: dict[str, Any], case: dict[str, Any]) -> None:
+    if "output" in case:
+        assert RUN[name](shared, case) == case["output"]
+        return
+    with pytest.raises(Refused) as refused:
+        RUN[name](shared, case)
+    assert refused.value.reason == case["reason"]
+
+
+def test_every_file_is_run_and_holds_valid_and_invalid_cases() -> None:
+    assert {path.stem for path in VECTORS.iterdir()} == {*RUN, "keys", "merkle", "notes", "proofs", "tiles"}
+    for name in RUN:
+        assert {"output" in case for of, _, case in CASES if of == name} == {True, False}
+
+
 @pytest.mark.parametrize("vector", PROOFS, ids=lambda v: v["name"])
 def test_a_proof_file(vector: dict[str, Any]) -> None:
     raw = vector["file"].encode()
@@ -117,11 +161,24 @@ def test_a_path(vector: dict[str, Any]) -> None:
     assert parse_path(vector["path"]) == tile
 
 
-@pytest.mark.parametrize("path", TILES["no_paths"])
-def test_no_path(path: str) -> None:
+@pytest.mark.parametrize("vector", TILES["no_paths"], ids=lambda v: v["path"])
+def test_no_path(vector: dict[str, Any]) -> None:
     with pytest.raises(Refused) as refused:
-        parse_path(path)
-    assert refused.value.reason == "syntax"
+        parse_path(vector["path"])
+    assert refused.value.reason == vector["error"]
+
+
+@pytest.mark.parametrize("vector", TILES["bundles"], ids=lambda v: v["what"])
+def test_a_bundle(vector: dict[str, Any]) -> None:
+    raw = bytes.fromhex(vector["bytes"])
+    if "error" in vector:
+        with pytest.raises(Refused) as refused:
+            list(unframe(raw))
+        assert refused.value.reason == vector["error"]
+        return
+    entries = hashes(vector["entries"])
+    assert list(unframe(raw)) == entries
+    assert frame(entries) == raw
 
 
 @pytest.mark.parametrize("tree", TILES["trees"], ids=lambda v: str(v["size"]))
