@@ -24,8 +24,7 @@ def agenda(figures: Published, offices: Offices) -> dict[str, Value]:
         "trustees": {"keys": [key.vkey for key in offices.trustees], "threshold": TRUSTEES_DECRYPT},
         "issuers": [key.vkey for key in offices.issuers],
         "inspectors": [],
-        # The roll is published as the issuers made it: they can tell whose pseudonym is whose.
-        "mixers": [],
+        "mixers": [key.vkey for key in offices.mixers],
         "intakes": [offices.intake.vkey],
         "log": [key.vkey for key in offices.log],
         "custodians": {"keys": [[key.vkey] for key in offices.custodians], "threshold": CUSTODIANS_SIGN},

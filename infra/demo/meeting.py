@@ -33,7 +33,9 @@ def prepare(stage: Stage) -> None:
 
 
 def issue(stage: Stage, accounts: Sequence[Account], seed: int) -> None:
-    """The roll: both issuers draw control numbers, each from its own register; the second signs the whole."""
+    """The roll: both issuers draw control numbers, each from its own register; the second signs the whole; then nobody
+    can tell any more whose row is whose.
+    """
     seconds = allowed(len(accounts))
     register = stage.desk / "register.csv"
     write_register(register, accounts, seed)
@@ -48,6 +50,9 @@ def issue(stage: Stage, accounts: Sequence[Account], seed: int) -> None:
             command = ["register", "issue", *issuing(stage, number), *own]
             stage.run(f"register-issue-{number}", *command, seconds=seconds)
         stage.run("register-sign", "register", "sign", *issuing(stage, 2), seconds=seconds)
+    with stage.timer.step("mixing: three mixers, each verifies the log and mixes the roll at its turn"):
+        mixers = enumerate(stage.offices.mixers, start=1)
+        stage.run_all({f"mixer-{k}": mixing(stage, k, key) for k, key in mixers}, seconds)
     with stage.timer.step("opening"):
         stage.run("election-open", "election", "open", *stage.officials())
 
@@ -129,6 +134,10 @@ def numbers_lock(stage: Stage, issuer: int) -> Path:
 
 def snapshot(stage: Stage, issuer: int) -> Path:
     return stage.desk / f"snapshot-{issuer}"
+
+
+def mixing(stage: Stage, k: int, key: Key) -> list[str | Path]:
+    return ["mix", "--key", key.file, "--state", stage.desk / f"mixer-{k}"]
 
 
 def trustee(act: str, stage: Stage, j: int, key: Key) -> list[str | Path]:

@@ -18,6 +18,7 @@ ORIGIN = f"{DOMAIN}/corecivic-2019"
 OFFICIALS, OFFICIALS_SIGN = 3, 2
 TRUSTEES, TRUSTEES_DECRYPT = 3, 2
 ISSUERS = 2
+MIXERS = 3
 CUSTODIANS, CUSTODIANS_SIGN = 3, 2
 
 
@@ -36,6 +37,7 @@ class Offices:
     officials: tuple[Key, ...]
     trustees: tuple[Key, ...]
     issuers: tuple[Key, ...]
+    mixers: tuple[Key, ...]
     intake: Key
     log: tuple[Key, Key]  # Ed25519, ML-DSA-44
     custodians: tuple[Key, ...]
@@ -57,6 +59,7 @@ def make_offices(folder: Path, entropy: Callable[[int], bytes] = os.urandom) -> 
         officials=several("official", OFFICIALS),
         trustees=several("trustee", TRUSTEES),
         issuers=several("issuer", ISSUERS),
+        mixers=several("mixer", MIXERS),
         intake=make("intake-1"),
         # Named by its origin, as C2SP tlog-checkpoint advises and tlog-policy expects of a log's key.
         log=(make(ORIGIN, ED25519, "log-ed25519"), make(ORIGIN, ML_DSA_44, "log-ml-dsa-44")),

@@ -64,8 +64,8 @@ class Mixer:
         if not left(self.desk.election, self.name):
             report(f"{self.name} has mixed every roll already")
             return
-        election = verified(self.desk, lambda found: not missing(found.election, self.name)).election
         with executor() as workers:
+            election = verified(self.desk, lambda found: not missing(found.election, self.name), workers).election
             for roll in left(election, self.name):
                 raws = list(unframe(self.entries(election, roll, workers), MOST_ENTRIES))
                 self.desk.record(*raws)

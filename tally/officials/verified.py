@@ -8,6 +8,8 @@ share is computed again, on all cores, exactly as an auditor does it with `pseph
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import nullcontext
 
 from audit.commands import executor, told
 from audit.log.reader import ReadError
@@ -16,15 +18,16 @@ from audit.verify_report import Report
 from infra.desk import Desk, GaveUp
 
 
-def verified(desk: Desk, far_enough: Callable[[Report], bool]) -> Report:
-    """What the log holds, all of it verified, once a custodian shows it as far as is needed.
+def verified(desk: Desk, far_enough: Callable[[Report], bool], workers: Executor | None = None) -> Report:
+    """What the log holds, all of it verified, once a custodian shows it as far as is needed; by `workers`, or processes
+    of its own.
 
     NotVerified if the log breaks a rule, or if none of the custodians shows a log that leads to its head; GaveUp when
     patience ends.
     """
     end = desk.clock() + desk.patience
     while True:
-        report = _from_any(desk)
+        report = _from_any(desk, workers)
         if far_enough(report):
             return report
         if desk.clock() > end:
@@ -32,12 +35,12 @@ def verified(desk: Desk, far_enough: Callable[[Report], bool]) -> Report:
         desk.sleep(desk.pause)
 
 
-def _from_any(desk: Desk) -> Report:
+def _from_any(desk: Desk, workers: Executor | None) -> Report:
     fault: Exception = ReadError("no custodian was asked")
     for reader in desk.readers:
         try:
-            with executor() as workers, told() as progress:
-                return verify_record(reader, desk.card.manifest, workers, progress)
+            with executor() if workers is None else nullcontext(workers) as pool, told() as progress:
+                return verify_record(reader, desk.card.manifest, pool, progress)
         except NotVerified as error:
             if error.number is not None:
                 # The log itself is wrong, whichever copy is read.

@@ -76,7 +76,14 @@ def test_anyone_verifies_the_record(meeting: Meeting) -> None:
     found = json.loads(done.stdout)
     assert found["verified"] and found["pinned"]
     assert found["result"] == json.loads(result.read_text())
-    assert any("not mixed" in sentence for sentence in found["trusted"])
+    mixers = [f"mixer-{k}.demo.psephos.example" for k in (1, 2, 3)]
+    assert found["mixers"] == mixers
+    (roll,) = found["rolls"].values()
+    assert roll == {"anonymous": True, "mixers": mixers, "rows": ACCOUNTS}
+    sentences = found["trusted"]
+    assert not any("not mixed" in sentence for sentence in sentences)
+    assert any("one at least has forgotten" in s and all(mixer in s for mixer in mixers) for s in sentences)
+    assert any("do not vote for others or trace them" in sentence for sentence in sentences)
 
 
 def test_every_voter_holds_a_proof(meeting: Meeting) -> None:

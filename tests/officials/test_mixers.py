@@ -40,8 +40,8 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
         with ThreadPoolExecutor(1) as workers:
             yield workers
 
-    for module in ("mixer", "verified"):
-        monkeypatch.setattr(f"tally.officials.{module}.executor", executor)
+    monkeypatch.setattr("tally.officials.mixer.executor", executor)
+    monkeypatch.setattr("tally.officials.verified.executor", executor)
 
 
 @pytest.fixture
