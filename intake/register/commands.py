@@ -144,7 +144,9 @@ def reissue(
         classes = {account.id: account.share_class for account in kept.accounts}
         gone = read_lost(lost, kept.accounts)
         # Of a reissue that was begun before, the file has the revisions.
-        revisions = {id: 0 if new_numbers.exists() else next_revision(desk.election, classes[id]) for id in gone}
+        revisions = dict.fromkeys(gone, 0)
+        if not new_numbers.exists():
+            revisions = {id: next_revision(desk.election, classes[id], signer.name) for id in gone}
         drawn = renewed(new_numbers, own, kept.accounts, former, revisions, os.urandom)
         issuer = Issuer.at(desk.election, signer, revisions_of(gone, drawn, classes))
         if issuer.first and not openings.exists():

@@ -18,8 +18,9 @@ from intake.register.numbers import Number
 from intake.register.openings import Opening, classes_of
 
 
-def next_revision(election: Election, share_class: str) -> int:
-    """With which revision the roll of this class is published next: one that another issuer has begun, or a new one.
+def next_revision(election: Election, share_class: str, issuer: str) -> int:
+    """With which revision this issuer publishes the roll of this class next: one that another has begun, or a new one,
+    even if one in which it has published is not complete.
 
     Refused `wrong-phase` once voting is open, `mixed` once a mix of it has begun, `not-complete` before there is one.
     """
@@ -31,10 +32,12 @@ def next_revision(election: Election, share_class: str) -> int:
         raise Refused(refusal.reason, text, refusal.field) from None
     if share_class in election.rolls:
         return election.rolls[share_class].revision + 1
-    begun = election.assemblies[share_class].revision
-    if not begun:
+    begun = election.assemblies[share_class]
+    if begun.begun_by(issuer):
+        return begun.revision + 1
+    if not begun.revision:
         raise Refused("not-complete", f"the roll of {share_class} is not published yet: there is nothing to reissue")
-    return begun
+    return begun.revision
 
 
 def revisions_of(lost: Sequence[str], numbers: Mapping[str, Number], classes: Mapping[str, str]) -> dict[str, int]:

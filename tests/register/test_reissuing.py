@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from audit.log.keys import Signer
 from audit.protocol.refused import Refused
 from audit.record.entries import parse_entry
 from infra.desk import GaveUp
+from infra.sealed import read_lock
 from infra.table import TableError
 from intake.register.holdings import Account
-from intake.register.numbers import read_lost
+from intake.register.numbers import numbers_of, read_lost
 from tests.officials.clients import Clients
 from tests.officials.hall import Hall
 from tests.simulator.dice import Dice
@@ -25,6 +27,7 @@ HOLDINGS = {
     "P1": ("preferred", 8),
     "P2": ("preferred", 9),
 }
+ACCOUNTS = [Account(id, share_class, weight) for id, (share_class, weight) in HOLDINGS.items()]
 CONTESTS = [contest("nominee-1", classes=["common", "preferred"])]
 
 
@@ -160,12 +163,29 @@ def test_openings_of_before_sign_nothing_new(clients: Clients, hall: Hall) -> No
     reissue.sign(hall.parties.inspectors[0])
 
 
+def test_a_wrong_list_is_mended_by_the_next_revision(clients: Clients, hall: Hall, tmp_path: Path) -> None:
+    first, second = hall.parties.issuers
+    Reissue(clients, 1, "A1").issue(first)
+    mended = Reissue(clients, 2, "A1", "A2")
+    mended.issue(first)
+    files: list[str | Path] = ["--numbers", clients.numbers(second), "--new-numbers", mended.numbers(second)]
+    own = [*files, "--lost", mended.lost_list("A1", "A2"), "--unlock", clients.lock(second.name)]
+    clients.run("register", "reissue", *mended.kept(second), *own)
+    assert hall.election.roll("common").revision == 2
+    for witness in (second, *hall.parties.inspectors):
+        mended.sign(witness)
+    clients.act("open")
+    for account in ("A1", "A2", "A3"):
+        assert "1 ballots recorded" in clients.run(*vote(clients, mended, account, tmp_path / account))
+
+
 def test_nothing_is_reissued_before_there_is_a_roll(hall: Hall) -> None:
     clients = Clients(hall, HOLDINGS, CONTESTS).founded().keyed()
     clients.write_register()
-    clients.issue(hall.parties.issuers[0])
-    with pytest.raises(Refused, match="the roll of common is not published yet: there is nothing to reissue"):
-        Reissue(clients, 1, "A2").issue(hall.parties.issuers[0])
+    for issuer in hall.parties.issuers:
+        numbers_of(clients.numbers(issuer), read_lock(clients.lock(issuer.name)), ACCOUNTS, os.urandom)
+        with pytest.raises(Refused, match="the roll of common is not published yet: there is nothing to reissue"):
+            Reissue(clients, 1, "A2").issue(issuer)
 
 
 def test_after_the_opening_the_same_number_is_sent_again(clients: Clients, hall: Hall) -> None:
