@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 MOST_SHOWN = 1_000
 LONGEST_SHOWN = 60
+NOT_UTF_8 = "not UTF-8"
 
 Column = Callable[[str], Any]
 """Parses one value; ValueError with the sentence that says what is expected."""
@@ -52,6 +53,7 @@ class Table:
     secret: frozenset[str] = frozenset()
     rows: list[Row] = field(default_factory=list)
     unread: list[Mapping[str, str]] = field(default_factory=list)
+    whole: bool = True  # whether the first line names all columns
     _faults: list[tuple[int, int, str]] = field(default_factory=list)
 
     def fault(self, line: int, column: str, value: str, what: str) -> None:
@@ -63,6 +65,15 @@ class Table:
     def note(self, line: int, what: str) -> None:
         """Notes what is wrong with the whole row at this line."""
         self._faults.append((line, 0, f"line {line}: {what}"))
+
+    def head(self, place: int, what: str) -> None:
+        """Notes what is wrong with the name of a column, counted from 1."""
+        self._faults.append((1, place, f"line 1, column {place}{what}"))
+
+    @property
+    def faulty(self) -> bool:
+        """Whether anything is noted."""
+        return bool(self._faults)
 
     def distinct(self, column: str) -> None:
         """Notes each value that stands in this column a second time."""
@@ -78,65 +89,90 @@ class Table:
 
 
 def read_table(path: Path, raw: bytes, columns: Mapping[str, Column], secret: Collection[str] = ()) -> Table:
-    """The table in `raw`, the bytes of the file at `path`. A row that is wrong is noted and left out; call `check`
-    before use.
+    """The table in `raw`, the bytes of the file at `path`. A row that is wrong, or no CSV, or no UTF-8, is noted and
+    left out, and so are all rows if the first line does not name exactly `columns`, in any order; call `check` before
+    use.
 
-    TableError at once if it is no UTF-8 or its first line does not name exactly `columns`, in any order.
+    TableError at once if the first line is no CSV in UTF-8, for then no column has a name.
     """
-    try:
-        source = io.StringIO(raw.decode("utf-8-sig"), newline="")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise TableError(path, [f"line {line}: not UTF-8"]) from None
-    records = _records(path, source)
-    _, header = next(records, (1, []))
-    _check_header(path, header, columns)
+    # What is no UTF-8 becomes lone surrogates, which no UTF-8 does, so that it is found in its row.
+    records = _records(list(io.StringIO(raw.decode("utf-8-sig", "surrogateescape"), newline="")))
+    line, header = next(records, (1, []))
+    if isinstance(header, str) or not all(map(_is_text, header)):
+        raise TableError(path, [f"line {line}: {header if isinstance(header, str) else NOT_UTF_8}"])
     table = Table(path, tuple(header), frozenset(secret))
+    _check_header(table, columns)
     for line, record in records:
-        if len(record) != len(header):
-            table.note(line, f"has {len(record)} values, not {len(header)}")
-            continue
-        _read_row(table, line, dict(zip(header, record, strict=True)), columns)
+        if isinstance(record, str):
+            table.note(line, record)
+        elif len(record) != len(header):
+            said = f"has {len(record)} values, not {len(header)}"
+            table.note(line, said if all(map(_is_text, record)) else NOT_UTF_8)
+        else:
+            # Of a column that stands there twice, the first.
+            _read_row(table, line, dict(reversed(list(zip(header, record, strict=True)))), columns)
     return table
 
 
 def _read_row(table: Table, line: int, record: Mapping[str, str], columns: Mapping[str, Column]) -> None:
     values: dict[str, Any] = {}
     for column, text in record.items():
-        try:
-            values[column] = columns[column](text)
-        except ValueError as error:
-            table.fault(line, column, text, str(error))
-    if len(values) == len(columns):
+        if not _is_text(text):
+            table.fault(line, column, text, NOT_UTF_8)
+        elif column in columns:
+            try:
+                values[column] = columns[column](text)
+            except ValueError as error:
+                table.fault(line, column, text, str(error))
+    if len(values) == len(columns) and table.whole:
         table.rows.append(Row(line, values))
     else:
         table.unread.append(record)
 
 
-def _records(path: Path, source: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-    """Each record with the line it begins at; empty lines are passed over."""
-    reader = csv.reader(source, strict=True)
-    while True:
-        begins = reader.line_num + 1
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _records(lines: Sequence[str]) -> Iterator[tuple[int, list[str] | str]]:
+    """Each record with the line it begins at, or a sentence on what is there instead; empty lines are passed over.
+
+    After a record that is none, such as one whose quotes never end, the next line begins another, so that what it
+    swallowed is read too. Given up, with a sentence, when too many are none: every one of them may read far ahead.
+    """
+    at, wrong = 0, 0
+    while wrong < MOST_SHOWN:
+        reader = csv.reader((lines[i] for i in range(at, len(lines))), strict=True)
+        begins = at
         try:
-            record = next(reader)
+            while True:
+                begins = at + reader.line_num
+                record = next(reader)
+                if record:
+                    yield begins + 1, record
         except StopIteration:
             return
         except csv.Error as error:
-            raise TableError(path, [f"line {begins}: not CSV ({error})"]) from None
-        if record:
-            yield begins, record
+            yield begins + 1, f"not CSV ({error})"
+        at, wrong = begins + 1, wrong + 1
+    yield at + 1, "not read from here on"
 
 
-def _check_header(path: Path, header: list[str], columns: Mapping[str, Column]) -> None:
-    faults = [f"line 1: the column {name} is missing" for name in columns if name not in header]
+def _check_header(table: Table, columns: Mapping[str, Column]) -> None:
+    header = table.columns
+    for name in columns:
+        if name not in header:
+            table.note(1, f"the column {name} is missing")
     for place, name in enumerate(header, 1):
         if name not in columns:
-            faults.append(f"line 1, column {place} = {_short(name)}: no such column is expected")
+            table.head(place, f" = {_short(name)}: no such column is expected")
         elif name in header[: place - 1]:
-            faults.append(f"line 1, column {place} = {_short(name)}: the column stands there twice")
-    if faults:
-        raise TableError(path, faults)
+            table.head(place, f" = {_short(name)}: the column stands there twice")
+    table.whole = not table.faulty
 
 
 def _short(value: str) -> str:

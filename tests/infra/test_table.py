@@ -14,7 +14,7 @@ from infra.card import Card, load_card
 from infra.control_numbers import COLUMNS, read_number_lines, read_number_table, to_csv
 from infra.keys import KeyFileError, write_secret
 from infra.sealed import Lock, write_sealed
-from infra.table import TableError, read_table, text, whole_number
+from infra.table import MOST_SHOWN, TableError, read_table, text, whole_number
 
 PLAIN = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
 ADDRESSES = st.lists(PLAIN.map("https://".__add__), min_size=1, max_size=3).map(tuple)
@@ -47,6 +47,45 @@ def test_any_bytes_are_a_table_or_refused(raw: bytes) -> None:
         read_table(Path("t.csv"), raw, {"a": whole_number(0, 9)}).check()
     except TableError as error:
         assert error.faults and str(error).startswith("t.csv: line ")
+
+
+def faults(raw: bytes) -> list[str]:
+    with pytest.raises(TableError) as caught:
+        read_table(Path("t.csv"), raw, {"n": whole_number(0, 9), "name": text(20)}, secret={"name"}).check()
+    return caught.value.faults
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    lines = [b"n,name", b"10,a", b'1,"b"c', b"2,\xff", b"x\xfe,d", b"1,2,3", b'4,"e', b"55,f", b"6,g"]
+    assert faults(b"\r\n".join(lines)) == [
+        "line 2, column 1 (n) = '10': expected a whole number from 0 to 9, in digits alone",
+        "line 3: not CSV (',' expected after '\"')",
+        "line 4, column 2 (name): not UTF-8",
+        "line 5, column 1 (n) = 'x\\udcfe': not UTF-8",
+        "line 6: has 3 values, not 2",
+        "line 7: not CSV (unexpected end of data)",
+        "line 8, column 1 (n) = '55': expected a whole number from 0 to 9, in digits alone",
+    ]
+
+
+def test_rows_are_read_under_a_wrong_first_line() -> None:
+    assert faults(b"n,m,n\n10,a,1\n1,2\n") == [
+        "line 1: the column name is missing",
+        "line 1, column 2 = 'm': no such column is expected",
+        "line 1, column 3 = 'n': the column stands there twice",
+        "line 2, column 1 (n) = '10': expected a whole number from 0 to 9, in digits alone",
+        "line 3: has 2 values, not 3",
+    ]
+
+
+@pytest.mark.parametrize("raw", [b'"n,name\n1,a\n', b"n,\xff\n1,a\n"])
+def test_a_first_line_that_cannot_be_read_ends_it(raw: bytes) -> None:
+    assert [fault.split(" (")[0] for fault in faults(raw)] in (["line 1: not CSV"], ["line 1: not UTF-8"])
+
+
+def test_a_file_of_nothing_but_quotes_is_given_up() -> None:
+    found = faults(b"n,name\n" + b'1,"a"b\n' * 5_000)
+    assert len(found) == MOST_SHOWN + 1 and found[-1] == f"line {MOST_SHOWN + 2}: not read from here on"
 
 
 @given(st.text(max_size=8))
