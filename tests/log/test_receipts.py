@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import typer
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from audit import receipts
@@ -22,6 +24,7 @@ from audit.protocol.refused import Refused
 from audit.receipts import Promise, Recorded, open_kept, open_promise, open_recorded, prove_recorded
 from audit.record.entries import make_text, parse_entry, seal
 from tests.log.sample import TIME, MemoryReader, root_of
+from tests.log.test_encoders import changed
 from tests.simulator.meeting import Meeting
 
 DEADLINE = 1_800_000_000
@@ -132,6 +135,35 @@ def test_a_ballot_is_no_receipt(meeting: Meeting) -> None:
     with pytest.raises(Refused) as error:
         open_kept(meeting.entries[-1], meeting.manifest)
     assert error.value.reason == "unknown-kind"
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_any_change_of_a_kept_file_is_refused(
+    meeting: Meeting, proof: Proof, receipt: bytes, data: st.DataObject
+) -> None:
+    raw = data.draw(st.sampled_from([proof.raw, receipt]))
+    changed_raw = changed(raw, data.draw)
+    if changed_raw != raw:
+        with pytest.raises(Refused) as error:
+            open_kept(changed_raw, meeting.manifest)
+        assert error.value.reason
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 2**53 - 1), st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32), st.booleans()
+)
+def test_every_promise_that_is_written_is_read_again(
+    meeting: Meeting, deadline: int, identity: bytes, leaf: bytes, second: bool
+) -> None:
+    signer = meeting.parties.intakes[second]
+    body = {"deadline": deadline, "identity": b64(identity), "leaf": b64(leaf), "manifest": meeting.hash}
+    raw = seal(make_text("receipt", meeting.origin, body), [signer])
+    shown = open_promise(raw, meeting.manifest)
+    assert shown == Promise(signer.name, identity, leaf, deadline)
+    assert str(shown).startswith(f"{signer.name} promised")
+    assert parse_entry(raw).raw == raw
 
 
 @pytest.fixture

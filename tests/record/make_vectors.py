@@ -5,13 +5,17 @@ The seeds are fixed, but shares are sealed with fresh keys and so each run write
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from audit.protocol.group import b64
 from audit.protocol.refused import Refused
+from audit.record.chunks import whole_hash
 from audit.record.entries import parse_entry, seal
+from tests.record.test_chunks import CHANGES, HEAD
 from tests.record.test_entries import SIGNERS, TEXT, WRONG, raw_of
 from tests.record.test_manifest import WRONG as WRONG_MANIFESTS
 from tests.record.test_manifest import changed, note
@@ -46,6 +50,35 @@ def manifests() -> list[Case]:
     few = sorted(WRONG_MANIFESTS)[::4]
     cases += [(what, note(*changed(WRONG_MANIFESTS[what][0]))) for what in few]
     return [case("manifests", what, raw.decode()) for what, raw in cases]
+
+
+def chunks() -> list[Case]:
+    """Three chunks of a row each, and of four rows, cut elsewhere."""
+    rows: list[Case] = [{"K": letter, "n": n} for n, letter in enumerate("abcd")]
+
+    def cut(*ends: int) -> list[Case]:
+        starts = (0, *ends[:-1])
+        whole = b64(whole_hash(HEAD, rows[: ends[-1]]))
+        parts = [{"hash": whole, "index": i, "of": len(ends)} for i in range(len(ends))]
+        return [
+            {**HEAD, "first": start, "part": part, "rows": rows[start:end]}
+            for start, end, part in zip(starts, ends, parts, strict=True)
+        ]
+
+    three = cut(1, 2, 3)
+    good = {"one chunk": cut(4), "three chunks": three, "in another order": three[::-1], "cut elsewhere": cut(3, 4)}
+    cases = [case("chunks", what, bodies) for what, bodies in good.items()]
+    for what, (change, _) in sorted(CHANGES.items()):
+        bodies = copy.deepcopy(three)
+        change(bodies)
+        cases.append(case("chunks", what, bodies))
+    cases.append(case("chunks", "a chunk twice", [*three, three[1]]))
+    cases.append(case("chunks", "a chunk left out", three[:2]))
+    cases.append(case("chunks", "none", []))
+    cases.append(case("chunks", "chunks of two wholes", [three[0], cut(1, 2, 4)[1], three[2]]))
+    longer = {**three[1], "rows": rows[1:3]}
+    cases.append(case("chunks", "a row more than there is room for", [three[0], longer, three[2]]))
+    return cases
 
 
 def elections() -> list[Case]:
@@ -88,8 +121,9 @@ def main() -> None:
     about = {
         "entries": "Whole entries, as notes. Only syntax is judged, not who signed. `output` is kind and identity.",
         "manifests": "Whole manifests, as notes; their signatures are not judged here. `output` is the hash.",
+        "chunks": "The bodies of chunks in the order in which they came. `output` is what they are together.",
     }
-    for name, make in (("entries", entries), ("manifests", manifests)):
+    for name, make in (("entries", entries), ("manifests", manifests), ("chunks", chunks)):
         write(name, {"about": about[name], "cases": make()})
     (election,) = elections()
     told = "The log of an election. A case is an order of its entries: how it ends, or which entry is refused and why."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.log.keys import Signer
@@ -13,7 +13,9 @@ from audit.protocol.canonical import MAX_INTEGER, canonical
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.record.entries import MAX_ENTRY, add_signatures, make_text, parse_entry, read_text, seal
+from tests.protocol.test_encoders import changed
 from tests.simulator.dice import Dice
+from tests.simulator.meeting import Meeting
 
 DICE = Dice(3)
 SIGNERS = DICE.signers("alpha", "beta", "gamma")
@@ -132,3 +134,37 @@ def test_a_field_at_fault_is_named(body: dict[str, Any], field: str) -> None:
 
 def test_canonical_json_is_what_is_signed() -> None:
     assert canonical({"b": 1, "a": [1, "\u00e9"]}) == '{"a":[1,"\u00e9"],"b":1}'.encode()
+
+
+@pytest.mark.parametrize("depth", [17, 300, 800, 900, 960, 980, 990, 994, 5000])
+@pytest.mark.parametrize("kind", ["ballot", "certify"])
+def test_a_body_nested_deeply_is_refused_by_every_reader(kind: str, depth: int) -> None:
+    """Reading leaves nothing to later steps that the stack there cannot hold: a ballot's identity is made of its JSON.
+    """
+    name = {"ballot": "contests", "certify": "result"}[kind]
+    deep = f'{{"{name}":{"[" * depth}{"]" * depth},"manifest":"{b64(bytes(32))}"}}'
+    text = f"psephos/v1 {kind}\n{ORIGIN}\n{deep}\n".encode()
+    assert reason_of(seal(text, SIGNERS[:1])) == "syntax"
+
+
+@pytest.fixture(scope="module")
+def true_bodies() -> dict[str, dict[str, Any]]:
+    """A body of every kind that an election without mixers writes."""
+    meeting = Meeting().prepared()
+    meeting.vote(meeting.accounts[0], {"nominee-1": (1, 0, 0)})
+    entries = [parse_entry(raw) for raw in meeting.counted().entries]
+    receipt = {"deadline": 1, "identity": b64(bytes(32)), "leaf": b64(bytes(32)), "manifest": meeting.hash}
+    return {**{entry.kind: entry.body for entry in entries}, "receipt": receipt}
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_any_value_in_a_true_body_is_read_or_refused(true_bodies: dict[str, Any], data: st.DataObject) -> None:
+    """An entry, or a refusal with a reason; never another exception."""
+    kind = data.draw(st.sampled_from(sorted(true_bodies)))
+    body = changed(true_bodies[kind], data.draw, fields=True)
+    try:
+        raw = seal(make_text(kind, ORIGIN, body), SIGNERS[:1])
+        assert parse_entry(raw).raw == raw
+    except Refused as refusal:
+        assert refusal.reason and refusal.detail

@@ -7,6 +7,7 @@ from typing import Any
 
 from audit.protocol.group import b64, unb64
 from audit.protocol.refused import Refused
+from audit.record.chunks import Assembly
 from audit.record.election import Election
 from audit.record.entries import parse_entry
 from audit.record.manifest import parse_manifest
@@ -22,7 +23,20 @@ def run_manifest(note: str) -> dict[str, Any]:
     return {"hash": b64(parse_manifest(parse_entry(note.encode())).hash)}
 
 
-RUN: dict[str, Callable[[Any], dict[str, Any]]] = {"entries": run_entry, "manifests": run_manifest}
+def run_chunks(bodies: list[dict[str, Any]]) -> dict[str, Any]:
+    assembly = Assembly()
+    for body in bodies:
+        assembly = assembly.with_chunk(body)
+    if not assembly.complete:
+        raise Refused("not-complete", "a chunk is missing", "part")
+    return {"rows": assembly.rows()}
+
+
+RUN: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "entries": run_entry,
+    "manifests": run_manifest,
+    "chunks": run_chunks,
+}
 
 
 def hold(log: list[str], order: list[int], manifest: str) -> dict[str, Any]:
