@@ -65,7 +65,9 @@ def install(connection: Connection, role: str) -> None:
     connection.execute(text("ALTER TABLE seen_latest ALTER COLUMN ballot SET STORAGE EXTERNAL"))
     quote = connection.dialect.identifier_preparer.quote
     for table in metadata.sorted_tables:
-        connection.execute(text(f"GRANT SELECT, INSERT, UPDATE ON {table.name} TO {quote(role)}"))
+        rights = "SELECT, INSERT, UPDATE (revision, ballot)" if table is latest else "SELECT, INSERT"
+        connection.execute(text(f"REVOKE ALL ON {table.name} FROM PUBLIC, {quote(role)}"))
+        connection.execute(text(f"GRANT {rights} ON {table.name} TO {quote(role)}"))
 
 
 class SqlSeen:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from infra import database
 from infra.postgres import Cluster
@@ -39,3 +39,25 @@ def make_database(cluster: Cluster, kind: str, install: Callable[[Connection, st
         install(connection, role)
     url, passfile = cluster.url(role, name), cluster.passfile(role)
     return Database(url, passfile, database.engine(url, passfile, name="tests", connections=8), owning)
+
+
+_TABLE_RIGHTS = """
+SELECT c.relname, r
+FROM pg_class c, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) r
+WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND has_table_privilege(c.oid, r)
+"""
+_COLUMN_RIGHTS = """
+SELECT c.relname, 'UPDATE ' || a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
+AND has_column_privilege(c.oid, a.attnum, 'UPDATE') AND NOT has_table_privilege(c.oid, 'UPDATE')
+"""
+
+
+def rights(engine: Engine) -> dict[str, set[str]]:
+    """Of every table, what the role of this engine may do with it, as the database says when that role asks."""
+    found: dict[str, set[str]] = {}
+    with engine.connect() as connection:
+        for query in (_TABLE_RIGHTS, _COLUMN_RIGHTS):
+            for table, right in connection.execute(text(query)):
+                found.setdefault(table, set()).add(right)
+    return found

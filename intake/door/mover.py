@@ -1,12 +1,15 @@
 """Passes on what the outbox holds: in batches, shuffled, stripped to the entries' own bytes.
 
-A batch waits until `batch_min` entries are there or the first has waited for `batch_wait`, so that who sees both sides
+A batch waits until `batch_min` ballots are there or the first has waited for `batch_wait`, so that who sees both sides
 cannot match an arrival here with one in the queue. The queue says nothing but "stored"; an entry stays in the outbox,
-and is passed on again after a while, until the log is seen to hold it.
+and is passed on again after a while, until the log is seen to hold it. What the queue may have seen before hides
+nothing that it has not: so only entries that were never offered to it are counted, and those leave in batches of their
+own.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -33,9 +36,13 @@ log = Log("intake.mover", passed_on=("entries",), queue_silent=("kind",))
 class Store(Protocol):
     """What the mover may do with the outbox; see `Outbox`."""
 
-    def due(self, now: int, most: int) -> list[Waiting]: ...
+    def fresh(self, start: bytes, most: int) -> list[Waiting]: ...
 
-    def count_due(self, now: int, most: int) -> int: ...
+    def count_fresh(self, most: int) -> int: ...
+
+    def due_again(self, now: int, most: int) -> list[Waiting]: ...
+
+    def offered(self, identities: Sequence[bytes], due: int) -> None: ...
 
     def passed_on(self, identities: Sequence[bytes], now: int, again_after: int) -> None: ...
 
@@ -60,11 +67,13 @@ class Mover:
         *,
         clock: Callable[[], float] = time.time,
         shuffle: Callable[[list[Waiting]], None] = SHUFFLE,
+        draw: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._store, self._put = store, put
         self._batch_min, self._batch_wait = min(batch_min, MOST_ENTRIES), batch_wait
         self._again = max(AGAIN_MS, int(AGAIN_WAITS * batch_wait * 1000))
-        self._clock, self._shuffle = clock, shuffle
+        self._clock, self._shuffle, self._draw = clock, shuffle, draw
+        self._repeat_at = 0.0
         self._bell = threading.Event()
         self._counting = threading.Lock()
         self._rung = 0
@@ -83,12 +92,16 @@ class Mover:
             self._bell.clear()
             try:
                 first = self._round(first, time.monotonic())
+                self._repeat_if_due(time.monotonic())
             except Exception as error:
                 # Whatever it is, what was promised is still in the outbox, and the next round finds it.
                 failure(error)
                 first = None
                 stop.wait(IDLE_SECONDS)
-            wait = IDLE_SECONDS if first is None else first + self._batch_wait - time.monotonic()
+                self._repeat_at = time.monotonic() + self._pause
+            wait = self._repeat_at - time.monotonic()
+            if first is not None:
+                wait = min(wait, first + self._batch_wait - time.monotonic())
             if wait > 0 and (first is None or self._expected() < self._batch_min):
                 self._bell.wait(wait)
 
@@ -98,45 +111,66 @@ class Mover:
         # The bell spares most questions to the database, but only the database's own count lets a batch leave.
         if first is not None and not late and self._expected() < self._batch_min:
             return first
-        due = self._count()
-        if due >= self._batch_min or (due and late):
+        fresh = self._count()
+        if fresh >= self._batch_min or (fresh and late):
             first = None
             if self.move():
-                due = self._count()
+                fresh = self._count()
             else:
                 # The queue is silent: not asked again for every entry that comes, but after another wait.
                 self._counted = 0
-        if not due:
+        if not fresh:
             return None
         return now if first is None else first
 
+    def _repeat_if_due(self, now: float) -> None:
+        if now >= self._repeat_at:
+            while self.repeat():
+                pass
+            self._repeat_at = now + self._pause
+
+    @property
+    def _pause(self) -> float:
+        return min(IDLE_SECONDS, self._batch_wait)
+
     def _expected(self) -> int:
-        """At least as many as are due, as far as the bell tells."""
+        """At least as many as are fresh, as far as the bell tells."""
         with self._counting:
             return self._counted + self._rung
 
     def _count(self) -> int:
         with self._counting:
             self._rung = 0
-        self._counted = self._store.count_due(self._now(), self._batch_min)
+        self._counted = self._store.count_fresh(self._batch_min)
         return self._counted
 
     def move(self) -> int:
-        """Passes on one batch of what is due; how many entries that were, 0 if the queue was silent.
+        """Passes on one batch of what the queue was never offered; how many entries that were, 0 if it was silent.
 
-        A crash between the put and the note of it passes the batch on again: it is recorded once all the same.
+        Which of many, chance decides: none waits for ever, and the order of arrival, which nobody notes, leaves no
+        trace.
         """
-        now = self._now()
-        batch = fit(self._store.due(now, MOST_ENTRIES))
+        return self._pass_on(self._store.fresh(self._draw(32), MOST_ENTRIES))
+
+    def repeat(self) -> int:
+        """Passes on again one batch of what was offered before and the log does not hold yet, the longest due first."""
+        return self._pass_on(self._store.due_again(self._now(), MOST_ENTRIES))
+
+    def _pass_on(self, waiting: Sequence[Waiting]) -> int:
+        batch = fit(waiting)
         if not batch:
             return 0
         self._shuffle(batch)
+        identities = [one.identity for one in batch]
+        # Noted before, for the queue has seen them even if its answer is lost, or if this process ends here: then they
+        # are passed on again, and recorded once all the same.
+        self._store.offered(identities, self._now() + max(1, int(self._pause * 1000)))
         try:
-            self._put([waiting.entry for waiting in batch])
+            self._put([one.entry for one in batch])
         except NotStored as error:
             log.warning("queue-silent", kind=str(error))
             return 0
-        self._store.passed_on([waiting.identity for waiting in batch], now, self._again)
+        self._store.passed_on(identities, self._now(), self._again)
         log.info("passed-on", entries=len(batch))
         return len(batch)
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Insert,
+    Select,
     Table,
     Text,
     any_,
@@ -38,6 +39,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from audit.record.entries import Entry
 from intake.door.schema import accepted, drained, outbox
 
+NEVER = 0
+"""When an entry is due that was never offered to the queue."""
 MAX_BACKOFF = 10
 """Doublings of the time after which an entry is passed on again, so that a tally that stands still is not flooded."""
 PAGE = 1024
@@ -96,13 +99,15 @@ class Outbox:
 
     def renew(self, entry: Entry, deadline: int) -> Accepted:
         """Takes an entry that was accepted once, refused by tally as too early, and is handed in again: it waits anew,
-        with a new deadline. On disk when it returns.
+        with a new deadline. Others may have signed it this time, so it is another leaf that is promised. If it waits
+        already, what waits stands. On disk when it returns.
         """
         one = (accepted.c.origin == self._origin, accepted.c.identity == entry.identity)
         with self._engine.begin() as connection:
             connection.execute(text("SET LOCAL synchronous_commit TO on"))
-            connection.execute(upsert(outbox).on_conflict_do_nothing(), [self._waiting(entry)])
-            connection.execute(update(accepted).where(*one).values(deadline=deadline))
+            again = upsert(outbox).values(self._waiting(entry)).on_conflict_do_nothing().returning(outbox.c.identity)
+            if connection.execute(again).first():
+                connection.execute(update(accepted).where(*one).values(deadline=deadline, leaf=entry.leaf))
             return self._standing(connection, [entry.identity])[entry.identity]
 
     def settle(self, connection: Connection, identities: Collection[bytes]) -> None:
@@ -110,22 +115,45 @@ class Outbox:
         if identities:
             connection.execute(delete(outbox).where(outbox.c.origin == self._origin, _among(identities)))
 
-    def due(self, now: int, most: int) -> list[Waiting]:
-        """Up to `most` entries that are to be passed on at `now` (POSIX milliseconds), in no order of arrival."""
-        query = (
-            select(outbox.c.identity, outbox.c.entry)
-            .where(outbox.c.origin == self._origin, outbox.c.due <= now)
-            .order_by(outbox.c.identity)
-            .limit(most)
-        )
+    def fresh(self, start: bytes, most: int) -> list[Waiting]:
+        """Up to `most` entries that were never offered to the queue: those whose identities follow `start`, and from
+        the first again when there are no more. In no order of arrival, which is not kept.
+        """
+        found: list[Waiting] = []
         with self._engine.connect() as connection:
-            return [Waiting(bytes(row.identity), bytes(row.entry)) for row in connection.execute(query)]
+            for part in (outbox.c.identity >= start, outbox.c.identity < start):
+                query = _ENTRIES.where(outbox.c.origin == self._origin, outbox.c.due == NEVER, part)
+                query = query.order_by(outbox.c.identity).limit(most - len(found))
+                found += _waiting(connection, query)
+        return found
 
-    def count_due(self, now: int, most: int) -> int:
-        """How many entries are to be passed on at `now`; counting ends at `most`."""
-        rows = select(1).where(outbox.c.origin == self._origin, outbox.c.due <= now).limit(most)
+    def count_fresh(self, most: int) -> int:
+        """How many ballots were never offered to the queue, or if there are none, how many other entries: what is no
+        ballot hides none. Counting ends at `most`.
+        """
+        mine = outbox.c.origin == self._origin, outbox.c.due == NEVER
         with self._engine.connect() as connection:
-            return connection.scalar(select(func.count()).select_from(rows.subquery())) or 0
+            for kind in (outbox.c.kind == "ballot", outbox.c.kind != "ballot"):
+                rows = select(1).where(*mine, kind).limit(most)
+                if found := connection.scalar(select(func.count()).select_from(rows.subquery())):
+                    return found
+        return 0
+
+    def due_again(self, now: int, most: int) -> list[Waiting]:
+        """Up to `most` entries that were offered to the queue and are to be passed on again at `now` (POSIX
+        milliseconds), the longest due first.
+        """
+        due = outbox.c.origin == self._origin, outbox.c.due > NEVER, outbox.c.due <= now
+        with self._engine.connect() as connection:
+            return _waiting(connection, _ENTRIES.where(*due).order_by(outbox.c.due, outbox.c.identity).limit(most))
+
+    def offered(self, identities: Collection[bytes], due: int) -> None:
+        """Notes, before these are put into the queue, that it has seen them; they are due again at `due` unless it says
+        that it has stored them.
+        """
+        later = update(outbox).where(outbox.c.origin == self._origin, _among(identities))
+        with self._engine.begin() as connection:
+            connection.execute(later.values(due=due))
 
     def passed_on(self, identities: Collection[bytes], now: int, again_after: int) -> None:
         """Notes that these were put into the queue at `now`: they are due again after `again_after` milliseconds, and
@@ -182,7 +210,7 @@ class Outbox:
 
     def _waiting(self, entry: Entry) -> dict[str, object]:
         kept = {"identity": entry.identity, "kind": entry.kind, "entry": entry.raw}
-        return {"origin": self._origin, **kept, "due": 0, "puts": 0}
+        return {"origin": self._origin, **kept, "due": NEVER, "puts": 0}
 
     def _standing(self, connection: Connection, identities: Sequence[bytes]) -> dict[bytes, Accepted]:
         if not identities:
@@ -212,13 +240,18 @@ def _insert_statement() -> Insert:
     kept = fresh.where(or_(given.c.kind != "ballot", ~closed))
     names = ["origin", "identity", "kind", "leaf", "deadline"]
     new = upsert(accepted).from_select(names, kept).on_conflict_do_nothing().returning(accepted.c.identity).cte("new")
-    waiting = select(origin, given.c.identity, given.c.kind, given.c.entry, literal(0), literal(0))
+    waiting = select(origin, given.c.identity, given.c.kind, given.c.entry, literal(NEVER), literal(0))
     both = waiting.join_from(given, new, new.c.identity == given.c.identity)
     names = ["origin", "identity", "kind", "entry", "due", "puts"]
     return insert(outbox).from_select(names, both).returning(outbox.c.identity)
 
 
 INSERT = _insert_statement()
+_ENTRIES = select(outbox.c.identity, outbox.c.entry)
+
+
+def _waiting(connection: Connection, query: Select[tuple[bytes, bytes]]) -> list[Waiting]:
+    return [Waiting(bytes(row.identity), bytes(row.entry)) for row in connection.execute(query)]
 
 
 def _among(identities: Collection[bytes], table: Table = outbox) -> ColumnElement[bool]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -26,6 +27,7 @@ from audit.record.election import check_binding
 from audit.record.entries import MAX_ENTRY, Entry, parse_entry, read_text
 from audit.record.manifest import Manifest
 from infra.http import Problem
+from infra.log import failure
 from infra.seen import SqlSeen
 from intake.door.outbox import Accepted, Drained, Outbox
 from intake.door.receipt import deadline, make_receipt
@@ -78,8 +80,9 @@ class Reception:
 
         The same text again is answered with the same receipt, also at the same time and after the vote.
         """
-        entry = read_handed_in(raw)
-        check_binding(self._manifest.origin, self._manifest.hash, entry)
+        with no_fault_of_ours("read"):
+            entry = read_handed_in(raw)
+            check_binding(self._manifest.origin, self._manifest.hash, entry)
         self._expect_ready()
         key = entry.leaf
         if key in self._busy:
@@ -148,10 +151,12 @@ class Reception:
         if await asyncio.to_thread(self._refused_before, entry):
             await asyncio.to_thread(self._judge, entry)
             standing = await asyncio.to_thread(self._outbox.renew, entry, self._deadline())
+        check_same(entry, standing)
         return self._answer(entry, standing, new=False)
 
     def _judge(self, entry: Entry) -> None:
-        self._standing.election.check(entry)
+        with no_fault_of_ours("checked"):
+            self._standing.election.check(entry)
         with self._engine.connect() as connection, self._standing.lock:
             # Whether a whole mix is proved takes minutes for a large roll. Tally sees to it: the log then refuses it.
             self._standing.election.admit_unproven(entry, SqlSeen(connection, self._manifest.origin))
@@ -170,8 +175,7 @@ class Reception:
         accepted = await self._accept(entry, self._deadline())
         if isinstance(accepted, Drained):
             raise Refused("closed", "voting is closed: this ballot came too late", "type")
-        if entry.kind == "ballot" and accepted.leaf != entry.leaf:
-            raise Refused("duplicate", "this ballot was handed in before, with another signature", "signature")
+        check_same(entry, accepted)
         return self._answer(entry, accepted, accepted.new)
 
     def _signed(self, ballot: Entry) -> Entry:
@@ -188,6 +192,18 @@ class Reception:
         return Answer(receipt, line, new)
 
 
+@contextmanager
+def no_fault_of_ours(what: str) -> Iterator[None]:
+    """Where nothing but the entry is looked at, whatever fails is the entry's fault: Refused `syntax`, and reported."""
+    try:
+        yield
+    except Refused:
+        raise
+    except Exception as error:
+        failure(error)
+        raise Refused("syntax", f"this entry cannot be {what}") from None
+
+
 def read_handed_in(raw: bytes) -> Entry:
     """The entry in a request: the three lines of a ballot, or the whole signed note of any other kind.
 
@@ -202,6 +218,14 @@ def read_handed_in(raw: bytes) -> Entry:
     if entry.kind == "ballot":
         raise Refused("wrong-signers", "a ballot is handed in without lines; the intake adds its own", "signatures")
     return entry
+
+
+def check_same(entry: Entry, accepted: Accepted) -> None:
+    """Refused `duplicate` if what was promised under this identity is another leaf: a receipt would not be for this."""
+    if accepted.leaf != entry.leaf:
+        ballot = entry.kind == "ballot"
+        detail = "ballot was handed in before, with another signature" if ballot else "was handed in before by others"
+        raise Refused("duplicate", f"this {detail}", "signature" if ballot else "signatures")
 
 
 def check_pseudonym(ballot: Entry) -> None:

@@ -35,7 +35,7 @@ accepted = Table(
     Column("deadline", BigInteger, nullable=False),
 )
 
-# `due`: when to pass it on (again), POSIX milliseconds; 0 while that has not been done yet.
+# `due`: when to pass it on again, POSIX milliseconds; 0 while the queue was never offered it.
 outbox = Table(
     "outbox",
     metadata,
@@ -57,8 +57,8 @@ drained = Table(
 )
 
 RIGHTS = {
-    accepted: "SELECT, INSERT, UPDATE (deadline)",
-    outbox: "SELECT, INSERT, UPDATE, DELETE",
+    accepted: "SELECT, INSERT, UPDATE (deadline, leaf)",
+    outbox: "SELECT, INSERT, UPDATE (due, puts), DELETE",
     drained: "SELECT, INSERT",
 }
 
@@ -72,5 +72,6 @@ def install(connection: Connection, role: str) -> None:
     connection.execute(text("ALTER TABLE outbox ALTER COLUMN entry SET STORAGE EXTERNAL"))
     quote = connection.dialect.identifier_preparer.quote
     for table, rights in RIGHTS.items():
+        connection.execute(text(f"REVOKE ALL ON {table.name} FROM PUBLIC, {quote(role)}"))
         connection.execute(text(f"GRANT {rights} ON {table.name} TO {quote(role)}"))
     seen.install(connection, role)

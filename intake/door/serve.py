@@ -148,7 +148,8 @@ def guarded(work: Callable[..., None], *arguments: object) -> None:
 def door_app(origin: str, reception: Reception, accepted: Callable[[], None]) -> FastAPI:
     """The application for one origin; `accepted` is called after something new was stored."""
     app = application("intake")
-    app.add_exception_handler(SQLAlchemyError, _on_database)
+    app.add_exception_handler(SQLAlchemyError, _on_failure)
+    app.add_exception_handler(Exception, _on_failure)
     places = asyncio.Semaphore(MOST_AT_ONCE)
 
     @app.post(f"/{origin}/entries")
@@ -176,6 +177,6 @@ async def body_of(request: Request) -> bytes:
         raise Problem(408, "too-slow", f"the entry did not come within {BODY_SECONDS:.0f} seconds") from None
 
 
-async def _on_database(_: Request, error: Exception) -> Response:
+async def _on_failure(_: Request, error: Exception) -> Response:
     failure(error)
     return problem(503, "not-stored", "the entry could not be stored, or that is not known; please hand it in again")

@@ -76,6 +76,12 @@ class Place:
     def outbox(self) -> Outbox:
         return Outbox(self.engine, self.meeting.origin)
 
+    @property
+    def waiting(self) -> int:
+        """How many entries the outbox holds."""
+        with self.engine.connect() as connection:
+            return connection.scalar(text("SELECT count(*) FROM outbox")) or 0
+
     def door(self) -> Door:
         return Door(self.meeting.manifest, self.intake, self.engine, [self.board], self.queue.put, 1, 0.02)
 
@@ -126,6 +132,10 @@ class Client:
     def refused(self, raw: bytes, origin: str | None = None) -> dict[str, Any]:
         """The problem object in a 4xx answer."""
         wait_until(lambda: self.ready)
+        return self.refused_now(raw, origin)
+
+    def refused_now(self, raw: bytes, origin: str | None = None) -> dict[str, Any]:
+        """As `refused`, of a door that is known to be ready."""
         answer = self.post(raw, origin)
         assert 400 <= answer.status_code < 500, answer.text
         assert answer.headers["content-type"] == "application/problem+json"

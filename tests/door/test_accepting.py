@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from audit.log.notes import verify_signature
 from audit.protocol.group import b64
-from audit.record.entries import parse_entry
+from audit.record.entries import parse_entry, seal
 from tests.door.conftest import AGAINST, FOR, Place, signed
 from tests.loopback import wait_until
 
@@ -93,11 +93,45 @@ def test_an_act_that_tally_found_too_early_is_passed_on_again_when_it_is_handed_
     with place.running() as client:
         client.accepted(raw)
         place.board.record(meeting.signed("refusal", refusal, meeting.parties.log[0]))
-        wait_until(lambda: place.outbox.count_due(1 << 60, 1) == 0)
+        wait_until(lambda: place.waiting == 0)
         place.queue.batches.clear()
         assert client.post(raw).status_code == 200
         wait_until(lambda: place.queue.entries == [raw])
     with place.running() as client:
         # Read again from the beginning, the old refusal does not settle what came after it.
         wait_until(lambda: client.ready)
-        assert place.outbox.count_due(1 << 60, 1) == 1
+        assert place.waiting == 1
+
+
+def refuse(place: Place, raw: bytes) -> None:
+    """The log says that an official act came too early."""
+    meeting = place.meeting
+    said = {"detail": "too early", "intake": "", "kind": "closing", "manifest": meeting.hash, "reason": "wrong-phase"}
+    refusal = {"identity": b64(parse_entry(raw).identity), **said}
+    place.board.record(meeting.signed("refusal", refusal, meeting.parties.log[0]))
+    wait_until(lambda: place.waiting == 0)
+
+
+def test_an_act_handed_in_again_by_another_quorum_is_promised_as_it_will_stand_in_the_log(place: Place) -> None:
+    raw = place.meeting.resolution("closing")
+    text, officials = parse_entry(raw).text, place.meeting.parties.officials
+    other = seal(text, officials[1:3])
+    assert raw != other
+    with place.running() as client:
+        client.accepted(raw)
+        refuse(place, raw)
+        place.queue.batches.clear()
+        answer = client.post(other)
+        assert answer.status_code == 200
+        assert parse_entry(answer.json()["receipt"].encode()).fields["leaf"] == parse_entry(other).leaf
+        wait_until(lambda: place.queue.entries == [other])
+
+
+def test_while_an_act_waits_no_leaf_is_promised_that_will_never_be(place: Place) -> None:
+    raw = place.meeting.resolution("closing")
+    other = seal(parse_entry(raw).text, place.meeting.parties.officials[1:3])
+    with place.running() as client:
+        first = client.accepted(raw)
+        problem = client.refused(other)
+        assert (problem["status"], problem["reason"], problem["field"]) == (409, "duplicate", "signatures")
+        assert client.post(raw).json() == first

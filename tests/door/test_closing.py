@@ -77,7 +77,7 @@ def test_one_account_is_made_and_it_outlives_restarts(place: Place) -> None:
     with place.running() as client:
         wait_until(lambda: client.ready)
         place.board.record(first.raw)
-        wait_until(lambda: place.outbox.count_due(1 << 60, 1) == 0)
+        wait_until(lambda: place.waiting == 0)
     assert {entry.raw for entry in reconciliations(place)} == {first.raw}
 
 

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Sequence
 
 import pytest
+from sqlalchemy import insert
 
-from audit.record.entries import parse_entry
 from intake.door.mover import AGAIN_MS, MOST_BYTES, Mover, NotStored, fit
 from intake.door.outbox import Waiting
+from intake.door.schema import outbox
 from tests.door.conftest import Place, Queue
 from tests.loopback import wait_until
 
 
 class Shelf:
-    """An outbox in memory."""
+    """An outbox in memory. `due` of an entry is 0 while it was never offered."""
 
     def __init__(self, entries: int) -> None:
         self.entries = [Waiting(bytes([i]) * 32, b"entry %d" % i) for i in range(entries)]
+        self.due: dict[bytes, int] = {}
         self.again: list[tuple[int, int, int]] = []
 
-    def due(self, now: int, most: int) -> list[Waiting]:
-        return self.entries[:most]
+    def fresh(self, start: bytes, most: int) -> list[Waiting]:
+        return [one for one in self.entries if one.identity not in self.due][:most]
 
-    def count_due(self, now: int, most: int) -> int:
-        return min(len(self.entries), most)
+    def count_fresh(self, most: int) -> int:
+        return len(self.fresh(b"", most))
+
+    def due_again(self, now: int, most: int) -> list[Waiting]:
+        return [one for one in self.entries if self.due.get(one.identity, now + 1) <= now][:most]
+
+    def offered(self, identities: Sequence[bytes], due: int) -> None:
+        self.due |= dict.fromkeys(identities, due)
 
     def passed_on(self, identities: Sequence[bytes], now: int, again_after: int) -> None:
         self.again.append((len(identities), now, again_after))
-        self.entries = [waiting for waiting in self.entries if waiting.identity not in identities]
+        self.due |= dict.fromkeys(identities, now + again_after)
 
 
 def mover(shelf: Shelf, queue: Queue, least: int = 8, wait: float = 0.2) -> Mover:
@@ -96,10 +105,36 @@ def test_a_silent_queue_is_asked_again_after_another_wait() -> None:
     assert 2 <= len(asked) <= 7
 
 
-def test_what_the_queue_does_not_confirm_stays_due() -> None:
+def test_what_the_queue_does_not_confirm_is_soon_due_again() -> None:
     shelf, queue = Shelf(3), Queue(silent=True)
     assert mover(shelf, queue).move() == 0
-    assert (len(shelf.entries), shelf.again) == (3, [])
+    assert (set(shelf.due.values()), shelf.again) == ({1_000_200}, [])
+
+
+def test_what_the_queue_has_seen_hides_no_ballot_that_it_has_not() -> None:
+    """After an outage of tally or queue: those that are put again are not counted, and leave by themselves."""
+    shelf, queue = Shelf(9), Queue(lies=True)
+    first = Mover(shelf, queue.put, 8, 3600, clock=lambda: 1000.0)
+    assert first.move() == 0
+    queue.batches.clear()
+    queue.lies = False
+    alone = Waiting(b"alone" * 6 + b"!!", b"alone")
+    shelf.entries.append(alone)
+    later = Mover(shelf, queue.put, 8, 3600, clock=lambda: 9000.0)
+    run(later, 0.3)
+    assert alone.entry not in queue.entries
+    assert len(queue.entries) == 9
+    shelf.entries += [Waiting(bytes([i]) * 32, b"entry %d" % i) for i in range(10, 17)]
+    run(later, 0.3)
+    assert len(queue.batches[-1]) == 8
+    assert alone.entry in queue.batches[-1]
+
+
+def test_in_an_outage_a_ballot_offered_once_is_never_counted_again() -> None:
+    shelf, queue = Shelf(8), Queue(silent=True)
+    first = mover(shelf, queue)
+    assert first.move() == 0
+    assert (shelf.count_fresh(99), first.move()) == (0, 0)
 
 
 def test_a_batch_is_noted_with_the_time_after_which_it_leaves_again() -> None:
@@ -119,15 +154,64 @@ def test_a_batch_fits_one_request_but_is_never_empty() -> None:
     assert fit([]) == []
 
 
+def filled(place: Place, *kinds: str) -> list[bytes]:
+    """An outbox with an entry of each of these kinds; their identities."""
+    identities = [hashlib.sha256(bytes([i])).digest() for i in range(len(kinds))]
+    rows = [
+        {"origin": place.meeting.origin, "identity": identity, "kind": kind, "entry": b"x", "due": 0, "puts": 0}
+        for identity, kind in zip(identities, kinds, strict=True)
+    ]
+    with place.engine.begin() as connection:
+        connection.execute(insert(outbox), rows)
+    return identities
+
+
 def test_an_entry_leaves_again_after_a_time_that_doubles(place: Place) -> None:
-    entry = parse_entry(place.meeting.signed("ballot", place.body(), place.intake))
-    outbox = place.outbox
-    outbox.accept([(entry, 5)])
-    for now, after in ((0, 100), (100, 200), (300, 400)):
-        assert [waiting.entry for waiting in outbox.due(now, 9)] == [entry.raw]
-        outbox.passed_on([entry.identity], now, 100)
-        assert outbox.due(now + after - 1, 9) == []
-        assert outbox.count_due(now + after, 9) == 1
+    (identity,) = filled(place, "ballot")
+    assert [one.identity for one in place.outbox.fresh(bytes(32), 9)] == [identity]
+    now = 1
+    for after in (100, 200, 400):
+        place.outbox.offered([identity], now + 5)
+        assert (place.outbox.fresh(bytes(32), 9), place.outbox.due_again(now + 4, 9)) == ([], [])
+        assert len(place.outbox.due_again(now + 5, 9)) == 1
+        place.outbox.passed_on([identity], now, 100)
+        assert place.outbox.due_again(now + after - 1, 9) == []
+        assert len(place.outbox.due_again(now + after, 9)) == 1
+        now += after
+
+
+def test_none_of_many_waits_for_ever(place: Place) -> None:
+    """More than a batch holds: whichever identities they have, chance begins anywhere, and goes round."""
+    identities = sorted(filled(place, *["ballot"] * 20))
+    for start in (bytes(32), identities[7], identities[-1], b"\xff" * 32):
+        found = [one.identity for one in place.outbox.fresh(start, 5)]
+        following = [one for one in identities if one >= start] + identities
+        assert found == following[:5]
+
+
+def test_those_that_are_passed_on_again_go_the_longest_due_first(place: Place) -> None:
+    identities = filled(place, *["ballot"] * 6)
+    for due, identity in enumerate(identities, start=1):
+        place.outbox.offered([identity], due)
+    assert [one.identity for one in place.outbox.due_again(9, 4)] == identities[:4]
+
+
+def test_ballots_are_not_hidden_among_what_is_none(place: Place) -> None:
+    filled(place, *["ballot"] * 3, *["roll"] * 7)
+    assert place.outbox.count_fresh(8) == 3
+
+
+def test_what_is_no_ballot_is_counted_while_there_is_none(place: Place) -> None:
+    filled(place, *["roll"] * 9)
+    assert place.outbox.count_fresh(8) == 8
+
+
+def test_a_mover_draws_where_a_batch_begins() -> None:
+    shelf, starts = Shelf(1), list[bytes]()
+    drawing = Mover(shelf, Queue().put, 8, 0.2, draw=lambda size: bytes([7]) * size)
+    shelf.fresh = lambda start, most: starts.append(start) or []  # type: ignore[method-assign,func-returns-value]
+    drawing.move()
+    assert starts == [bytes([7]) * 32]
 
 
 def test_what_is_passed_on_once_is_not_passed_on_again_at_once(place: Place) -> None:
@@ -145,10 +229,12 @@ def test_a_mover_that_cannot_note_what_it_passed_on_passes_it_on_again() -> None
             raise ConnectionError
 
     shelf, queue = Forgetful(2), Queue()
-    for _ in range(2):
-        with pytest.raises(ConnectionError):
-            mover(shelf, queue).move()
-    assert len(queue.batches) == 2
+    with pytest.raises(ConnectionError):
+        mover(shelf, queue).move()
+    later = Mover(shelf, queue.put, 8, 0.2, clock=lambda: 1001.0)
+    with pytest.raises(ConnectionError):
+        later.repeat()
+    assert [len(batch) for batch in queue.batches] == [2, 2]
 
 
 def test_the_queue_is_silent_in_words_that_say_nothing(capsys: pytest.CaptureFixture[str]) -> None:

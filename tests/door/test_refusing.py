@@ -10,11 +10,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from audit.protocol.ballot import make_ballot
 from audit.protocol.group import ORDER, G, b64
-from audit.record.entries import MAX_ENTRY, add_signatures, parse_entry
+from audit.protocol.refused import Refused
+from audit.record.entries import MAX_ENTRY, add_signatures, make_text, parse_entry
+from intake.door import reception
+from intake.door.standing import Standing
 from tests.door.conftest import AGAINST, FOR, Client, fresh_place, signed
 from tests.simulator.meeting import Meeting
 from tests.simulator.parties import contest
@@ -280,3 +285,74 @@ def test_a_receipt_is_no_entry(client: Client, accepted: Accepted) -> None:
 def test_another_method(client: Client) -> None:
     answer = client.http.get(f"/{client.place.meeting.origin}/entries")
     assert (answer.status_code, answer.json()["reason"]) == (405, "method-not-allowed")
+
+
+def nested(depth: int, kind: bytes = b"ballot") -> bytes:
+    """A text whose body is so deep in one place, and otherwise as a ballot's."""
+    key = b64(bytes(32)).encode()
+    rest = b',"manifest":"%s","pseudonym":"%s","revision":0,"roll":"common","signature":0}' % (key, key)
+    return b"psephos/v1 %s\nvote.example/x\n" % kind + b'{"contests":' + b"[" * depth + b"]" * depth + rest + b"\n"
+
+
+@pytest.mark.parametrize("depth", [17, 300, 800, *range(900, 1000, 7), 20_000])
+def test_a_body_nested_in_any_depth(client: Client, depth: int) -> None:
+    problem = client.refused(nested(depth))
+    assert (problem["status"], problem["reason"]) == (400, "syntax")
+
+
+def test_an_official_act_nested_too_deeply(client: Client) -> None:
+    text = nested(900, b"closing")
+    problem = client.refused(add_signatures(text, [client.place.meeting.parties.officials[0].sign(text)]))
+    assert (problem["status"], problem["reason"]) == (400, "syntax")
+
+
+@pytest.mark.parametrize("place", ["read_handed_in", "check_binding"])
+def test_a_fault_that_an_entry_brings_to_light_is_answered_as_its_own(
+    client: Client, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], place: str
+) -> None:
+    def stumbles(*_: object) -> None:
+        raise RecursionError("what the voter wrote")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reception, place, stumbles)
+        problem = client.refused_now(client.place.text(1))
+    assert (problem["status"], problem["reason"]) == (400, "syntax")
+    assert "what the voter wrote" not in capfd.readouterr().err
+
+
+def test_a_failure_of_ours_is_503(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumbles(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Standing, "reserve", stumbles)
+        answer = client.post(client.place.text(1))
+    assert (answer.status_code, answer.json()["reason"]) == (503, "not-stored")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@given(raw=st.binary(max_size=300))
+def test_arbitrary_bytes(client: Client, raw: bytes) -> None:
+    assert 400 <= client.post(raw).status_code < 500
+
+
+json_values = st.recursive(
+    st.integers() | st.text(max_size=5) | st.none() | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=20,
+)
+KINDS = ["ballot", "open", "roll", "mix", "trustee-deal", "reconcile", "refusal", "notice", "manifest", "receipt"]
+
+
+FIELDS = [*"CE", "contests", "manifest", "signature"]
+
+
+@given(kind=st.sampled_from(KINDS), field=st.sampled_from(FIELDS), value=json_values)
+def test_arbitrary_values_in_any_kind(client: Client, kind: str, field: str, value: Any) -> None:
+    body = {"manifest": client.place.meeting.hash, field: value}
+    try:
+        text = make_text(kind, client.place.meeting.origin, body)
+    except Refused:
+        return
+    raw = text if kind == "ballot" else add_signatures(text, [client.place.intake.sign(text)])
+    assert 400 <= client.post(raw).status_code < 500

@@ -43,8 +43,8 @@ FOR, AGAINST = (1, 0, 0), (0, 1, 0)
 
 @dataclass(frozen=True)
 class Liar:
-    """A service that answers what it likes wherever the address holds `where`, or `exactly` ends in it: the status, then
-    the parts of the body, `pause` seconds before each. Elsewhere it is `honest`.
+    """A service that answers what it likes wherever the address holds `where`, or `exactly` ends in it: the status,
+    then the parts of the body, `pause` seconds before each. Elsewhere it is `honest`.
     """
 
     honest: FastAPI

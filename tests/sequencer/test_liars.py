@@ -146,7 +146,7 @@ GARBAGE = {
     "nothing": lambda raws: b"",
     "too few": lambda raws: frame(raws[:-1]),
     "too many": lambda raws: frame([*raws, raws[-1]]),
-    "nested beyond reading": lambda raws: frame([b"psephos/v1 open\nvote.example/x\n" + DEEP[:60_000] + b"\n"] * len(raws)),
+    "nested beyond reading": lambda raws: frame([b"psephos/v1 open\nx\n" + DEEP[:60_000] + b"\n"] * len(raws)),
 }
 
 
