@@ -5,7 +5,7 @@ typed in or compared. They come with this package, so that a letter looks the sa
 from __future__ import annotations
 
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from reportlab.pdfbase.pdfmetrics import registerFont, stringWidth
@@ -41,7 +41,9 @@ def width(text: str, font: str, size: float) -> float:
     return float(stringWidth(text, font, size))
 
 
-def wrapped(text: str, font: str, size: float, room: float) -> list[str]:
+# Most paragraphs of a letter are those of the one before.
+@lru_cache(maxsize=1_000)
+def wrapped(text: str, font: str, size: float, room: float) -> tuple[str, ...]:
     """The text in lines no wider than `room` points; a word that is wider is broken."""
     lines: list[str] = [""]
     for word in text.split():
@@ -55,4 +57,4 @@ def wrapped(text: str, font: str, size: float, room: float) -> list[str]:
             whole = lines.pop()
             fits = next(n for n in range(len(whole) - 1, 0, -1) if n == 1 or width(whole[:n], font, size) <= room)
             lines += [whole[:fits], whole[fits:]]
-    return lines
+    return tuple(lines)
