@@ -94,7 +94,7 @@ def test_an_equal_revision_is_refused(meeting: Meeting) -> None:
 def test_a_holder_votes_a_hundred_times_and_no_more(meeting: Meeting, revision: int) -> None:
     raw = sent(meeting, {**body_of(meeting), "revision": revision})
     with pytest.raises(Refused) as caught:
-        meeting.add(raw)
+        parse_entry(raw)
     assert (caught.value.reason, caught.value.field) == ("out-of-range", "revision")
 
 

@@ -139,13 +139,15 @@ def test_a_weight_that_is_no_element(meeting: Meeting, place: int) -> None:
     """Found when all others have published, it would be their chunk that is refused, and none could ever be taken."""
     (body,) = meeting.roll_chunks("common", accounts_of(meeting), 0)
     body["rows"][2]["E"][place] = b64(b"\xff" * 32)
-    assert expect("bad-element", lambda: hand_in(meeting, whole(body, body["rows"]), 0)).field == f"rows[2].E[{place}]"
+    entry = parse_entry(meeting.signed("roll", whole(body, body["rows"])[0], meeting.parties.issuers[0]))
+    assert expect("bad-element", lambda: meeting.election.check(entry)).field == f"rows[2].E[{place}]"
 
 
 def test_a_total_that_is_no_scalar(meeting: Meeting) -> None:
     (body,) = meeting.roll_chunks("common", accounts_of(meeting), 0)
     body["total"] = b64(b"\xff" * 32)
-    refusal = expect("bad-scalar", lambda: hand_in(meeting, whole(body, body["rows"]), 0))
+    entry = parse_entry(meeting.signed("roll", whole(body, body["rows"])[0], meeting.parties.issuers[0]))
+    refusal = expect("bad-scalar", lambda: meeting.election.check(entry))
     assert refusal.field == "total" and "issuer-1" in refusal.detail
 
 
