@@ -20,7 +20,9 @@ from tests.record.test_entries import SIGNERS, TEXT, WRONG, raw_of
 from tests.record.test_manifest import WRONG as WRONG_MANIFESTS
 from tests.record.test_manifest import changed, note
 from tests.record.vectors import RUN, hold
+from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
+from tests.simulator.parties import Parties
 
 FOLDER = Path(__file__).parents[1] / "vectors" / "record"
 Case = dict[str, Any]
@@ -82,7 +84,7 @@ def chunks() -> list[Case]:
 
 
 def elections() -> list[Case]:
-    meeting = Meeting().prepared()
+    meeting = Meeting(parties=Parties.drawn(Dice(1), mixers=2)).prepared()
     for account, choice in zip(meeting.accounts, ((1, 0, 0), (0, 1, 0), (0, 0, 0)), strict=True):
         meeting.vote(account, {"nominee-1": choice})
     meeting.vote(meeting.accounts[0], {"nominee-1": (0, 0, 1)}, revision=1)
@@ -99,6 +101,12 @@ def elections() -> list[Case]:
         "a ballot after the close": lambda log: log.insert(at["close"] + 1, log.pop(at["ballot"])),
         "no closing": lambda log: log.pop(at["closing"]),
         "a roll not countersigned": lambda log: log.pop(at["roll-signed"]),
+        "mixed before it is countersigned": lambda log: log.insert(at["roll-signed"], log.pop(at["mix"])),
+        "one mixer has mixed": lambda log: log.pop(at["mix"] + 1),
+        "the first mixer left out": lambda log: log.pop(at["mix"]),
+        "mixed twice by one": lambda log: log.insert(at["mix"] + 1, log[at["mix"]]),
+        "two mixes swapped": lambda log: swap(log, at["mix"], at["mix"] + 1),
+        "mixed after the opening": lambda log: log.insert(at["open"], log.pop(at["open"] - 1)),
         "one trustee has answered": lambda log: log.pop(at["decrypt"]),
         "opened twice": lambda log: log.insert(at["open"], log[at["open"]]),
         "two ballots swapped": lambda log: swap(log, at["ballot"], at["ballot"] + 1),

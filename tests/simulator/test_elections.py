@@ -64,7 +64,8 @@ def test_the_log_counts_as_one_would_in_the_open(seed: int) -> None:
     classes = ["common", "preferred"][: dice.randint(1, 2)]
     holdings = {c: [int(dice.paretovariate(0.8)) for _ in range(dice.randint(1, 6))] for c in classes}
     items = drawn_items(dice, classes)
-    parties = Parties.drawn(Dice(seed), issuers=dice.randint(1, 2), trustees=dice.randint(2, 4))
+    offices = {"issuers": dice.randint(1, 2), "trustees": dice.randint(2, 4), "mixers": dice.randint(0, 3)}
+    parties = Parties.drawn(Dice(seed), **offices)
     meeting = Meeting(holdings, items, seed=seed, parties=parties, minimum=1).prepared()
     last: dict[int, Choices] = {}
     revisions: dict[int, int] = {}
@@ -91,4 +92,5 @@ def test_the_log_counts_as_one_would_in_the_open(seed: int) -> None:
         report = verify_record(
             MemoryReader(files_of(meeting.entries, parties, meeting.origin)), meeting.manifest.hash, executor
         )
+    assert report.mixers == tuple(signer.name for signer in parties.mixers)
     assert (report.result, report.superseded) == (result, meeting.election.ballots - len(last))
