@@ -70,6 +70,19 @@ def install(connection: Connection, role: str) -> None:
         connection.execute(text(f"GRANT {rights} ON {table.name} TO {quote(role)}"))
 
 
+def rows_of(entry: Entry) -> Iterator[tuple[Table, dict[str, Any]]]:
+    """The rows that an entry of the log adds, but for `latest`, where a ballot takes the place of the one before."""
+    intake = intake_of(entry)
+    yield recorded, {"identity": entry.identity, "intake": intake}
+    if entry.kind == "ballot":
+        yield passed, {"identity": entry.identity, "intake": intake}
+    if entry.kind == "refusal":
+        row = {"identity": entry.fields["identity"], "intake": entry.fields["intake"]}
+        yield refused, row
+        if entry.fields["kind"] == "ballot":
+            yield passed, row
+
+
 class SqlSeen:
     """`audit.record.seen.Seen` over one log's rows, for the length of one transaction of the caller.
 
@@ -141,12 +154,11 @@ class SqlSeen:
         """Remembers an admitted entry. RuntimeError outside `with`, where it would never be written."""
         if not self._adding:
             raise RuntimeError("SqlSeen.add works inside `with` only")
-        intake = intake_of(entry)
-        self._recorded[entry.identity] = intake
-        self._row(recorded, identity=entry.identity, intake=intake)
+        for table, row in rows_of(entry):
+            self._rows.setdefault(table.name, []).append({"origin": self._origin, **row})
+        self._recorded[entry.identity] = intake_of(entry)
         if entry.kind == "ballot":
             pseudonym, revision = entry.fields["pseudonym"], entry.fields["revision"]
-            self._row(passed, identity=entry.identity, intake=intake)
             self._revisions[pseudonym] = revision
             self._ballots[pseudonym] = (revision, entry.raw)
         if entry.kind == "refusal":
@@ -155,9 +167,6 @@ class SqlSeen:
                 # Another intake's refusal of it may be in the database.
                 self._fetch_refused([identity])
             self._refused[identity].add(intake)
-            self._row(refused, identity=identity, intake=intake)
-            if entry.fields["kind"] == "ballot":
-                self._row(passed, identity=identity, intake=intake)
 
     def flush(self) -> None:
         """Writes what was added, into the caller's transaction."""
@@ -174,9 +183,6 @@ class SqlSeen:
             key = ["origin", "pseudonym"]
             self._connection.execute(statement.on_conflict_do_update(index_elements=key, set_=newer), rows)
             self._ballots = {}
-
-    def _row(self, table: Table, **values: Any) -> None:
-        self._rows.setdefault(table.name, []).append({"origin": self._origin, **values})
 
     def _fetch_recorded(self, identities: list[bytes]) -> None:
         wanted = [identity for identity in identities if identity not in self._recorded]

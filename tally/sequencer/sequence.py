@@ -23,6 +23,7 @@ from audit.record.manifest import Manifest
 from infra import log
 from infra.queue.frames import Row
 from infra.seen import SqlSeen
+from infra.seen_check import Expected, rebuild
 from infra.workers import CheckingPool
 from tally.sequencer.decide import Decision, Verdicts, check_ballots, decide, read
 from tally.sequencer.egress import Egress, QueueUnavailable
@@ -39,13 +40,14 @@ MakePool = Callable[[BallotChecker], CheckingPool]
 _log = log.Log(
     "tally.sequencer",
     opened=("size", "phase"),
+    index_differs=(),
     sequenced=("size", "entries", "refused", "repeated", "foreign", "ms"),
     not_acknowledged=("rows",),
 )
 
 
 class Damaged(Exception):
-    """The ledger's entries do not lead to the root it has committed to."""
+    """The ledger's entries do not lead to the root it has committed to, or the index over them is another's."""
 
 
 class Sequencer:
@@ -76,14 +78,32 @@ class Sequencer:
         """Signs a stage unless it is signed, gets it witnessed unless it is, and publishes it. As `Push.witness`."""
         stage = self._ledger.newest()
         self.election = Election(self._manifest.hash, self._mixes)
+        expected = Expected()
         for raw in self._ledger.all_entries():
-            self.election.apply_recorded(parse_entry(raw))
+            entry = parse_entry(raw)
+            self.election.apply_recorded(entry)
+            expected.add(entry)
         if self.election.head.root() != stage.root:
             raise Damaged(f"the ledger's {stage.size} entries do not have the root that was staged")
+        self._check_index(expected)
         _log.info("opened", size=stage.size, phase=self.election.phase)
         if stage.size:
             self.finish(stage)
         self._count(Decision())
+
+    def _check_index(self, expected: Expected) -> None:
+        """Makes sure that what admission asks says what the ledger's entries say: what is missing is filled in, and
+        whatever else differs is Damaged.
+        """
+        ledger = self._ledger
+        with ledger.engine.begin() as connection:
+            if not expected.differing(connection, ledger.origin):
+                return
+            _log.warning("index-differs")
+            rebuild(connection, ledger.origin, map(parse_entry, ledger.all_entries()))
+            if wrong := expected.differing(connection, ledger.origin):
+                text = "hold rows that are not the ledger's; emptied by their owner, they are filled again"
+                raise Damaged(f"{', '.join(wrong)} {text}")
 
     def step(self) -> bool:
         """One round; False if the queue had nothing. QueueUnavailable, before anything is changed; otherwise as

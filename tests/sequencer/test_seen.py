@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from audit.log.keys import Signature
 from audit.record.seen import MemorySeen
-from infra.seen import SqlSeen
-from tests.databases import Database
+from infra.seen import SqlSeen, install
+from infra.seen_check import Expected, rebuild
+from tests.databases import Database, rights
 
 INTAKES = ("intake-1", "intake-2")
 _numbers = itertools.count()
@@ -123,7 +123,35 @@ def test_adding_where_it_would_never_be_written_is_a_fault(ledger_databases: lis
         SqlSeen(connection, "vote.example/none").add(ballot(1, 2, 3, 0))
 
 
-def test_the_service_cannot_forget(ledger_databases: list[Database]) -> None:
-    for table in ("seen_recorded", "seen_refused", "seen_passed", "seen_latest"):
-        with pytest.raises(DBAPIError), ledger_databases[0].engine.begin() as connection:
-            connection.execute(text(f"DELETE FROM {table}"))
+def test_the_service_adds_and_forgets_nothing(ledger_databases: list[Database]) -> None:
+    add = {"SELECT", "INSERT"}
+    assert rights(ledger_databases[0].engine) == {
+        **dict.fromkeys(("entry", "stage", "signed", "witnessed"), add),
+        **dict.fromkeys(("seen_recorded", "seen_refused", "seen_passed"), add),
+        "seen_latest": {*add, "UPDATE ballot", "UPDATE revision"},
+    }
+
+
+@pytest.mark.parametrize("table", ["seen_recorded", "seen_refused", "seen_passed", "seen_latest"])
+def test_a_right_given_too_widely_once_is_taken_back(ledger_databases: list[Database], table: str) -> None:
+    role = ledger_databases[0].engine.url.username
+    before = rights(ledger_databases[0].engine)
+    with ledger_databases[0].owner.begin() as connection:
+        connection.execute(text(f"GRANT UPDATE, DELETE ON {table} TO {role}"))
+        install(connection, str(role))
+    assert rights(ledger_databases[0].engine) == before
+
+
+@settings(max_examples=20)
+@given(log=logs())
+def test_what_the_tables_hold_is_what_follows_from_the_log(
+    ledger_databases: list[Database], log: list[list[Entry]]
+) -> None:
+    engine, origin = ledger_databases[0].engine, f"vote.example/seen-{next(_numbers)}"
+    expected, entries = Expected(), [entry for transaction in log for entry in transaction]
+    for entry in entries:
+        expected.add(entry)
+    with engine.begin() as connection:
+        assert bool(expected.differing(connection, origin)) == bool(entries)
+        rebuild(connection, origin, entries)
+        assert expected.differing(connection, origin) == []
