@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from infra import log
-from infra.log import Log, Undeclared
+from infra.log import WORD, Log, Undeclared
 
 
 @pytest.fixture
@@ -69,3 +71,24 @@ def test_what_a_library_says_is_reduced_to_who_said_it(tree: None, lines: Any) -
     (line,) = lines()
     assert (line["event"], line["module"], line["kind"]) == ("library", "some.library", "warning")
     assert "192.0.2.1" not in json.dumps(line)
+
+
+@given(said=st.text(max_size=60))
+def test_whatever_was_said_is_a_word_that_may_be_logged(said: str) -> None:
+    assert WORD.fullmatch(log.word(said))
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        ("custodian_1:9000", "custodian-1:9000"),
+        ("[::1]:9000", "1-:9000"),
+        ("\u00fcn\u00efcode", "n-code"),
+        ("\u0131", "unnamed"),
+        ("\u0661\u0662", "unnamed"),
+        ("", "unnamed"),
+        ("ReadTimeout", "readtimeout"),
+    ],
+)
+def test_words_in_place_of_what_may_not_be_logged(said: str, word: str) -> None:
+    assert log.word(said) == word
