@@ -10,9 +10,11 @@ weight present class by class. One is included if at least the minimum of voters
 combination of the sums included then has support on small classes alone. Seen as rows of zeroes and ones, a column for
 each class with voters, the included sums have such a combination exactly if restricting the rows to the classes that
 are not small lowers their rank: a combination that is not zero, but is zero there, has all its support on the small
-ones. Restricting lowers the rank of no empty set; so it is enough that each further row raises both ranks or neither.
+ones. While there is none, both ranks are equal; so it is enough that each further row raises both or neither.
 Then every combination that tells anything at all has a part in a class that is not small, whose votes nobody knows
 apart.
+
+The second condition implies the first, but for a sum over nobody, which is of no use to anyone.
 
 Which classes a sum is over is all that is looked at. Two contests over the same classes are other sums of the same
 voters, and count as one row, though their totals differ: that withholds too much, never too little. So does treating

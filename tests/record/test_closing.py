@@ -298,6 +298,10 @@ def test_a_class_in_which_nobody_votes_withholds_nothing() -> None:
         meeting.vote(account, FOR)
     result = meeting.counted().election.result
     assert result is not None and result["present"] == 35 and "withheld" not in result
+    # Nothing is present there, so that what is present in all is known, and totals must foot.
+    assert meeting.election.totals is not None
+    meeting.election.totals[1]["nominee-1", "for"] = 36
+    expect("does-not-foot", lambda: result_of(meeting.election, meeting.seen))
 
 
 @pytest.mark.parametrize("form, most", [(ALL_FORMS[0], 10), (ALL_FORMS[1], 20), (ALL_FORMS[2], 20)])
