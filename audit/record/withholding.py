@@ -16,9 +16,10 @@ apart.
 
 The second condition implies the first, but for a sum over nobody, which is of no use to anyone.
 
-Which classes a sum is over is all that is looked at. Two contests over the same classes are other sums of the same
-voters, and count as one row, though their totals differ: that withholds too much, never too little. So does treating
-several small classes together like each alone. Every voter's class is public, and so is what is withheld.
+Which classes a sum is over is all that is looked at, as if everybody voted alike on every item; several small classes
+together are treated like each alone. Every voter's class is public, and so is what is withheld. What totals tell by
+chance, when all of a large class happen to vote alike, no rule on classes can prevent: `psephos privacy` estimates it
+before the vote.
 """
 
 from __future__ import annotations
