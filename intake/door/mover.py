@@ -19,6 +19,7 @@ from typing import Protocol
 import httpx
 
 from audit.log.tiles import frame
+from infra.exchange import Unusable, ask, client
 from infra.log import Log, failure
 from intake.door.outbox import Waiting
 
@@ -29,6 +30,9 @@ AGAIN_MS = 30_000
 AGAIN_WAITS = 10
 """As many batch waits are the least time, too: not before a receipt's deadline."""
 IDLE_SECONDS = 1.0
+TIMEOUT = httpx.Timeout(10.0)
+SECONDS = 30.0
+"""In which the queue must have taken a batch of 4 MiB, and said so."""
 
 log = Log("intake.mover", passed_on=("entries",), queue_silent=("kind",))
 
@@ -194,16 +198,18 @@ class QueueClient:
     """The queue's ingress at `url`, reached with its bearer token; the connection is kept open."""
 
     def __init__(self, url: str, token: str) -> None:
-        self._client = httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=10, trust_env=False)
+        self._client = client(TIMEOUT, headers={"Authorization": f"Bearer {token}"}, trust_env=False)
         self._url = url.rstrip("/") + "/put"
 
     def put(self, entries: Sequence[bytes]) -> None:
         """Returns once the queue has stored them; NotStored for everything else than its one answer."""
         try:
-            answer = self._client.post(self._url, content=frame(entries))
+            answer = ask(self._client, "POST", self._url, frame(entries), most=0, seconds=SECONDS)
         except httpx.HTTPError:
             raise NotStored("no-answer") from None
-        if answer.status_code != 204:
+        except Unusable:
+            raise NotStored("another-answer") from None
+        if answer.status != 204:
             raise NotStored("another-answer")
 
     def close(self) -> None:

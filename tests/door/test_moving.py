@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from sqlalchemy import insert
 
-from intake.door.mover import AGAIN_MS, MOST_BYTES, Mover, NotStored, fit
+from intake.door.mover import AGAIN_MS, MOST_BYTES, Mover, NotStored, QueueClient, fit
 from intake.door.outbox import Waiting
 from intake.door.schema import outbox
 from tests.door.conftest import Place, Queue
-from tests.loopback import wait_until
+from tests.loopback import serving, wait_until
 
 
 class Shelf:
@@ -243,3 +244,21 @@ def test_the_queue_is_silent_in_words_that_say_nothing(capsys: pytest.CaptureFix
 
     Mover(Shelf(1), put, 8, 0.2).move()
     assert "entry 0" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, b""), (503, b""), (204, b""), (200, b"x" * (1 << 20))])
+def test_only_the_queues_one_answer_counts(status: int, body: bytes) -> None:
+    async def answering(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await receive()
+            await send({"type": "http.response.start", "status": status, "headers": []})
+            await send({"type": "http.response.body", "body": body})
+
+    with serving(answering) as url:
+        queue = QueueClient(url, "token")
+        if status == 204:
+            queue.put([b"entry"])
+        else:
+            with pytest.raises(NotStored, match="another-answer"):
+                queue.put([b"entry"])
+        queue.close()
