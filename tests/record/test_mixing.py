@@ -202,6 +202,15 @@ def test_a_mixer_that(meeting: Meeting, cheat: str, mixer: str) -> None:
     hand_in(meeting, meeting.mix_chunks("common", mixer), mixer)
 
 
+@pytest.mark.parametrize("cheat", ["drops a row", "gives a row twice", "adds a surplus row"])
+def test_rows_are_counted_without_the_proof(meeting: Meeting, cheat: str) -> None:
+    """By a door, and by who follows a witnessed log."""
+    change, reason, _ = CHEATS[cheat]
+    (body,) = told(meeting.mix_chunks("common", "mixer-1"), change)
+    entry = parse_entry(meeting.signed("mix", body, meeting.parties.mixers[0]))
+    fault(reason, "mixer-1", lambda: meeting.election.admit_unproven(entry, meeting.seen))
+
+
 def test_the_exponent_0(meeting: Meeting) -> None:
     bodies = told(meeting.mix_chunks("common", "mixer-1"), generator=b64(bytes(32)))
     assert fault("identity", "mixer-1", lambda: hand_in(meeting, bodies, "mixer-1")).field == "generator"
