@@ -106,7 +106,7 @@ def test_what_is_written_is_read_again(kind: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_nothing_else_is_read(kind: str, data: st.DataObject) -> None:
     """Bytes changed, left out, doubled or put in: refused, or the one way to write another value. Never a crash."""

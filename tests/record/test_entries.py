@@ -157,7 +157,7 @@ def true_bodies() -> dict[str, dict[str, Any]]:
     return {**{entry.kind: entry.body for entry in entries}, "receipt": receipt}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_any_value_in_a_true_body_is_read_or_refused(true_bodies: dict[str, Any], data: st.DataObject) -> None:
     """An entry, or a refusal with a reason; never another exception."""

@@ -37,7 +37,7 @@ def test_a_custodian_reads_what_tally_sends(append: Append) -> None:
     assert sent(append.body) == append
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(appends, st.data())
 def test_a_custodian_reads_nothing_that_tally_would_not_send(append: Append, data: st.DataObject) -> None:
     body = changed(append.body, data.draw)
@@ -56,7 +56,7 @@ def test_tally_reads_what_the_queue_hands_out(found: list[Row]) -> None:
     assert read_keys(b"".join(row.key for row in found)) == [row.key for row in found]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(rows, st.data())
 def test_tally_reads_nothing_that_the_queue_would_not_write(found: list[Row], data: st.DataObject) -> None:
     raw = changed(write_rows(found), data.draw)
