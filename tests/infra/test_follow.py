@@ -56,10 +56,11 @@ def test_what_is_new_is_read_when_it_is_published(meeting: Meeting) -> None:
 
 def test_a_long_log_is_read_in_pieces() -> None:
     meeting = Meeting().prepared()
-    ballot = meeting.ballot(meeting.accounts[0], {})
-    for revision in range(MOST + 10):
+    ballots = [meeting.ballot(account, {}) for account in meeting.accounts]
+    for number in range(MOST + 10):
         # Taken as recorded: a ballot's proofs are not what is tested here.
-        meeting.entries.append(meeting.signed("ballot", {**ballot, "revision": revision}, meeting.intake))
+        body = {**ballots[number // 100], "revision": number % 100}
+        meeting.entries.append(meeting.signed("ballot", body, meeting.intake))
     follower = Follower([board(meeting)], meeting.manifest.hash)
     pieces = list(follower.catch_up())
     assert [len(piece) for piece in pieces] == [MOST, len(meeting.entries) - MOST]
