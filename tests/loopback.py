@@ -10,13 +10,17 @@ from typing import Any
 
 import uvicorn
 
+from infra.http import silent
+
 PATIENCE = 30.0
 
 
 @contextmanager
 def serving(app: Any, port: int = 0) -> Iterator[str]:
     """The base URL at which `app` is served until the end of the block."""
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, lifespan="on", timeout_graceful_shutdown=1))
+    # As a service runs it: an error that has been answered ends the request, not the connection.
+    config = uvicorn.Config(silent(app), port=port, log_config=None, lifespan="on", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
