@@ -149,7 +149,9 @@ def _is_expected(error: Exception) -> bool:
     # Loaded only here, for most commands reach no database.
     from sqlalchemy.exc import OperationalError
 
-    if isinstance(error, Refused | ConfigError | KeyFileError | OperationalError):
+    from infra.database import NoDatabaseUrl
+
+    if isinstance(error, Refused | ConfigError | KeyFileError | OperationalError | NoDatabaseUrl):
         return True
     # A file or an address that somebody named. Errors of our own rooms are written to be read, faults of the program
     # (LookupError, ValueError, TypeError and their kind) excepted.
@@ -160,7 +162,12 @@ def _is_expected(error: Exception) -> bool:
 
 
 def _sentence(error: Exception) -> str:
-    """What the error says, without SQLAlchemy's link to its own manual."""
+    """What the error says: without SQLAlchemy's link to its own manual, and of a file its name and what is wrong."""
     from sqlalchemy.exc import DBAPIError
 
-    return f"the database: {str(error.orig).strip()}" if isinstance(error, DBAPIError) else str(error)
+    if isinstance(error, DBAPIError):
+        return f"the database: {str(error.orig).strip()}"
+    if isinstance(error, OSError) and error.strerror:
+        named = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        return ": ".join([*named, error.strerror])
+    return str(error)

@@ -35,17 +35,25 @@ def load(cls: type[T], path: Path | str) -> T:
     itself becomes one too.
     """
     path = Path(path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(path, [f"cannot be read: {error.strerror}"]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(path, [f"is not TOML: {error}"]) from None
+    _, table = read_toml(path)
     faults: list[str] = []
     loaded = _record(cls, table, "", path.resolve().parent, faults)
     if faults:
         raise ConfigError(path, faults)
     return typing.cast(T, loaded)
+
+
+def read_toml(path: Path) -> tuple[str, dict[str, typing.Any]]:
+    """The text of a TOML file, without the mark that some editors put before it, and its table. ConfigError."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        return text, tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(path, [f"cannot be read: {error.strerror}"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(path, [f"is not TOML: {error}"]) from None
+    except RecursionError:
+        raise ConfigError(path, ["is nested too deeply to be read"]) from None
 
 
 def _record(cls: type, table: dict[str, object], prefix: str, folder: Path, faults: list[str]) -> object:

@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import hmac
 import json
+import socket
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -17,6 +20,9 @@ from starlette.exceptions import HTTPException
 
 from audit.protocol.refused import Refused
 from infra import log
+
+_log = log.Log("infra.http", wrong_token=())
+_wrong_token = log.Seldom(10)
 
 PROBLEM = "application/problem+json"
 SHUTDOWN_SECONDS = 5
@@ -47,6 +53,10 @@ class Problem(Exception):
     def __init__(self, status: int, reason: str, detail: str, field: str = "") -> None:
         self.status, self.reason, self.detail, self.field = status, reason, detail, field
         super().__init__(reason)
+
+
+class CannotListen(Exception):
+    """An address that a service cannot have; the message names it and says why."""
 
 
 def application(title: str) -> FastAPI:
@@ -88,6 +98,8 @@ def require_token(request: Request, token: str) -> None:
     """Returns if the request carries `Authorization: Bearer TOKEN` (RFC 6750); Problem 401 otherwise."""
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+        if _wrong_token.due():
+            _log.warning("wrong-token")
         raise Problem(401, "no-token", "the request does not carry this service's bearer token")
 
 
@@ -106,13 +118,11 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 def serve(app: App, listen: str, *, protocol: type[Any] | str = "httptools") -> None:
     """Serves `app` on `listen` (`ADDRESS:PORT`) until SIGTERM or SIGINT, then finishes what it is answering, for at
-    most 5 seconds. ValueError if `listen` is not of that form; SystemExit if the port cannot be had."""
-    address, port = parse_listen(listen)
+    most 5 seconds. ValueError if `listen` is not of that form; CannotListen; SystemExit if the app cannot start."""
+    sockets = bind(listen)
     log.quieten_libraries()
-    uvicorn.run(
-        _silent(app),
-        host=address,
-        port=port,
+    config = uvicorn.Config(
+        silent(app),
         loop="uvloop",
         http=protocol,
         ws="none",
@@ -125,6 +135,36 @@ def serve(app: App, listen: str, *, protocol: type[Any] | str = "httptools") -> 
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
+    server = uvicorn.Server(config)
+    # Raised again by the server once it has ended as it was asked to.
+    with suppress(KeyboardInterrupt):
+        server.run(sockets)
+    if not server.started:
+        sys.exit(1)
+
+
+def bind(listen: str) -> list[socket.socket]:
+    """A bound socket for every address that `listen` stands for. ValueError if it is not ADDRESS:PORT; CannotListen.
+
+    The server would bind them, too, but say of what hinders it no more than a library may.
+    """
+    address, port = parse_listen(listen)
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, number, _, place in socket.getaddrinfo(
+            address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            one = socket.socket(family, kind, number)
+            sockets.append(one)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            one.bind(place)
+    except OSError as error:
+        for one in sockets:
+            one.close()
+        raise CannotListen(f"cannot listen on {listen}: {error.strerror}") from None
+    return sockets
 
 
 def parse_listen(listen: str) -> tuple[str, int]:
@@ -135,7 +175,7 @@ def parse_listen(listen: str) -> tuple[str, int]:
     return address.strip("[]"), int(port)
 
 
-def _silent(app: App) -> App:
+def silent(app: App) -> App:
     """`app`, except that an error it has already answered is not raised again: the server would print its traceback."""
 
     async def silent(scope: Message, receive: Any, send: Any) -> None:

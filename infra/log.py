@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 Value = int | float | str
@@ -55,6 +56,24 @@ class Log:
         # One write a line, so that lines of threads and processes sharing a file do not mix.
         sys.stderr.write(json.dumps(line) + "\n")
         sys.stderr.flush()
+
+
+class Seldom:
+    """Says of what may happen many times a second whether it is due to be logged: once in so many seconds, and at once
+    when it is another thing than before.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._last: tuple[str, float] | None = None
+
+    def due(self, what: str = "") -> bool:
+        """Whether `what` is to be logged now."""
+        now = self._clock()
+        if self._last is not None and self._last[0] == what and now < self._last[1] + self._seconds:
+            return False
+        self._last = (what, now)
+        return True
 
 
 _libraries = Log("infra.log", library=("module", "kind"), failure=("kind", "where", "line"))

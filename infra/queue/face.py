@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.database import check_url
 from infra.http import parse_listen
 
 MOST_ENTRIES = 256
@@ -23,3 +24,4 @@ class FaceConfig:
 
     def __post_init__(self) -> None:
         parse_listen(self.listen)
+        check_url(self.database)

@@ -6,6 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.database import check_url
+from infra.http import parse_listen
+
 
 @dataclass(frozen=True)
 class QueueAddress:
@@ -31,6 +34,8 @@ class DoorConfig:
     poll_ms: int = 200
 
     def __post_init__(self) -> None:
+        parse_listen(self.listen)
+        check_url(self.database)
         if len(self.manifest_hash) != 32:
             raise ValueError("`manifest_hash` is 32 bytes")
         if not self.custodians:

@@ -19,8 +19,9 @@ from typing import Protocol
 import httpx
 
 from audit.log.tiles import frame
+from infra.database import tell
 from infra.exchange import Unusable, ask, client
-from infra.log import Log, failure
+from infra.log import Log, Seldom
 from intake.door.outbox import Waiting
 
 MOST_ENTRIES = 256
@@ -30,6 +31,7 @@ AGAIN_MS = 30_000
 AGAIN_WAITS = 10
 """As many batch waits are the least time, too: not before a receipt's deadline."""
 IDLE_SECONDS = 1.0
+SAID_AGAIN_SECONDS = 10.0
 TIMEOUT = httpx.Timeout(10.0)
 SECONDS = 30.0
 """In which the queue must have taken a batch of 4 MiB, and said so."""
@@ -78,6 +80,7 @@ class Mover:
         self._again = max(AGAIN_MS, int(AGAIN_WAITS * batch_wait * 1000))
         self._clock, self._shuffle, self._draw = clock, shuffle, draw
         self._repeat_at = 0.0
+        self._said = Seldom(SAID_AGAIN_SECONDS)
         self._bell = threading.Event()
         self._counting = threading.Lock()
         self._rung = 0
@@ -99,7 +102,7 @@ class Mover:
                 self._repeat_if_due(time.monotonic())
             except Exception as error:
                 # Whatever it is, what was promised is still in the outbox, and the next round finds it.
-                failure(error)
+                tell(error)
                 first = None
                 stop.wait(IDLE_SECONDS)
                 self._repeat_at = time.monotonic() + self._pause
@@ -172,7 +175,8 @@ class Mover:
         try:
             self._put([one.entry for one in batch])
         except NotStored as error:
-            log.warning("queue-silent", kind=str(error))
+            if self._said.due(str(error)):
+                log.warning("queue-silent", kind=str(error))
             return 0
         self._store.passed_on(identities, self._now(), self._again)
         log.info("passed-on", entries=len(batch))

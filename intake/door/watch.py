@@ -20,8 +20,9 @@ from audit.record.entries import Entry, make_text, parse_entry, seal
 from audit.record.manifest import Manifest
 from audit.record.seen import Seen
 from audit.record.voting import reconcile_root
+from infra.database import RETRY_SECONDS, UNAVAILABLE, tell
 from infra.follow import Follower, Unreadable, WrongLog
-from infra.log import Log, failure
+from infra.log import Log
 from infra.seen import SqlSeen
 from intake.door.outbox import Outbox
 from intake.door.receipt import deadline
@@ -61,6 +62,7 @@ class Watch:
         self._when_open = when_open
         self._clock = clock
         self._silent = False
+        self._away = False
         self._drained = False
         self._begin()
 
@@ -71,7 +73,7 @@ class Watch:
         try:
             while not stop.is_set():
                 if not self.step():
-                    stop.wait(pause)
+                    stop.wait(max(pause, RETRY_SECONDS) if self._away else pause)
         except WrongLog as error:
             self._standing.ready, self._standing.broken = False, True
             log.error("wrong-log", number=error.number)
@@ -93,10 +95,11 @@ class Watch:
             raise
         except Exception as error:
             # Mostly the database. How far it got is not known, so it begins again.
-            failure(error)
+            self._away = isinstance(error, UNAVAILABLE)
+            tell(error)
             self._begin()
             return False
-        self._silent = False
+        self._silent = self._away = False
         return bool(entries)
 
     def _begin(self) -> None:

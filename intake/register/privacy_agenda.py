@@ -7,7 +7,6 @@ manifest's own rules; `psephos election create` judges all the rest.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from audit.protocol.refused import Refused
 from audit.record.agenda import Contest, ShareClass, check_agenda, class_of, contest_of
 from audit.record.manifest_shape import CONTEST, share_class
 from audit.record.shapes import array, inside, integer, record
-from infra.config import ConfigError
+from infra.config import ConfigError, read_toml
 
 PARTS = ("classes", "contests", "minimum")
 READ = record(
@@ -52,10 +51,7 @@ class Agenda:
 
 def read_agenda(path: Path) -> Agenda:
     """The agenda in a TOML file, with the defaults of `election create`. ConfigError naming the field at fault."""
-    try:
-        agenda = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(path, [f"is not TOML: {error}"]) from None
+    _, agenda = read_toml(path)
     try:
         body = READ(_with_defaults(agenda), "")
         classes = tuple(map(class_of, body["classes"]))

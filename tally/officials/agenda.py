@@ -8,7 +8,6 @@ first, are asked again and again, each time with the faulty value mended from a 
 from __future__ import annotations
 
 import copy
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from audit.record.entries import make_text, read_text
 from audit.record.manifest import ORIGIN, parse_manifest
 from audit.record.manifest_shape import MANIFEST
 from audit.record.shapes import string
-from infra.config import ConfigError
+from infra.config import ConfigError, read_toml
 from tally.officials.places import place_of, places, steps, value_at
 
 MOST_FAULTS = 100
@@ -36,11 +35,7 @@ def manifest_text(path: Path, election: bytes) -> bytes:
 
     ConfigError with a sentence for every fault: line, column, field and value.
     """
-    try:
-        source = path.read_text(encoding="utf-8")
-        agenda = tomllib.loads(source)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(path, [f"is not TOML: {error}"]) from None
+    source, agenda = read_toml(path)
     found = faults(copy.deepcopy(agenda), election)
     if found:
         where = places(source)

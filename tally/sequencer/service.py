@@ -13,14 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, time
 
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-
 from audit.log.keys import Signer
 from audit.record.manifest import Manifest, load_manifest
 from infra import log
 from infra.config import ConfigError, load
-from infra.database import engine
+from infra.database import RETRY_SECONDS, UNAVAILABLE, check_url, engine, tell
 from infra.keys import read_signer, read_token
 from infra.workers import CheckingPool
 from tally.sequencer.adopt import adopt_any, survey
@@ -32,10 +29,10 @@ from tally.sequencer.sequence import Sequencer
 from tally.sequencer.status import write_status
 
 POLL_SECONDS = 0.1
-RETRY_SECONDS = 1.0
 STATUS_SECONDS = 1.0
 
-_log = log.Log("tally", queue_unavailable=(), database_unavailable=(), started=("workers",), ended=())
+_log = log.Log("tally", queue_unavailable=("kind",), started=("workers",), ended=())
+_silent = log.Seldom(10)
 
 
 @dataclass(frozen=True)
@@ -63,6 +60,7 @@ class TallyConfig:
     status: Path
 
     def __post_init__(self) -> None:
+        check_url(self.database)
         if self.workers < 1:
             raise ValueError("`workers` must be at least 1")
 
@@ -143,8 +141,8 @@ def sequence(sequencer: Sequencer, stop: threading.Event, status: Path) -> None:
         try:
             sequencer.open()
             _rounds(sequencer, stop, status)
-        except (OperationalError, PoolTimeout):
-            _log.error("database-unavailable")
+        except UNAVAILABLE as error:
+            tell(error)
             stop.wait(RETRY_SECONDS)
 
 
@@ -153,8 +151,9 @@ def _rounds(sequencer: Sequencer, stop: threading.Event, status: Path) -> None:
     while not stop.is_set():
         try:
             wait = 0.0 if sequencer.step() else POLL_SECONDS
-        except QueueUnavailable:
-            _log.warning("queue-unavailable")
+        except QueueUnavailable as error:
+            if _silent.due(str(error)):
+                _log.warning("queue-unavailable", kind=log.word(str(error)))
             wait = RETRY_SECONDS
         if monotonic() - written > STATUS_SECONDS:
             sequencer.write_status(lambda figures: write_status(status, figures))

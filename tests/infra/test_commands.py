@@ -16,6 +16,8 @@ from audit.log.keys import COSIGNATURE, ED25519, ML_DSA_44, parse_private_key, p
 from audit.protocol.refused import Refused
 from infra import commands
 from infra.config import ConfigError
+from infra.database import NoDatabaseUrl
+from infra.http import CannotListen
 from infra.keys import KeyFileError
 from infra.log import Undeclared
 
@@ -73,6 +75,8 @@ EXPECTED = [
     FileNotFoundError(2, "No such file or directory", "agenda.toml"),
     ConnectionRefusedError(111, "Connection refused"),
     OperationalError("SELECT", {}, Exception("connection failed")),
+    NoDatabaseUrl("the database URL cannot be read"),
+    CannotListen("cannot listen on 127.0.0.1:80: Permission denied"),
 ]
 UNEXPECTED = [ValueError("x"), KeyError("x"), AssertionError(), Undeclared("event"), ZeroDivisionError()]
 
@@ -96,6 +100,23 @@ def test_what_a_person_caused_is_one_sentence(
     assert said.startswith("psephos: ")
     assert said.count("\n") == 1
     assert "sqlalche.me" not in said
+
+
+FILES = [
+    (FileNotFoundError(2, "No such file or directory", "a.csv"), "a.csv: No such file or directory"),
+    (FileExistsError(17, "File exists", "a", None, "b"), "a: b: File exists"),
+    (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
+    (OSError("no number"), "no number"),
+]
+
+
+@pytest.mark.parametrize(("error", "sentence"), FILES)
+def test_a_file_is_named_and_no_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: OSError, sentence: str
+) -> None:
+    with pytest.raises(SystemExit):
+        ending(monkeypatch, error)
+    assert capsys.readouterr().err == f"psephos: {sentence}\n"
 
 
 @pytest.mark.parametrize("error", UNEXPECTED, ids=lambda error: type(error).__name__)

@@ -65,6 +65,12 @@ def test_a_good_file_fills_the_object(tmp_path: Path) -> None:
     )
 
 
+def test_the_mark_that_an_editor_puts_first_is_passed_over(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load(Settings, path).listen == "127.0.0.1:8001"
+
+
 def test_defaults_stand(tmp_path: Path) -> None:
     settings = load(Settings, written(tmp_path))
     assert (settings.workers, settings.wait, settings.limits) == (2, 0.5, None)
@@ -107,5 +113,7 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert faults(tmp_path / "none.toml") == ["cannot be read: No such file or directory"]
+    (tmp_path / "deep.toml").write_text(f"listen = {'[' * 3000}{']' * 3000}\n")
+    assert faults(tmp_path / "deep.toml") == ["is nested too deeply to be read"]
     (tmp_path / "broken.toml").write_text("listen = \n")
     assert faults(tmp_path / "broken.toml")[0].startswith("is not TOML: ")

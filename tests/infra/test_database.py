@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, insert, select, text
-from sqlalchemy.exc import IntegrityError, ProgrammingError, TimeoutError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, TimeoutError
 
 from infra import database
+from infra.database import NoDatabaseUrl
 from infra.insert_only import create_insert_only
+from infra.keys import KeyFileError, write_secret
 from infra.postgres import Cluster
 
 metadata = MetaData()
@@ -86,6 +89,57 @@ def test_what_names_no_role_is_refused(engines: tuple[Engine, Engine], role: str
     ],
 )
 def test_a_url_of_another_kind_is_refused_without_repeating_it(url: str, fault: str) -> None:
-    with pytest.raises(ValueError, match=fault) as error:
+    with pytest.raises(NoDatabaseUrl, match=fault) as error:
         database.engine(url, Path("/none"), name="tests")
     assert "hush" not in str(error.value)
+
+
+def test_a_passfile_that_libpq_would_pass_over_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    with pytest.raises(KeyFileError, match="none: No such file"):
+        database.engine(cluster.url("grows_service", "grows"), tmp_path / "none", name="tests")
+    (tmp_path / "open").write_text("x")
+    (tmp_path / "open").chmod(0o644)
+    with pytest.raises(KeyFileError, match="must be 0600"):
+        database.engine(cluster.url("grows_service", "grows"), tmp_path / "open", name="tests")
+
+
+def of_another_database(url: str) -> str:
+    return url.replace("/grows?", "/shrinks?")
+
+
+def of_another_server(url: str) -> str:
+    return url.replace("?host=", "?host=/nowhere")
+
+
+def the_same(url: str) -> str:
+    return url
+
+
+UNREACHABLE = [
+    (the_same, "*:*:*:*:wrong", "grows", "wrong-password"),
+    (the_same, "other:*:*:*:wrong", "grows", "no-password"),
+    (of_another_database, "", "shrinks", "no-such-database"),
+    (of_another_server, "", "grows", "no-server-there"),
+]
+
+
+@pytest.mark.parametrize(("elsewhere", "password", "name", "cause"), UNREACHABLE)
+def test_a_database_that_cannot_be_reached_is_named_with_the_reason_and_not_each_time(
+    engines: tuple[Engine, Engine],
+    cluster: Cluster,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    elsewhere: Callable[[str], str],
+    password: str,
+    name: str,
+    cause: str,
+) -> None:
+    write_secret(tmp_path / "passfile", password or cluster.passfile("grows_service").read_bytes())
+    url = elsewhere(cluster.url("grows_service", "grows"))
+    engine = database.engine(url, tmp_path / "passfile", name="tests")
+    for _ in range(2):
+        with pytest.raises(OperationalError) as error:
+            engine.connect()
+        database.tell(error.value)
+    (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert (line["event"], line["database"], line["cause"]) == ("database-unavailable", name, cause)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -12,8 +13,8 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.testclient import TestClient
 
 from audit.protocol.refused import Refused
-from infra import http
-from infra.http import Problem
+from infra import http, log
+from infra.http import CannotListen, Problem
 
 TOKEN = "t" * 43
 
@@ -140,3 +141,24 @@ def test_an_address_and_port_are_parsed(listen: str, parsed: tuple[str, int]) ->
 def test_anything_else_is_no_address(listen: str) -> None:
     with pytest.raises(ValueError, match="ADDRESS:PORT"):
         http.parse_listen(listen)
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(CannotListen, match=rf"^cannot listen on {listen}: Address already in use$"):
+            http.serve(service(), listen)
+
+
+def test_a_host_that_nobody_knows_is_named() -> None:
+    with pytest.raises(CannotListen, match=r"^cannot listen on nowhere\.invalid:80: "):
+        http.bind("nowhere.invalid:80")
+
+
+def test_a_wrong_token_is_logged_but_not_each_time(
+    client: TestClient, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "_wrong_token", log.Seldom(10))
+    for _ in range(3):
+        client.post("/token", headers={"Authorization": "Bearer x"})
+    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["wrong-token"]

@@ -92,3 +92,19 @@ def test_whatever_was_said_is_a_word_that_may_be_logged(said: str) -> None:
 )
 def test_words_in_place_of_what_may_not_be_logged(said: str, word: str) -> None:
     assert log.word(said) == word
+
+
+def test_what_happens_often_is_logged_seldom() -> None:
+    now = [0.0]
+    seldom = log.Seldom(10, lambda: now[0])
+    assert [seldom.due("a"), seldom.due("a"), seldom.due("b"), seldom.due("b"), seldom.due("a")] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
+    now[0] = 9.9
+    assert not seldom.due("a")
+    now[0] = 10.0
+    assert seldom.due("a")

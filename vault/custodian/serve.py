@@ -22,8 +22,8 @@ from audit.log.tiles import parse_path
 from audit.protocol.refused import Refused
 from audit.record.manifest import Manifest, load_manifest
 from infra.config import ConfigError, load
-from infra.database import engine
-from infra.http import Problem, application, problem, read_body, refusal, require_token, serve
+from infra.database import check_url, engine
+from infra.http import Problem, application, parse_listen, problem, read_body, refusal, require_token, serve
 from infra.keys import read_signer, read_token
 from vault.custodian.cosign import MAX_APPEND, WrongOldSize
 from vault.custodian.custody import Custodian
@@ -49,6 +49,10 @@ class CustodianConfig:
     token: Path
     manifests: tuple[Path, ...]
     keys: tuple[Path, ...]
+
+    def __post_init__(self) -> None:
+        parse_listen(self.listen)
+        check_url(self.database)
 
 
 def run(path: Path) -> None:
