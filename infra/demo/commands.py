@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -26,5 +27,10 @@ def demo(
     """Votes a real meeting again with every service as a process of its own, and verifies the record it leaves."""
     # Every command loads this module: what only the demo needs is loaded when it runs.
     from infra.demo import run
+    from infra.demo.processes import Interrupted
 
-    run.run(accounts, keep, seed)
+    try:
+        run.run(accounts, keep, seed)
+    except Interrupted as interrupted:
+        print(f"psephos: {interrupted}", file=sys.stderr)
+        raise typer.Exit(interrupted.code) from None

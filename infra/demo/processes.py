@@ -48,7 +48,11 @@ class ProcessFailed(Exception):
 
 
 class Interrupted(Exception):
-    """A signal asked the demo to stop."""
+    """A signal asked the demo to stop; `code` is the exit code by which a shell knows of it."""
+
+    def __init__(self, number: int) -> None:
+        self.code = 128 + number
+        super().__init__(f"stopped by {signal.Signals(number).name}")
 
 
 @dataclass
@@ -238,7 +242,7 @@ class Stop:
     def check(self) -> None:
         """Interrupted if a signal has come."""
         if self._received is not None:
-            raise Interrupted(f"stopped by {signal.Signals(self._received).name}")
+            raise Interrupted(self._received)
 
     def _note(self, number: int, _: FrameType | None) -> None:
         self._received = number

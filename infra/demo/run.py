@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from audit.log.sources import CHECKPOINT
 from infra.demo.agenda import agenda
 from infra.demo.holdings import Account, draw_accounts
 from infra.demo.meeting import cast, count, issue, prepare, verify
@@ -90,5 +91,9 @@ def leave(running: Stage, folder: Path) -> None:
         shutil.copyfile(running.desk / "manifest", folder / "receipts" / "manifest")
     for output in (folder / "logs").glob("*.out"):
         output.unlink()
-    said = f"Kept in {folder}; anyone verifies it with: ./run psephos verify {folder / 'record'}"
+    record = folder / "record"
+    # Written last of all that makes a record.
+    whole = (record / CHECKPOINT).exists()
+    end = f"anyone verifies it with: ./run psephos verify {record}" if whole else "no record, it did not get that far"
+    said = f"Kept in {folder}; {end}"
     running.timer.console.print(said, soft_wrap=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from rich.console import Console
 
 from audit.protocol.group import b64
 from audit.record.manifest import load_manifest
+from infra.accounts import Account
 from infra.demo.clusters import running_clusters
 from infra.demo.offices import OFFICIALS_SIGN, ORIGIN, Offices, make_offices
 from infra.demo.processes import Processes, Stop
@@ -117,10 +118,18 @@ def stage(
             services = Services(desk, rooms, clusters, offices)
             manifest = sign_manifest(processes, desk, agenda_for(offices), offices, services)
             manifest_hash = b64(load_manifest(manifest)[0].hash)
-        own = "each under an account of its own" if all(accounts.values()) else "all under this account"
-        with timer.step(f"services, {own}"):
+        with timer.step(f"services, {whose(accounts.values())}"):
             services.start(processes, Election(manifest, manifest_hash), os.cpu_count() or 1)
         yield Stage(desk, offices, processes, services, manifest, manifest_hash, timer)
+
+
+def whose(accounts: Collection[Account | None]) -> str:
+    """Under whose account the services run, and why if it is not their own."""
+    if all(accounts):
+        return "each under an account of its own"
+    if os.geteuid() != 0:
+        return "all under this account"
+    return "all as root, for this code is closed to the accounts that they should have"
 
 
 def sign_manifest(
