@@ -61,10 +61,30 @@ def verify(
     except (Refused, ReadError, OSError, BrokenProcessPool) as error:
         nothing = unchecked(error)
         fail(nothing, str(nothing), as_json)
-    if as_json:
-        print(json.dumps(report.to_json()))
-    else:
-        show(report)
+    with reader_may_leave():
+        if as_json:
+            print(json.dumps(report.to_json()))
+        else:
+            show(report)
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Whoever reads the output may have seen enough before its end (`| head`): that does not change the exit code."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still kept back would be written, and fail, once more when the process ends.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+
+
+class Lines(Console):
+    """A console that leaves it to its caller what a broken pipe means."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        raise BrokenPipeError
 
 
 def fail(fault: NotVerified, text: str, as_json: bool) -> NoReturn:
@@ -156,7 +176,7 @@ def told() -> Iterator[Told]:
 
 def show(report: Report) -> None:
     """The result and the sentences, on standard output."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = Lines(soft_wrap=True, highlight=False)
     manifest = report.manifest
     console.print(f"{manifest.meeting['issuer']}: {manifest.title} ({manifest.origin})", markup=False)
     if report.result is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -154,6 +154,7 @@ def verify_receipt(
     """Checks, offline, what a voter kept: that a ballot was recorded, or that an intake promised it."""
     wanted = _hash(pinned, files, as_json)
     manifests: dict[Path, Manifest] = {}
+    found: dict[Path, Recorded | Promise] = {}
     failed = False
     for file in files:
         try:
@@ -165,11 +166,22 @@ def verify_receipt(
             failed = True
             _say_wrong(file, error, as_json)
         else:
+            found[file] = shown
             _say(file, shown, manifests[where], wanted is not None, as_json)
+    if not as_json:
+        _say_unkept(found)
     if wanted is None and not as_json:
         _warn_unpinned(manifests.values())
     if failed:
         raise typer.Exit(1)
+
+
+def _say_unkept(found: Mapping[Path, Recorded | Promise]) -> None:
+    """Of proofs and receipts side by side, which receipt promises what no proof here shows."""
+    recorded = {shown.entry.identity for shown in found.values() if isinstance(shown, Recorded)}
+    for file, shown in found.items():
+        if recorded and isinstance(shown, Promise) and shown.identity not in recorded:
+            print(f"{file}: this receipt is for another entry than any of these proofs")
 
 
 def _hash(text: str | None, files: Iterable[Path], as_json: bool) -> bytes | None:
@@ -198,7 +210,12 @@ def _say(file: Path, shown: Recorded | Promise, manifest: Manifest, pinned: bool
 
 
 def _say_wrong(file: Path, error: Refused | OSError, as_json: bool) -> None:
-    detail = str(error) if isinstance(error, Refused) else f"{error.filename}: {error.strerror}"
+    if isinstance(error, Refused):
+        detail = str(error)
+    else:
+        # The manifest's file, unless it is the one that is named anyway.
+        other = "" if error.filename is None or Path(error.filename) == file else f"{error.filename}: "
+        detail = f"{other}{error.strerror}"
     if as_json:
         reason, field = (error.reason, error.field) if isinstance(error, Refused) else ("unreadable", "")
         _print_wrong(file, reason, detail, field)

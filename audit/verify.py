@@ -105,7 +105,8 @@ def first_manifest(reader: Reader, pinned: bytes | None) -> Manifest:
     """The manifest in entry 0, by which all else is judged. NotVerified; ReadError."""
     raw = unverified_first_entry(reader)
     if raw is None:
-        raise NotVerified("no checkpoint is there: nothing has been published", "not-found", str(reader))
+        said = "no checkpoint is there: nothing has been published, or this is not its place (a folder, or URL/ORIGIN)"
+        raise NotVerified(said, "not-found", str(reader))
     try:
         return open_manifest(raw, pinned)[0]
     except Refused as refusal:

@@ -164,8 +164,11 @@ class FolderReader:
 
 
 def open_reader(source: str) -> HttpReader | FolderReader:
-    """The reader of an address that begins with http:// or https://, otherwise of a folder. ReadError for no address.
+    """The reader of an address that begins with http:// or https://, otherwise of a folder. ReadError for no address,
+    and for nothing.
     """
+    if not source:
+        raise ReadError("an empty SOURCE names neither a folder nor an address")
     return HttpReader(source) if source.startswith(("http://", "https://")) else FolderReader(Path(source))
 
 

@@ -236,6 +236,22 @@ def test_the_command_names_what_is_wrong(meeting: Meeting, kept: Path) -> None:
     assert err.startswith(f"psephos: {kept}/ballot.tlog-proof: ")
 
 
+def test_the_command_names_a_file_that_is_not_there_once(kept: Path) -> None:
+    assert run(str(kept / "none"))[2] == f"psephos: {kept}/none: No such file or directory\n"
+
+
+def test_the_command_remarks_a_receipt_of_what_no_proof_shows(meeting: Meeting, kept: Path) -> None:
+    other = prove_recorded(tiles_of(meeting), 0, meeting.entries[0])
+    (kept / "other.tlog-proof").write_bytes(other.raw)
+    remark = f"{kept}/ballot.receipt: this receipt is for another entry than any of these proofs"
+    files = [str(kept / name) for name in ("ballot.receipt", "other.tlog-proof", "ballot.tlog-proof")]
+    status, out, err = run(*files[:2])
+    assert (status, err) == (0, "")
+    assert remark in out
+    assert remark not in run(*files)[1]
+    assert remark not in run(files[0])[1]
+
+
 def test_the_command_pins_the_manifest(meeting: Meeting, kept: Path) -> None:
     status, _, err = run(str(kept / "ballot.receipt"), "--manifest", b64(bytes(32)))
     assert status == 1

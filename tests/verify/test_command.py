@@ -224,6 +224,30 @@ def test_the_command_line_with_real_processes(record: Path, held: Meeting) -> No
     assert bad.stderr.startswith(b"psephos: --manifest x: ")
 
 
+def test_nothing_is_no_folder(run: Run) -> None:
+    result = run("")
+    assert result.exit_code == 1
+    assert result.stderr == "psephos: an empty SOURCE names neither a folder nor an address\n"
+
+
+def test_an_address_without_a_log_says_what_an_address_is(run: Run, served: str) -> None:
+    result = run(f"{served}/elsewhere")
+    assert result.exit_code == 1
+    assert f"{served}/elsewhere: no checkpoint is there" in result.stderr and "URL/ORIGIN" in result.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_reader_that_leaves_does_not_change_the_verdict(record: Path, options: list[str]) -> None:
+    line = [sys.executable, "-c", "from infra.commands import main; main()", "verify", str(record), *options]
+    ends, begins = os.pipe()
+    os.close(ends)
+    try:
+        done = subprocess.run(line, stdout=begins, stderr=subprocess.PIPE, timeout=120, check=False)
+    finally:
+        os.close(begins)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 HOLDS_WORKERS = """
 import os, sys, time
 from audit.commands import executor
