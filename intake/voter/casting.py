@@ -43,14 +43,16 @@ OVERTAKEN = frozenset({"revision-lower", "revision-repeated"})
 
 @dataclass
 class Ballot:
-    """One account's ballot on its way; `make` gives its text, once. `entries`: what the log may hold of it, by leaf.
+    """One account's ballot on its way; `text` gives what is handed in, the same each time. `entries`: what the log may
+    hold of it, by leaf; `fate`: what is known of it so far.
 
-    That may be several: each intake that took it put its own line on it, and only one of them will stand in the log.
+    Entries may be several: each intake that took it put its own line on it, and only one of them will stand in the log.
     """
 
     kept: Keepsake
-    make: Callable[[], bytes]
+    text: Callable[[], bytes]
     entries: dict[bytes, Entry] = field(default_factory=dict)
+    fate: str = "no intake has answered yet"
     deadline: float = 0.0
     posted: float = 0.0
 
@@ -62,20 +64,22 @@ class Ballot:
     def promised(self, receipt: Receipt, now: float) -> None:
         self.kept.keep_receipt(receipt)
         self.entries[receipt.leaf] = receipt.entry
+        self.fate = f"{receipt.intake} took it: its receipt, kept, is evidence of that"
         self.deadline, self.posted = receipt.deadline, self.posted or now
 
     def recorded(self, entry: Entry) -> None:
         """It stands in the log as this entry: what remains is its proof."""
         self.entries, self.deadline = {entry.leaf: entry}, inf
+        self.fate = "it stands in the log, only its proof is missing"
 
 
 @dataclass
 class Tally:
-    """What became of the ballots: how many are recorded, the seconds from posting to proof of those posted, and why the
-    others are not, by name.
+    """What became of the ballots, by name: the entry of the log that each recorded one is, and why the others are not;
+    and the seconds from posting to proof of those posted.
     """
 
-    recorded: int = 0
+    places: dict[str, int] = field(default_factory=dict)
     waits: list[float] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -93,6 +97,7 @@ class Caster:
         self._posted: dict[bytes, Ballot] = {}
         self._tally = Tally()
         self._moved = self._looked = 0.0
+        self._unread = ""
 
     def cast(self, ballots: Iterable[Ballot]) -> Tally:
         """Returns once every ballot is recorded or has failed. A ballot fails when the rules refuse it, or when for the
@@ -121,7 +126,7 @@ class Caster:
 
     def _post(self, ballot: Ballot) -> Receipt:
         """In a thread of its own."""
-        return hand_in(self._desk.card, self._desk.manifest, ballot.kept.text(ballot.make), self._desk.client)
+        return hand_in(self._desk.card, self._desk.manifest, ballot.text(), self._desk.client)
 
     def _collect(self) -> None:
         """Waits for the next intake's answer, or for a pause."""
@@ -139,7 +144,9 @@ class Caster:
                 if refusal.reason in OVERTAKEN:
                     ballot.kept.set_aside()
                 self._fail(ballot, str(refusal))
-            except NoDoor:
+            except NoDoor as error:
+                if not ballot.posted:
+                    ballot.fate = str(error)
                 self._todo.append(ballot)
                 self._desk.sleep(self._desk.pause)
             else:
@@ -154,14 +161,16 @@ class Caster:
         self._looked = self._desk.clock()
         try:
             found = self._sightings.look(entries)
-        except ReadError:
+            self._unread = ""
+        except ReadError as error:
             # Some custodian will be back; patience ends the wait if none is.
+            self._unread = f"; no custodian can be read: {error}"
             return
         for identity, proof in found.items():
             ballot = self._posted.pop(identity)
             ballot.kept.keep_proof(proof)
             now = self._moved = self._desk.clock()
-            self._tally.recorded += 1
+            self._tally.places[ballot.kept.name] = proof.index
             if ballot.posted:
                 self._tally.waits.append(now - ballot.posted)
             self._recorded()
@@ -201,11 +210,10 @@ class Caster:
     def _give_up(self) -> None:
         """Everything that is left has failed; run again, the same texts are handed in."""
         why = f"not recorded, and nothing has moved for {self._desk.patience:.0f} s; run again to go on"
-        for future, ballot in self._posting.items():
+        for future in self._posting:
             future.cancel()
-            self._tally.failed[ballot.kept.name] = why
-        for ballot in (*self._todo, *self._posted.values()):
-            self._tally.failed[ballot.kept.name] = why
+        for ballot in (*self._posting.values(), *self._todo, *self._posted.values()):
+            self._tally.failed[ballot.kept.name] = f"{why} ({ballot.fate}{self._unread})"
         self._todo.clear()
         self._posting.clear()
         self._posted.clear()

@@ -7,7 +7,7 @@ manifest: one for choose-one, several joined by `;` for choose-up-to, `choice=vo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,10 +29,9 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Instruction:
-    """What one account wants; `line` of the file it stood in."""
+    """What one account wants."""
 
     account: str
-    line: int
     selections: Selections
 
 
@@ -91,20 +90,26 @@ def read_choices(path: Path, contests: tuple[Contest, ...]) -> Selections:
     return found
 
 
-def read_instructions(path: Path, manifest: Manifest) -> list[Instruction]:
-    """What many accounts want, from a CSV file: account_id, and a column for every contest. TableError naming every
-    wrong row.
+def read_instructions(path: Path, manifest: Manifest, numbers: Mapping[str, Collection[str]]) -> list[Instruction]:
+    """What many accounts want, from a CSV file: account_id, and a column for every contest. numbers: those given for
+    each account. TableError naming every wrong row, an account among them that not every issuer has a number for.
     """
 
     def column(contest: Contest) -> Column:
         return lambda words: selection(contest, words)
 
-    columns = {"account_id": account_id, **{contest.id: column(contest) for contest in manifest.contests}}
+    def account(value: str) -> str:
+        found, issuers = len(numbers.get(account_id(value), ())), len(manifest.issuers)
+        if found != issuers:
+            raise ValueError(f"has {found} control numbers of {issuers}")
+        return value
+
+    columns = {"account_id": account, **{contest.id: column(contest) for contest in manifest.contests}}
     table = read_table(path, path.read_bytes(), columns)
     table.distinct("account_id")
     table.check()
     return [
-        Instruction(row["account_id"], row.line, {contest.id: row[contest.id] for contest in manifest.contests})
+        Instruction(row["account_id"], {contest.id: row[contest.id] for contest in manifest.contests})
         for row in table.rows
     ]
 

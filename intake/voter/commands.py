@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from audit.log.reader import HttpReader
-from audit.protocol.group import wide_scalar
 from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.manifest import Manifest
@@ -23,10 +21,11 @@ from infra.control_numbers import read_number_lines, read_number_table
 from infra.desk import Desk, open_desk
 from infra.progress import bar
 from infra.sealed import Lock, lock_for
-from intake.voter.casting import Ballot, Caster, Tally, ballot_text
-from intake.voter.choices import Selections, read_choices, read_instructions
-from intake.voter.holder import find_holder
+from infra.table import Table
+from intake.voter.casting import Ballot, Caster, Tally
+from intake.voter.choices import read_choices, read_instructions
 from intake.voter.keeping import Keepsake, keep_manifest
+from intake.voter.orders import Order, take_up
 from intake.voter.sightings import Sightings
 from intake.voter.weight import read_issued, weigh
 
@@ -68,32 +67,33 @@ def vote(
         raise typer.BadParameter("give --out, where receipts and proofs are kept")
     if (choices is None) == (batch is None):
         raise typer.BadParameter("give either --choices, for one account, or --batch, for many")
-    locks = locks_for(numbers, unlock or []) if batch is not None else []
     card = load_card(election)
+    # Whatever can be wrong with the voter's own files is, before anything is waited for.
+    for path in filter(None, (choices, batch)):
+        path.open("rb").close()
+    codes = codes_in(numbers) if batch is None else []
+    tables = [] if batch is None else read_tables(numbers, locks_for(numbers, unlock or []))
     with open_desk(card, patience=wait, connections=concurrency + 1) as desk:
         manifest = desk.begin()
         warn(desk.election)
         if choices is not None:
-            orders = [single_order(manifest, numbers, choices)]
+            orders = [Order(SINGLE, codes, None, read_choices(choices, manifest.contests))]
         else:
             assert batch is not None
-            orders = batch_orders(manifest, list(zip(numbers, locks, strict=True)), batch)
+            orders = batch_orders(manifest, tables, batch)
         keep_manifest(out, desk.find({manifest.hash})[manifest.hash])
         begun = time.monotonic()
         tally = cast(desk, orders, out, concurrency)
-        report(tally, time.monotonic() - begun)
-
-
-Order = tuple[str, Sequence[str], str | None, Selections]
-"""An account's name, its control numbers, its class if that is known, and what it wants."""
+        report(tally, time.monotonic() - begun, out)
 
 
 def show_weight(election: Path, numbers: Sequence[Path], wait: float) -> None:
     """Prints how many votes the row of these numbers carries."""
-    with open_desk(load_card(election), patience=wait) as desk:
+    card, codes = load_card(election), codes_in(numbers)
+    with open_desk(card, patience=wait) as desk:
         manifest = desk.begin()
         issued = read_issued(desk)
-        found = weigh(issued, codes_in(numbers))
+        found = weigh(issued, codes)
     votes = in_shares(found.votes, manifest.decimals)
     print(f"{votes} votes on the roll of {found.share_class}: row {found.row} of the {found.rows} that were issued")
 
@@ -101,11 +101,6 @@ def show_weight(election: Path, numbers: Sequence[Path], wait: float) -> None:
 def codes_in(numbers: Sequence[Path]) -> list[str]:
     """One account's numbers, which stand in one file or several."""
     return [code for path in numbers for code in read_number_lines(path)]
-
-
-def single_order(manifest: Manifest, numbers: Sequence[Path], choices: Path) -> Order:
-    """The order of one account."""
-    return SINGLE, codes_in(numbers), None, read_choices(choices, manifest.contests)
 
 
 def locks_for(numbers: Sequence[Path], unlock: Sequence[Path]) -> list[Lock]:
@@ -116,32 +111,43 @@ def locks_for(numbers: Sequence[Path], unlock: Sequence[Path]) -> list[Lock]:
     return [lock_for(path, file) for path, file in zip(numbers, files, strict=True)]
 
 
-def batch_orders(manifest: Manifest, numbers: Sequence[tuple[Path, Lock]], batch: Path) -> list[Order]:
-    """The orders of many accounts. Refused naming every account of the batch that an issuer has no number for."""
+def read_tables(numbers: Sequence[Path], locks: Sequence[Lock]) -> list[Table]:
+    """The issuers' tables. TableError, SealedError, KeyFileError."""
+    return [read_number_table(path, lock) for path, lock in zip(numbers, locks, strict=True)]
+
+
+def batch_orders(manifest: Manifest, tables: Sequence[Table], batch: Path) -> list[Order]:
+    """The orders of many accounts. TableError as `read_instructions`."""
     codes: dict[str, list[str]] = defaultdict(list)
     classes: dict[str, str] = {}
-    for path, lock in numbers:
-        for row in read_number_table(path, lock).rows:
+    for table in tables:
+        for row in table.rows:
             codes[row["account_id"]].append(row["control_number"])
             classes[row["account_id"]] = row["class"]
-    instructions = read_instructions(batch, manifest)
-    issuers = len(manifest.issuers)
-    faults = [
-        f"{batch}, line {wanted.line}: {wanted.account} has {len(codes[wanted.account])} control numbers of {issuers}"
-        for wanted in instructions
-        if len(codes[wanted.account]) != issuers
-    ]
-    if faults:
-        raise Refused("wrong-length", "\n".join(faults))
-    return [(w.account, codes[w.account], classes[w.account], w.selections) for w in instructions]
+    wanted = read_instructions(batch, manifest, codes)
+    return [Order(one.account, codes[one.account], classes[one.account], one.selections) for one in wanted]
 
 
 def cast(desk: Desk, orders: Sequence[Order], out: Path, concurrency: int) -> Tally:
-    """Casts them all, those not yet done, with progress."""
-    kept = [(Keepsake(out, order[0]), order) for order in orders]
-    ballots = [Ballot(keepsake, maker(desk, order)) for keepsake, order in kept if not keepsake.done]
-    if len(ballots) < len(orders):
-        print(f"{len(orders) - len(ballots)} of {len(orders)} are recorded already; to vote again, give another --out")
+    """Casts them all, those not yet done, with progress. An order that what is kept stands in the way of has failed."""
+    ballots: list[Ballot] = []
+    failed: dict[str, str] = {}
+    for order in orders:
+        try:
+            ballot = take_up(desk, order, Keepsake(out, order.name))
+        except Refused as refusal:
+            failed[order.name] = str(refusal)
+        else:
+            ballots += [] if ballot is None else [ballot]
+    if done := len(orders) - len(ballots) - len(failed):
+        print(f"{done} of {len(orders)} are recorded already; to vote again, give another --out")
+    tally = cast_ballots(desk, ballots, concurrency) if ballots else Tally()
+    tally.failed.update(failed)
+    return tally
+
+
+def cast_ballots(desk: Desk, ballots: Sequence[Ballot], concurrency: int) -> Tally:
+    """Those that an earlier run left in the log are looked for there."""
     begun = {identity: ballot for ballot in ballots if (identity := ballot.kept.begun())}
     recorded = desk.find(set(begun))
     for identity, entry in recorded.items():
@@ -156,24 +162,14 @@ def cast(desk: Desk, orders: Sequence[Order], out: Path, concurrency: int) -> Ta
             reader.close()
 
 
-def maker(desk: Desk, order: Order) -> Callable[[], bytes]:
-    """Makes the account's ballot when its turn comes: with one revision more than the log holds under its pseudonym."""
-
-    def make() -> bytes:
-        _, codes, share_class, selections = order
-        holder = find_holder(desk.election, codes, share_class)
-        highest = desk.follower.seen.revision(holder.pseudonym.raw)
-        revision = 0 if highest is None else highest + 1
-        return ballot_text(desk.election, holder, selections, revision, lambda: wide_scalar(os.urandom(64)))
-
-    return make
-
-
-def report(tally: Tally, seconds: float) -> None:
+def report(tally: Tally, seconds: float, out: Path) -> None:
     """Prints what became of the ballots; exits 1 if any failed."""
-    waits = sorted(tally.waits)
-    print(f"{tally.recorded} ballots recorded in {seconds:.1f} s, {tally.recorded / seconds:.1f}/s")
-    if waits:
+    waits, recorded = sorted(tally.waits), len(tally.places)
+    if list(tally.places) == [SINGLE]:
+        print(f"recorded as entry {tally.places[SINGLE]} of the log; {Keepsake(out, SINGLE).proof} proves it: keep it")
+    elif recorded:
+        print(f"{recorded} ballots recorded in {seconds:.1f} s, {recorded / seconds:.1f}/s; their proofs are in {out}")
+    if len(waits) > 1:
         half, most = waits[len(waits) // 2], waits[min(len(waits) - 1, len(waits) * 99 // 100)]
         print(f"from posting to proof: p50 {half:.2f} s, p99 {most:.2f} s")
     for name, why in sorted(tally.failed.items()):

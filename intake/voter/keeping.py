@@ -1,18 +1,20 @@
 """What a voter keeps of a ballot, in one folder, each file written whole before the next step depends on it.
 
-`NAME.ballot` is the text that is handed in; `NAME.receipt` the intake's promise; `NAME.tlog-proof` shows that it was
-recorded; and `manifest` beside them is what all of these are checked against. None holds a secret, but together they
-tell whose ballot it is.
+`NAME.ballot` is the text that is handed in; `NAME.mark` shows its maker which choices it is of (orders.py);
+`NAME.receipt` is the intake's promise; `NAME.tlog-proof` shows that it was recorded; and `manifest` beside them is what
+all of these are checked against. None holds a secret, but together they tell whose ballot it is.
 """
 
 from __future__ import annotations
 
+import hmac
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from audit.log.proof import EXTENSION, Proof
+from audit.protocol.group import b64
 from audit.receipts import MANIFEST
 from audit.record.entries import Entry, read_text
 from infra.desk import stored
@@ -36,7 +38,7 @@ class Keepsake:
 
     @property
     def done(self) -> bool:
-        """Whether it is proved that the ballot was recorded."""
+        """Whether there is a proof that the ballot was recorded; what it proves, orders.py asks."""
         return self.proof.exists()
 
     def text(self, make: Callable[[], bytes]) -> bytes:
@@ -51,8 +53,22 @@ class Keepsake:
         """
         return read_text(self.ballot.read_bytes()).identity if self.ballot.exists() and not self.done else None
 
+    def keep_mark(self, mark: bytes) -> None:
+        _write_whole(self._mark, f"{b64(mark)}\n".encode(), mode=0o600)
+
+    def bears(self, mark: bytes) -> bool:
+        """Whether this is the mark that is kept."""
+        try:
+            return hmac.compare_digest(self._mark.read_bytes(), f"{b64(mark)}\n".encode())
+        except FileNotFoundError:
+            return False
+
+    @property
+    def _mark(self) -> Path:
+        return self.folder / f"{self.name}.mark"
+
     def set_aside(self) -> None:
-        """Puts a ballot that can never be recorded out of the way of the next one."""
+        """Puts a ballot that can never be recorded, or is to be replaced, out of the way of the next one."""
         os.replace(self.ballot, self.folder / f"{self.name}.overtaken")
 
     def keep_receipt(self, receipt: Receipt) -> None:
@@ -81,10 +97,10 @@ def keep_manifest(folder: Path, manifest: Entry) -> None:
         raise FileExistsError(f"{path} is the manifest of another election")
 
 
-def _write_whole(path: Path, raw: bytes) -> None:
+def _write_whole(path: Path, raw: bytes, mode: int = 0o666) -> None:
     """A crash leaves the file as it was, or whole."""
     part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
+    with open(part, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
         file.write(raw)
         file.flush()
         os.fsync(file.fileno())

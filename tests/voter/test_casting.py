@@ -5,7 +5,7 @@ sought.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 
@@ -14,41 +14,16 @@ import pytest
 from audit.log.reader import ReadError
 from audit.protocol.refused import Refused
 from audit.receipts import Promise, Recorded, open_kept
-from audit.record.entries import Entry, parse_entry, read_text
+from audit.record.entries import parse_entry, read_text
+from infra.card import load_card
 from infra.keys import KeyFileError
 from infra.sealed import SealedError
+from infra.table import TableError
 from intake.voter.keeping import Keepsake, keep_manifest
 from intake.voter.sightings import Sightings
 from tests.officials.clients import Clients
 from tests.officials.hall import Hall
-
-HOLDINGS = {f"A{i}": ("common", 100 + i) for i in range(1, 5)}
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
-    """A vote that stays open; every test casts for an account of its own, or revises."""
-    hall = Hall(tmp_path_factory.mktemp("open"))
-    yield Clients(hall, HOLDINGS).opened()
-    hall.close()
-
-
-@pytest.fixture
-def clients(opened: Clients) -> Iterator[Clients]:
-    yield opened
-    hall = opened.hall
-    hall.hold, hall.wait, hall.script, hall.held, hall.intake, hall.refusing = 0, 60, [], [], 0, False
-    hall.posts.clear()
-    hall.asked.clear()
-
-
-def vote(clients: Clients, out: Path, *accounts: str, word: str = "for", wait: str = "5") -> list[str | Path]:
-    batch = clients.batch({account: [word] for account in accounts})
-    return [*clients.vote_args(batch, out), "--wait", wait]
-
-
-def ballots(hall: Hall) -> list[Entry]:
-    return [entry for entry in map(parse_entry, hall.entries) if entry.kind == "ballot"]
+from tests.voter.votes import ballots, vote
 
 
 def test_what_is_kept_can_be_shown(clients: Clients, tmp_path: Path) -> None:
@@ -70,8 +45,9 @@ def test_one_voter_with_a_file_of_numbers(clients: Clients, tmp_path: Path) -> N
     (tmp_path / "choices.toml").write_text('[choices]\nnominee-1 = "abstain"\n')
     files = ["--numbers", numbers, "--choices", tmp_path / "choices.toml", "--out", tmp_path / "out"]
     said = clients.run("vote", "--election", clients.card, *files)
-    assert "1 ballots recorded" in said and "issuer-1 and issuer-2 can tell who votes" in said
-    assert (tmp_path / "out" / "ballot.tlog-proof").exists()
+    proof, place = tmp_path / "out" / "ballot.tlog-proof", len(clients.hall.entries) - 1
+    assert f"recorded as entry {place} of the log; {proof} proves it" in said.replace("\n", " ") and proof.exists()
+    assert "issuer-1 and issuer-2 can tell who votes" in said and "p50" not in said
     numbers.write_text(lines[0])
     said = clients.fails("vote", "--election", clients.card, *files[:-1], tmp_path / "other")
     assert "every one of the 2 issuers sent a number; 1 are given" in said
@@ -87,8 +63,9 @@ def test_one_voter_with_a_file_of_numbers(clients: Clients, tmp_path: Path) -> N
 def test_run_again_nothing_is_cast_twice(clients: Clients, tmp_path: Path) -> None:
     clients.run(*vote(clients, tmp_path / "out", "A1", "A2"))
     count = len(ballots(clients.hall))
-    said = clients.run(*vote(clients, tmp_path / "out", "A1", "A2", word="against"))
+    said = clients.run(*vote(clients, tmp_path / "out", "A1", "A2"))
     assert "2 of 2 are recorded already; to vote again, give another --out" in said
+    assert "ballots recorded" not in said
     assert len(ballots(clients.hall)) == count
 
 
@@ -140,6 +117,7 @@ def test_every_receipt_is_kept(clients: Clients, tmp_path: Path) -> None:
     hall.hold, hall.wait = inf, -1
     said = clients.fails(*vote(clients, tmp_path / "out", "A2", wait="2.5"))
     assert "A2: not recorded, and nothing has moved" in said
+    assert "(intake-1 took it: its receipt, kept, is evidence of that)" in said
     assert {"A2.receipt", "A2.receipt-2", "A2.receipt-3"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
@@ -179,11 +157,35 @@ def test_a_ballot_that_the_log_refuses_has_failed(clients: Clients, tmp_path: Pa
     assert "A1: the log refuses this ballot: came too late" in said
 
 
+def test_an_intake_that_does_not_answer_is_named(clients: Clients, tmp_path: Path) -> None:
+    clients.hall.script = [(503, b"")] * 1000
+    said = clients.fails(*vote(clients, tmp_path / "out", "A4", wait="0.5"))
+    assert f"(no intake answered ({clients.hall.url}/" in said and ": status 503))" in said
+    assert "ballots recorded" not in said
+
+
+def test_files_are_missed_before_anything_is_waited_for(clients: Clients, tmp_path: Path) -> None:
+    """Under this card nothing is ever recorded."""
+    card = load_card(clients.card)
+    other = tmp_path / "card.toml"
+    other.write_text(replace(card, intakes=("http://127.0.0.1:1",), custodians=("http://127.0.0.1:1",)).to_toml())
+    args = ["vote", "--election", other, "--out", tmp_path / "out", "--wait", "0"]
+    numbers = tmp_path / "numbers"
+    with pytest.raises(KeyFileError, match="numbers: No such file"):
+        clients.run(*args, "--numbers", numbers, "--choices", other)
+    numbers.touch(mode=0o600)
+    for option in ("--choices", "--batch"):
+        with pytest.raises(FileNotFoundError, match="nothing.here"):
+            clients.run(*args, "--numbers", numbers, option, tmp_path / "nothing.here")
+
+
 def test_accounts_without_numbers_are_all_named(clients: Clients, tmp_path: Path) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(TableError) as caught:
         clients.run(*vote(clients, tmp_path / "out", "A1", "B1", "B2"))
-    lines = [line.partition("line ")[2] for line in caught.value.detail.split("\n")]
-    assert lines == ["3: B1 has 0 control numbers of 2", "4: B2 has 0 control numbers of 2"]
+    assert caught.value.faults == [
+        f"line {line}, column 1 (account_id) = '{account}': has 0 control numbers of 2"
+        for line, account in ((3, "B1"), (4, "B2"))
+    ]
 
 
 def test_numbers_of_two_accounts_are_on_no_roll(clients: Clients, tmp_path: Path) -> None:

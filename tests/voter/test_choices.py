@@ -93,17 +93,22 @@ def test_a_choices_file_with_faults_names_all(tmp_path: Path, manifest: Manifest
 
 def test_a_batch_with_wrong_rows_names_all(tmp_path: Path, manifest: Manifest) -> None:
     path = tmp_path / "batch.csv"
-    path.write_text("account_id,nominee-1,committee,board\nA1,for,,\nA2,yes,,ann\nA1,,,\n")
+    path.write_text("account_id,nominee-1,committee,board\nA1,for,,\nA2,yes,,ann\nA1,,,\nA3,,,\n-,,,\nA4,,,\n")
+    issuers = range(len(manifest.issuers))
+    numbers = {"A1": issuers, "A2": issuers, "A3": issuers[1:]}
     with pytest.raises(TableError) as caught:
-        read_instructions(path, manifest)
+        read_instructions(path, manifest, numbers)
     assert caught.value.faults == [
         "line 3, column 2 (nominee-1) = 'yes': the choices are for, against, abstain, or nothing for no vote",
         "line 3, column 4 (board) = 'ann': votes are given as ann=NUMBER",
         "line 4, column 1 (account_id) = 'A1': stands in line 2 already",
+        f"line 5, column 1 (account_id) = 'A3': has {len(issuers) - 1} control numbers of {len(issuers)}",
+        "line 6, column 1 (account_id) = '-': an account is 1 to 60 letters, digits, and . _ - within",
+        f"line 7, column 1 (account_id) = 'A4': has 0 control numbers of {len(issuers)}",
     ]
     path.write_text("account_id,nominee-1,nominee-2\n")
     with pytest.raises(TableError, match="nominee-2': no such column"):
-        read_instructions(path, manifest)
+        read_instructions(path, manifest, numbers)
 
 
 def test_a_class_votes_on_its_own_contests(manifest: Manifest) -> None:
