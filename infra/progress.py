@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 
@@ -33,6 +34,16 @@ class Bar:
 def bar(what: str, total: int | None) -> Iterator[Bar]:
     """A bar for `total` steps of `what`; it stays when it is done."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns(), console=console, disable=not console.is_terminal) as progress:
         yield Bar(progress, what, total)
+
+
+def columns() -> tuple[ProgressColumn, ...]:
+    """What a line shows. The bar alone gives way where the line is short: no number of it is ever cut off."""
+    return (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        Rate(table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
+    )
