@@ -60,7 +60,7 @@ def read_secret(path: Path) -> bytes:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & 0o077:
-                raise KeyFileError(f"{path}: mode {mode:04o} lets others read it; it must be 0600")
+                raise KeyFileError(f"{path}: mode {mode:04o} lets others read it; it must be 0600 (chmod 600)")
             secret = file.read()
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from None
