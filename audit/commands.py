@@ -18,8 +18,16 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column, Table
 
 from audit import receipts
 from audit.log.reader import ReadError, open_reader
@@ -154,17 +162,7 @@ def end_with_parent() -> None:
 def told() -> Iterator[Told]:
     """Progress on standard error, with rate and remaining time; nothing of it where that is no terminal."""
     console = Console(stderr=True)
-    columns = (
-        TextColumn("verifying"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("entries, {task.fields[rate]}/s,"),
-        TimeElapsedColumn(),
-        TextColumn("elapsed,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns(), console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("verifying", total=None, rate="0")
 
         def progress(done: int, total: int) -> None:
@@ -172,6 +170,20 @@ def told() -> Iterator[Told]:
             bar.update(task, completed=done, total=total, rate=f"{speed:,.0f}")
 
         yield progress
+
+
+def columns() -> tuple[ProgressColumn, ...]:
+    """What the line of progress shows. The bar alone gives way where the line is short: no number is ever cut off."""
+    return (
+        TextColumn("verifying"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[rate]}/s"),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
+        TextColumn("elapsed,"),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
+        TextColumn("left"),
+    )
 
 
 def show(report: Report) -> None:
