@@ -14,6 +14,7 @@ from infra.progress import columns
 
 Columns = tuple[ProgressColumn, ...]
 
+
 @pytest.mark.parametrize(
     ("made", "what", "width"),
     [(columns, "ballots recorded", 80), (columns, "ballots recorded", 54), (verifying, "verifying", 80)],
