@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 
 from audit.protocol.refused import Refused
 from infra import log
+from infra.database import tell
 
 _log = log.Log("infra.http", wrong_token=())
 _wrong_token = log.Seldom(10)
@@ -215,5 +216,5 @@ async def _on_http(_: Request, error: Exception) -> Response:
 
 
 async def _on_failure(_: Request, error: Exception) -> Response:
-    log.failure(error)
+    tell(error)
     return problem(500, "internal", "the service failed; what it had accepted before is not lost")

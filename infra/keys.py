@@ -38,7 +38,10 @@ def secret_file(path: Path) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}") from None
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file

@@ -25,7 +25,7 @@ from audit.protocol.elgamal import ZERO
 from audit.record.entries import MAX_ENTRY
 from audit.record.manifest import Manifest, load_manifest
 from infra.config import ConfigError, load
-from infra.database import engine
+from infra.database import engine, tell
 from infra.follow import Follower
 from infra.http import Problem, application, problem, read_body, serve
 from infra.keys import read_signer, read_token
@@ -178,5 +178,5 @@ async def body_of(request: Request) -> bytes:
 
 
 async def _on_failure(_: Request, error: Exception) -> Response:
-    failure(error)
+    tell(error)
     return problem(503, "not-stored", "the entry could not be stored, or that is not known; please hand it in again")

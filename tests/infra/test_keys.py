@@ -91,3 +91,8 @@ def test_a_broken_key_is_refused_without_showing_it(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="the key id is not that of the private key") as error:
         read_signer(tmp_path / "key")
     assert private.rpartition("+")[2] not in str(error.value)
+
+
+def test_a_folder_that_is_not_there_is_named_with_the_file(tmp_path: Path) -> None:
+    with pytest.raises(KeyFileError, match=f"^{tmp_path}/none/key: No such file or directory$"):
+        write_secret(tmp_path / "none" / "key", "secret")

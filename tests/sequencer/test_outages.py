@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from audit.record.entries import parse_entry
+from infra.log import Seldom
 from infra.queue.frames import Row
 from tally.sequencer import service
 from tally.sequencer.egress import QueueUnavailable
@@ -189,14 +190,15 @@ def test_a_storage_error_twice_in_a_row_and_a_reload_that_fails_lose_nothing(
 
 
 def test_the_queue_away_is_waited_for(
-    open_house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    open_house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(service, "_silent", Seldom(10))
     take, left = open_house.queue.take, iter(range(3))
 
     def unavailable(most: int) -> list[Row]:
         if next(left, None) is not None:
-            raise QueueUnavailable("ConnectError")
+            raise QueueUnavailable("status 401")
         return take(most)
 
     monkeypatch.setattr(open_house.queue, "take", unavailable)
@@ -209,6 +211,7 @@ def test_the_queue_away_is_waited_for(
         stop.set()
         loop.join(PATIENCE)
     assert open_house.replay().ballots == 1
+    assert capsys.readouterr().err.count('"queue-unavailable", "kind": "status-401"') == 1
 
 
 def test_custodians_whose_storage_fails_twice_have_nothing_lost(

@@ -30,7 +30,8 @@ def test_the_keys_are_those_of_one_custodian_of_every_manifest(meeting: Meeting)
 def test_a_manifest_that_its_officials_have_not_signed_is_refused(meeting: Meeting, tmp_path: Path) -> None:
     raw = meeting.signed("manifest", meeting.body, meeting.parties.officials[0])
     (tmp_path / "manifest").write_bytes(raw)
-    lines = ['listen = "127.0.0.1:1"', 'database = ""', 'passfile = "x"', 'token = "x"', 'manifests = ["manifest"]']
+    database = 'database = "postgresql+psycopg://x@/x"'
+    lines = ['listen = "127.0.0.1:1"', database, 'passfile = "x"', 'token = "x"', 'manifests = ["manifest"]']
     (tmp_path / "custodian.toml").write_text("\n".join([*lines, "keys = []"]) + "\n")
     with pytest.raises(Refused, match="manifest") as refused:
         run(tmp_path / "custodian.toml")
