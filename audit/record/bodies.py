@@ -16,7 +16,7 @@ from audit.protocol.group import Element, element_from
 from audit.protocol.refused import Refused
 from audit.protocol.shuffle_rows import MixedRow, ShuffleProof
 from audit.record.manifest_shape import IDENTIFIER, MANIFEST, NAME, TIME
-from audit.record.shapes import Shape, anything, array, inside, integer, octets, one_of, record, string, table
+from audit.record.shapes import Shape, anything, array, inside, integer, octets, one_of, record, string, table, text
 
 HASH = octets(32)
 ELEMENT = octets(32)
@@ -92,7 +92,7 @@ NOTICES = {
 
 def notice(value: object, path: str) -> dict[str, object]:
     """What is said for the record and changes nothing; that of an issuer names it."""
-    fields = {"subject": one_of(*NOTICES), "text": string(2_000, r"[^\x00-\x1f\x7f-\x9f]+", least=1)}
+    fields = {"subject": one_of(*NOTICES), "text": text(2_000, least=1)}
     own = isinstance(value, dict) and NOTICES.get(str(value.get("subject"))) != "officials"
     parsed: dict[str, object] = (said_by if own else bound)(**fields)(value, path)
     return parsed

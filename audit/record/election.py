@@ -119,7 +119,8 @@ class Election:
     def Y(self) -> Element:
         """The trustees' joint key; refuses before their ceremony is complete."""
         if not self.ceremony.complete:
-            raise Refused("not-complete", f"the trustees' key ceremony is not complete: {self.ceremony.waiting_for()}")
+            waiting = "; ".join(self.ceremony.waiting_for())
+            raise Refused("not-complete", f"the trustees' key ceremony is not complete: waiting for {waiting}")
         return self.ceremony.Y
 
     @property

@@ -123,7 +123,7 @@ def check_lines(entry: Entry, keys: Iterable[Verifier], least: int, most: int, w
         if line.name not in known:
             raise Refused("wrong-signers", f"{line.name} does not sign {entry.kind}", "signatures")
     if not least <= len(entry.signatures) <= most:
-        found = len(entry.signatures)
-        raise Refused("wrong-signers", f"{entry.kind} is signed by {wanted}; it bears {found} lines", "signatures")
+        found = ", ".join(line.name for line in entry.signatures) or "nobody"
+        raise Refused("wrong-signers", f"{entry.kind} is signed by {wanted}; this one by {found}", "signatures")
     for line in entry.signatures:
         verify_signature(known[line.name], entry.text, line)

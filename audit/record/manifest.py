@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +159,7 @@ def parse_manifest(entry: Entry) -> Manifest:
         batch_wait=fields["batch"]["wait_ms"] / 1000,
         times=fields["times"],
     )
+    check_times(manifest.times)
     check_names(manifest)
     check_publics(manifest)
     check_agenda(manifest.classes, manifest.contests)
@@ -225,6 +228,18 @@ def log_policy(origin: str, fields: dict[str, Any]) -> LogPolicy:
         return LogPolicy(origin, log, tuple((keys[0].name, keys) for keys in custodians), W)
     except Refused as refusal:
         raise refusal.at("custodians") from None
+
+
+def check_times(times: dict[str, str]) -> None:
+    """The record date, the opening and the close, those that are announced, stand in this order."""
+    known = [name for name in ("record_date", "open", "close") if times[name]]
+    for before, after in pairwise(known):
+        first, then = datetime.fromisoformat(times[before]), datetime.fromisoformat(times[after])
+        # Days are compared as they are written, unless both are moments.
+        exact = first.tzinfo is not None and then.tzinfo is not None
+        if first > then if exact else times[before][:10] > times[after][:10]:
+            text = f"{times[after]} is before {before}, {times[before]}"
+            raise Refused("out-of-range", text, inside("times", after))
 
 
 def check_names(manifest: Manifest) -> None:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from audit.record.shapes import Shape, array, integer, octets, one_of, record, string
+from audit.protocol.refused import Refused
+from audit.record.shapes import Shape, array, integer, octets, one_of, record, string, text
 
 NAME = string(120, r"[A-Za-z0-9][A-Za-z0-9._/-]*", least=1)
 IDENTIFIER = string(60, r"[a-z0-9][a-z0-9-]*", least=1)
-TEXT = string(20_000)
-TITLE = string(300, least=1)
+TEXT = text(20_000, lines=True)
+TITLE = text(300, least=1)
 VKEY = string(4_000, r"[^ +]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+")
 VOTES = integer(1, (1 << 40) - 1)
-# A date or a time of ISO 8601, or nothing: an announcement that no rule reads.
-TIME = string(40, r"([0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?)?)?")
+_TIME = string(40, r"([0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?)?)?")
+
+
+def TIME(value: Any, path: str) -> str:
+    """A date or a time of ISO 8601 that there is, or nothing: an announcement, after which nothing is decided."""
+    found = str(_TIME(value, path))
+    try:
+        if found:
+            datetime.fromisoformat(found)
+    except ValueError:
+        raise Refused("out-of-range", "there is no such date or time", path) from None
+    return found
+
+
 SMALL = integer(1, 1_000)
 
 MAJORITY = record(

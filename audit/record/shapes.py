@@ -15,13 +15,16 @@ from audit.protocol.group import unb64
 from audit.protocol.refused import Refused
 
 type_of = {dict: "an object", list: "an array", str: "a string", int: "an integer"}
+# What other readers of JSON and TOML give.
+foreign = {"NoneType": "nothing", "bool": "true or false", "float": "a fraction"}
+foreign |= {"date": "a date", "datetime": "a time", "time": "a time"}
 
 Shape = Callable[[Any, str], Any]
 
 
 def expect(value: Any, kind: type, path: str) -> Any:
     if type(value) is not kind:
-        found = type_of.get(type(value), type(value).__name__)
+        found = type_of.get(type(value)) or foreign.get(type(value).__name__, "something else")
         raise Refused("wrong-type", f"expected {type_of[kind]}, found {found}", path)
     return value
 
@@ -81,6 +84,22 @@ def string(most: int = 200, pattern: str | None = None, least: int = 0) -> Shape
             raise Refused("wrong-length", f"expected {least} to {most} characters, found {len(value)}", path)
         if compiled and not compiled.fullmatch(value):
             raise Refused("syntax", f"must match {pattern}", path)
+        return str(value)
+
+    return parse
+
+
+def text(most: int, least: int = 0, lines: bool = False) -> Shape:
+    """A string of `least` to `most` characters that people read: without control characters, which a terminal would
+    obey; with `lines`, line breaks and tabs may be in it.
+    """
+    allowed = "\n\t" if lines else ""
+    plain = string(most, least=least)
+
+    def parse(value: Any, path: str) -> str:
+        for sign in plain(value, path):
+            if (sign < " " or "\x7f" <= sign <= "\x9f") and sign not in allowed:
+                raise Refused("syntax", f"holds a control character, U+{ord(sign):04X}", path)
         return str(value)
 
     return parse

@@ -221,6 +221,30 @@ WRONG: dict[str, tuple[Callable[[Body], object], str, str]] = {
         "contests",
     ),
     "a time that is none": (lambda b: b["times"].update(open="tomorrow"), "syntax", "times.open"),
+    "a day that is none": (lambda b: b["times"].update(record_date="2019-13-40"), "out-of-range", "times.record_date"),
+    "no leap year": (lambda b: b["times"].update(record_date="2026-02-29"), "out-of-range", "times.record_date"),
+    "an hour that is none": (lambda b: b["times"].update(open="2026-06-01T29:00Z"), "out-of-range", "times.open"),
+    "closed before it opens": (lambda b: b["times"].update(close="2026-05-31"), "out-of-range", "times.close"),
+    "closed the same day before it opens": (
+        lambda b: b["times"].update(open="2026-06-02T14:00+01:00", close="2026-06-02T12:59Z"),
+        "out-of-range",
+        "times.close",
+    ),
+    "opened before the record date": (
+        lambda b: b["times"].update(record_date="2026-06-02"),
+        "out-of-range",
+        "times.open",
+    ),
+    "closed before the record date": (
+        lambda b: b["times"].update(open="", record_date="2026-06-03"),
+        "out-of-range",
+        "times.close",
+    ),
+    "NUL in a title": (lambda b: b["meeting"].update(title="a\0"), "syntax", "meeting.title"),
+    "ESC in a title": (contests(contest("a", title="\x1b[2J")), "syntax", "contests[0].title"),
+    "a line break in a title": (contests(contest("a", title="a\nb")), "syntax", "contests[0].title"),
+    "BEL in a text": (contests(contest("a", text="a\x07")), "syntax", "contests[0].text"),
+    "CSI in a text": (contests(contest("a", text="\x9b2J")), "syntax", "contests[0].text"),
 }
 
 
@@ -230,6 +254,20 @@ def test_a_rule_broken_names_the_field(case: str) -> None:
     meeting, body = changed(change)
     refusal = expect(reason, lambda: parse_manifest(parse_entry(note(meeting, body))))
     assert refusal.field == field
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {},
+        {"open": "", "close": "", "record_date": ""},
+        {"record_date": "2026-06-01", "open": "2026-06-01T09:00Z", "close": "2026-06-01"},
+        {"open": "2026-06-02T14:00+01:00", "close": "2026-06-02T13:00Z"},
+    ],
+)
+def test_times_that_stand_in_order(times: dict[str, str]) -> None:
+    meeting, body = changed(lambda b: (b["times"].update(times), contests(contest("a", text="one\n\ttwo"))(b)))
+    parse_manifest(parse_entry(note(meeting, body)))
 
 
 @pytest.mark.parametrize("office", ["officials", "trustees", "issuers", "inspectors", "intakes"])
