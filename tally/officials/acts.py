@@ -17,7 +17,7 @@ from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import Entry, make_text, read_text
 from infra.desk import EARLY, Desk
-from tally.officials.draft import new_draft, with_lines
+from tally.officials.draft import new_draft, with_lines, write_new
 from tally.officials.verified import verified
 
 PAST = {"open": ("open", "closing", "closed", "certified"), "closing": ("closing", "closed", "certified")}
@@ -53,8 +53,10 @@ def certificate(desk: Desk) -> dict[str, Any]:
 
 
 def write_result(path: Path, result: dict[str, Any]) -> None:
-    """The result as JSON for people and programs: votes present, ballots, votes by contest and choice, outcomes."""
-    path.write_text(json.dumps(result, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    """The result as JSON for people and programs: votes present, ballots, votes by contest and choice, outcomes.
+    FileExistsError if there is a file already.
+    """
+    write_new(path, (json.dumps(result, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
 
 
 def perform(desk: Desk, draw_up: Callable[[], bytes], signers: Sequence[Signer]) -> Entry:
@@ -62,7 +64,9 @@ def perform(desk: Desk, draw_up: Callable[[], bytes], signers: Sequence[Signer])
     it up anew if others acted meanwhile. GaveUp as `Desk.record`.
     """
     held = {key.name: key for key in desk.manifest.officials.keys}
-    for signer in signers:
+    for place, signer in enumerate(signers):
+        if signer.verifier in [other.verifier for other in signers[:place]]:
+            raise Refused("duplicate", f"{signer.name} signs once; this key is given twice")
         if held.get(signer.name) != signer.verifier:
             raise Refused("wrong-signers", f"{signer.name} does not act as an official of this election with this key")
     end = desk.clock() + desk.patience

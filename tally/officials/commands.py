@@ -12,19 +12,21 @@ import typer
 
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
-from audit.record.manifest import open_manifest, parse_manifest
+from audit.record.manifest import Manifest, open_manifest, parse_manifest
 from infra.card import Card, load_card
 from infra.commands import group
 from infra.desk import open_desk
 from infra.keys import read_signer
 from tally.officials.acts import act_text, certificate, done, draft_or_perform, write_result
 from tally.officials.agenda import manifest_text
-from tally.officials.draft import new_draft, read_draft, sign_draft, summary
+from tally.officials.draft import check_draft, expect_free, new_draft, read_draft, sign_draft, summary, write_new
 from tally.officials.mixer import Mixer
 from tally.officials.status import status
 from tally.officials.trustee import Trustee
 
 CardFile = Annotated[Path, typer.Option("--election", help="The election card.", metavar="CARD.toml")]
+TO_CHECK = "The election card, to check who has signed; a manifest is checked without it."
+ToCheck = Annotated[Path | None, typer.Option("--election", help=TO_CHECK, metavar="CARD.toml")]
 DraftFile = Annotated[Path, typer.Argument(help="A draft, signed by some or none.", metavar="DRAFT")]
 NewDraft = Annotated[Path | None, typer.Option("--draft", help="Write a draft for others to sign.", metavar="FILE")]
 Keys = Annotated[list[Path] | None, typer.Option("--key", help="Sign with this key and submit; once per official.")]
@@ -62,23 +64,32 @@ def create(
     print(f"manifest {b64(draft.identity)}")
 
 
-def show(draft: DraftFile) -> None:
-    """Prints what a draft says and who has signed it."""
-    print("\n".join(summary(read_draft(draft))))
+def show(draft: DraftFile, election: ToCheck = None, wait: Wait = 10) -> None:
+    """Prints what a draft says and who has signed it; refuses one with a signature that is not true."""
+    entry = read_draft(draft)
+    print("\n".join(summary(entry, check_draft(draft, entry, known_manifest(election, wait)))))
 
 
 def sign(
     draft: DraftFile,
     key: Annotated[list[Path], typer.Option("--key", help="The official's private key.", metavar="FILE")],
+    election: ToCheck = None,
+    wait: Wait = 10,
 ) -> None:
-    """Adds an official's signature to a draft, after printing what it says."""
+    """Adds an official's signature to a draft, and prints what it says; refuses one with a signature that is not true.
+    """
     signers = [read_signer(path) for path in key]
-    if read_draft(draft).kind == "manifest":
-        offices = parse_manifest(read_draft(draft)).officials.keys
-        for signer in signers:
-            if signer.verifier not in offices:
-                raise Refused("wrong-signers", f"{signer.name}, with this key, is no official of this election")
-    print("\n".join(summary(sign_draft(draft, signers))))
+    manifest = known_manifest(election, wait)
+    entry = sign_draft(draft, signers, manifest)
+    print("\n".join(summary(entry, check_draft(draft, entry, manifest))))
+
+
+def known_manifest(election: Path | None, wait: float) -> Manifest | None:
+    """The manifest of the election that this card names, from its log; None without a card."""
+    if election is None:
+        return None
+    with open_desk(load_card(election), patience=wait) as desk:
+        return desk.begin()
 
 
 def card(
@@ -88,13 +99,14 @@ def card(
     out: Annotated[Path, typer.Option("--out", help="The card to write.", metavar="CARD.toml")],
 ) -> None:
     """Writes the election card for a manifest: what every client is given."""
-    manifest = parse_manifest(read_draft(draft))
+    entry = read_draft(draft)
+    check_draft(draft, entry, None)
+    manifest = parse_manifest(entry)
     try:
         made = Card(manifest.origin, manifest.hash, tuple(intake), tuple(custodian))
     except ValueError as error:
         raise Refused("syntax", str(error)) from None
-    with out.open("x", encoding="utf-8") as file:
-        file.write(made.to_toml())
+    write_new(out, made.to_toml().encode())
     print(f"{out}: {manifest.origin}, manifest {b64(manifest.hash)}")
 
 
@@ -143,6 +155,9 @@ def certify(
 ) -> None:
     """Certifies the result that the log shows, once enough trustees have decrypted."""
     _expect_one(draft, key)
+    if result is not None:
+        # Before anything is certified, that nobody has to undo.
+        expect_free(result)
     with open_desk(load_card(election), patience=wait) as desk:
         desk.begin()
         found = certificate(desk)

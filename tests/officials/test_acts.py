@@ -11,7 +11,7 @@ from audit.protocol.refused import Refused
 from infra.card import load_card
 from infra.config import ConfigError
 from infra.desk import GaveUp, open_desk
-from tally.officials.acts import act_text, perform
+from tally.officials.acts import act_text, perform, write_result
 from tests.officials.clients import Clients
 from tests.officials.hall import Hall
 
@@ -54,6 +54,29 @@ def test_a_trustee_does_not_act_as_an_official(clients: Clients, hall: Hall) -> 
 def test_either_a_draft_or_keys(clients: Clients) -> None:
     with pytest.raises(AssertionError, match="give either --draft"):
         clients.run("election", "open", "--election", clients.card)
+
+
+def test_a_key_given_twice(clients: Clients, hall: Hall) -> None:
+    chair = hall.parties.officials[0]
+    with pytest.raises(Refused, match="chair signs once; this key is given twice"):
+        clients.run("election", "open", "--election", clients.card, *clients.keys([chair, chair]))
+
+
+def test_who_is_waited_for_is_said_in_words(clients: Clients, hall: Hall) -> None:
+    with pytest.raises(Refused, match="not complete: waiting for trustee-1 to commit [^;]*; trustee-2 to commit"):
+        _ = hall.election.Y
+
+
+def test_a_result_is_not_overwritten(clients: Clients) -> None:
+    """Refused before anything is certified."""
+    result = clients.folder / "result.json"
+    result.write_text("mine")
+    posts = len(clients.hall.posts)
+    with pytest.raises(FileExistsError, match="result.json: exists already and is not overwritten"):
+        act(clients, "certify", "--result", result)
+    with pytest.raises(FileExistsError, match="result.json: exists already and is not overwritten"):
+        write_result(result, {})
+    assert result.read_text() == "mine" and len(clients.hall.posts) == posts
 
 
 def test_an_act_as_a_draft(clients: Clients, hall: Hall) -> None:
