@@ -103,13 +103,25 @@ class Trustee:
         return "; ".join(self.ceremony.waiting_for())
 
     def secret(self) -> CeremonySecret:
-        """The secret of the present attempt, drawn and stored at first."""
+        """The secret of the present attempt, drawn and stored at first. Refused `wrong-secret` if it is lost."""
 
         def make() -> bytes:
+            if self.name in self.ceremony.commits:
+                raise Refused("wrong-secret", self.lost())
             coefficients = [self.draw() for _ in range(self.ceremony.t)]
             return canonical(new_secret(self.ceremony, self.name, coefficients, os.urandom(32)).to_json())
 
         return CeremonySecret.from_json(json.loads(stored(self.secret_file(self.ceremony.attempt), make)))
+
+    def lost(self) -> str:
+        """What remains when this folder does not hold what the log shows this trustee to have made."""
+        text = f"{self.folder} does not hold the secrets by which {self.name} took part in the key ceremony: "
+        t = self.ceremony.t
+        remedy = "the ceremony cannot be completed, and the officials begin with a new manifest"
+        if self.ceremony.complete:
+            enough = len(self.ceremony.participants) > t
+            remedy = f"{t} of the other trustees can decrypt without it" if enough else "no total can be decrypted"
+        return f"{text}name the folder that does; if it is lost, {remedy}"
 
     def secret_file(self, attempt: int) -> Path:
         return self.folder / f"ceremony-{attempt}"
@@ -139,11 +151,13 @@ class Trustee:
     def decrypt(self) -> bool:
         """Verifies the whole log once it is closed, and answers once for its sums; whether that was still to do.
 
-        Refused `not-complete` without a share, `duplicate` if it has answered for another log: then it never answers
-        again.
+        Refused `not-complete` without a share, `wrong-secret` if it is lost, `duplicate` if it has answered for another
+        log: then it never answers again.
         """
         self.expect_office()
         if not (self.folder / "share").exists():
+            if self.name in self.ceremony.commits and not self.secret_file(self.ceremony.attempt).exists():
+                raise Refused("wrong-secret", self.lost())
             raise Refused("not-complete", f"{self.folder} holds no share of the key: join the ceremony first")
         election = self.desk.election
         self.desk.wait_for(lambda: election.closing_root is not None, lambda: "the close")

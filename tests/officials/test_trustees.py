@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -130,6 +131,29 @@ def test_a_folder_of_another_election_is_not_used(desk: Desk, clients: Clients) 
 def test_no_share_no_answer(desk: Desk, clients: Clients) -> None:
     with pytest.raises(Refused, match="holds no share of the key: join the ceremony first"):
         trustee(desk, clients).decrypt()
+
+
+def test_a_folder_that_is_lost_before_the_key_is_made(clients: Clients, hall: Hall) -> None:
+    first = hall.parties.trustees[0]
+    with pytest.raises(GaveUp):
+        clients.run(*join(clients, first, wait="0.5"))
+    shutil.rmtree(clients.folder / "trustee-1")
+    posts = len(hall.posts)
+    told = "trustee-1 does not hold the secrets by which trustee-1 took part .* begin with a new manifest"
+    with pytest.raises(Refused, match=told) as caught:
+        clients.run(*join(clients, first, wait="0.5"))
+    assert caught.value.reason == "wrong-secret" and len(hall.posts) == posts
+    assert not (clients.folder / "trustee-1" / "ceremony-1").exists()
+
+
+def test_a_folder_that_is_lost_after_the_key_is_made(clients: Clients, hall: Hall) -> None:
+    first = hall.parties.trustees[0]
+    clients.keyed()
+    shutil.rmtree(clients.folder / "trustee-1")
+    for command in (lambda: clients.run(*join(clients, first)), lambda: clients.trustee("decrypt", first)):
+        with pytest.raises(Refused, match="if it is lost, 2 of the other trustees can decrypt without it") as caught:
+            command()
+        assert caught.value.reason == "wrong-secret"
 
 
 @pytest.fixture(scope="module")
