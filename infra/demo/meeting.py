@@ -46,9 +46,7 @@ def issue(stage: Stage, accounts: Sequence[Account], seed: int) -> None:
             stage.run(f"register-freeze-{number}", "register", "freeze", *freeze)
     with stage.timer.step("roll: two issuers, a control number from each for every account"):
         for number in (1, 2):
-            own: list[str | Path] = ["--numbers", numbers_file(stage, number), "--unlock", numbers_lock(stage, number)]
-            command = ["register", "issue", *issuing(stage, number), *own]
-            stage.run(f"register-issue-{number}", *command, seconds=seconds)
+            stage.run(f"register-issue-{number}", "register", "issue", *issuing(stage, number), seconds=seconds)
         stage.run("register-sign", "register", "sign", *issuing(stage, 2), seconds=seconds)
     with stage.timer.step("mixing: three mixers, each verifies the log and mixes the roll at its turn"):
         mixers = enumerate(stage.offices.mixers, start=1)
@@ -102,9 +100,11 @@ def make_locks(stage: Stage) -> None:
 
 
 def issuing(stage: Stage, number: int) -> list[str | Path]:
-    """What an issuer says in every command: its key, its register as frozen, and what both of them know."""
+    """What an issuer says in every command: its key, its register as frozen, its numbers, and what both of them know.
+    """
     own: list[str | Path] = ["--key", stage.offices.issuers[number - 1].file, "--register", stage.desk / "register.csv"]
     shared: list[str | Path] = ["--openings", openings(stage), "--openings-unlock", openings_lock(stage)]
+    own += ["--numbers", numbers_file(stage, number), "--unlock", numbers_lock(stage, number)]
     return [*own, "--snapshot", snapshot(stage, number), *shared]
 
 

@@ -27,10 +27,11 @@ from intake.register.destroying import destroy_files, expect_files
 from intake.register.freezing import expect_frozen, expect_keeper, lines, register_hash
 from intake.register.freezing import snapshot as make_snapshot
 from intake.register.holdings import open_register
-from intake.register.issuing import Issuer, check_roll, expect_issuer, signature_text, unframe_entries
-from intake.register.numbers import Number, numbers_of, read_lost, read_numbers, renewed
+from intake.register.issuing import Issuer, check_weights, expect_issuer, signature_text, unframe_entries
+from intake.register.numbers import Number, drawn_for, numbers_of, read_lost, read_numbers, renewed
 from intake.register.openings import Opening, classes_of, read_openings, write_openings
-from intake.register.reissuing import expect_same_lost, next_revision, revisions_of
+from intake.register.recorded import expect_first_half, expect_own_half, expect_unpublished
+from intake.register.reissuing import due_revision, expect_same_lost, next_revision, revisions_of
 
 CardFile = Annotated[Path, typer.Option("--election", help="The election card.", metavar="CARD.toml")]
 KeyFile = Annotated[Path, typer.Option("--key", help="The signer's private key.", metavar="FILE")]
@@ -41,6 +42,9 @@ OPENINGS_HELP = "Rows and weights, sealed: the first issuer writes them, the oth
 Openings = Annotated[Path, typer.Option("--openings", help=OPENINGS_HELP, metavar="FILE")]
 NUMBERS_HELP = "This issuer's control numbers, sealed, to be kept."
 Numbers = Annotated[Path, typer.Option("--numbers", help=NUMBERS_HELP, metavar="FILE")]
+OWN_HELP = "An issuer's control numbers, as they are after the last issue; an inspector has none."
+OwnNumbers = Annotated[Path | None, typer.Option("--numbers", help=OWN_HELP, metavar="FILE")]
+ANEW_HELP = "The first issuer begins the next revision of every roll, with numbers and openings in other files."
 UNLOCK_HELP = "A file with the passphrase or key that seals the numbers; asked for at the terminal if not given."
 Unlock = Annotated[Path | None, typer.Option("--unlock", help=UNLOCK_HELP, metavar="FILE")]
 SHARED_HELP = "The same for the openings; whoever reads them needs it, so it is not that of the numbers."
@@ -87,12 +91,13 @@ def issue(
     openings: Openings,
     unlock: Unlock = None,
     openings_unlock: OpeningsUnlock = None,
+    anew: Annotated[bool, typer.Option("--anew", help=ANEW_HELP)] = False,
     wait: Wait = 600,
 ) -> None:
     """Draws this issuer's control numbers and publishes its half of the roll; may be stopped and started again.
 
     The first issuer of the manifest also draws the order of rows, encrypts the weights, and writes the openings for the
-    others.
+    others, who wait for its half and compare.
     """
     signer = read_signer(key)
     own, shared = lock_for(numbers, unlock), lock_for(openings, openings_unlock)
@@ -103,14 +108,35 @@ def issue(
         kept = open_register(register, manifest)
         expect_frozen(snapshot, manifest, kept, signer)
         wait_for_key(desk)
-        issuer = Issuer.at(desk.election, signer, {c.id: 0 for c in manifest.classes})
-        drawn = numbers_of(numbers, own, kept.accounts, os.urandom)
+        first = manifest.issuers[0]
+        opened: list[Opening] = []
+        if signer.verifier != first:
+            if anew:
+                raise Refused("wrong-signers", f"it is the first issuer, {first.name}, who begins the next revision")
+            opened = read_openings(openings, shared, kept.accounts, first.name)
+            revisions = classes_of(opened)
+        elif numbers.exists():
+            # Of a half that was begun before, the file has the revisions.
+            revisions = drawn_for(read_numbers(numbers, own, kept.accounts), kept.accounts)
+        elif anew and openings.exists():
+            raise Refused("another-roll", f"{openings} opens the revision before: with --anew, name another file")
+        else:
+            revisions = {c.id: due_revision(desk.election, c.id, signer.name) if anew else 0 for c in manifest.classes}
+        issuer = Issuer.at(desk.election, signer, {c.id: revisions.get(c.id, 0) for c in manifest.classes})
+        if not entries_of(numbers).exists():
+            expect_unpublished(desk.election, signer.name, issuer.revisions)
+        if not issuer.first:
+            expect_revisions(openings, opened, issuer.revisions)
+            check_first_half(desk, opened, issuer.revisions)
+        drawn = numbers_of(numbers, own, kept.accounts, issuer.revisions, os.urandom)
+        if drawn_for(drawn, kept.accounts) != issuer.revisions:
+            raise Refused("another-roll", f"{numbers} holds numbers for another revision than {openings} opens")
         if issuer.first and not openings.exists():
             rows = issuer.openings(kept.accounts, drawn, secrets.SystemRandom().shuffle)
             write_openings(openings, shared, rows)
-        opened = read_openings(openings, shared, kept.accounts, manifest.issuers[0].name)
-        if classes_of(opened) != issuer.revisions:
-            raise Refused("another-roll", f"{openings} does not open the rolls of all classes with revision 0")
+        if issuer.first:
+            opened = read_openings(openings, shared, kept.accounts, first.name)
+            expect_revisions(openings, opened, issuer.revisions)
         publish(desk, issuer, opened, drawn, numbers)
 
 
@@ -154,6 +180,10 @@ def reissue(
             write_openings(openings, shared, rows)
         opened = read_openings(openings, shared, kept.accounts, manifest.issuers[0].name)
         expect_same_lost(openings, opened, gone, issuer.revisions)
+        if not entries_of(new_numbers).exists():
+            expect_unpublished(desk.election, signer.name, issuer.revisions)
+        if not issuer.first:
+            check_first_half(desk, opened, issuer.revisions)
         publish(desk, issuer, opened, drawn, new_numbers)
         print(f"new numbers are in {new_numbers} for {len(gone)} accounts, all others have theirs as before")
 
@@ -167,7 +197,7 @@ def publish(
         with bar("rows", len(opened)) as progress:
             return issuer.entries(opened, drawn, lambda: wide_scalar(os.urandom(64)), progress.advance)
 
-    raws = list(unframe_entries(stored(numbers.with_name(f"{numbers.name}.entries"), make)))
+    raws = list(unframe_entries(stored(entries_of(numbers), make)))
     issuer.expect_own(raws, opened, drawn)
     desk.record(*raws)
     name = issuer.signer.name
@@ -181,11 +211,16 @@ def sign(
     snapshot: Snapshot,
     openings: Openings,
     openings_unlock: OpeningsUnlock = None,
+    numbers: OwnNumbers = None,
+    unlock: Unlock = None,
     wait: Wait = 600,
 ) -> None:
-    """Recomputes every weight on the roll from the signer's own register, and signs the roll if all are right."""
+    """Recomputes every weight on the roll from the signer's own register, and signs the roll if all are right. An
+    issuer gives its control numbers too: its own half, row by row, must be for them.
+    """
     signer = read_signer(key)
     shared = lock_for(openings, openings_unlock)
+    own = lock_for(numbers, unlock) if numbers is not None else None
     with open_desk(load_card(election), patience=wait) as desk:
         manifest = desk.begin()
         if signer.verifier not in manifest.issuers[1:] + manifest.inspectors:
@@ -193,8 +228,12 @@ def sign(
             raise Refused("wrong-signers", text)
         kept = open_register(register, manifest)
         expect_frozen(snapshot, manifest, kept, signer)
+        if (signer.verifier in manifest.issuers) != (numbers is not None):
+            text = "an issuer gives --numbers, as they are after the last issue; an inspector has none"
+            raise Refused("missing-field", text)
         first = manifest.issuers[0].name
         opened = read_openings(openings, shared, kept.accounts, first)
+        drawn = read_numbers(numbers, own, kept.accounts) if numbers is not None and own is not None else {}
         revisions = classes_of(opened)
         wait_for_key(desk)
         wait_for_rolls(desk, revisions)
@@ -212,7 +251,11 @@ def sign(
                     text = f"{openings} opens the roll of {share_class} with revision {revisions[share_class]}"
                     left.append(f"{text}; it is published with revision {roll.revision}")
                     continue
-                check_roll(roll, opened, desk.election.context, first, progress.advance)
+                weights = roll.rows.values()
+                check_weights(share_class, weights, opened, desk.election.context, first, progress.advance)
+                if drawn:
+                    issuer = Issuer.at(desk.election, signer, {share_class: roll.revision})
+                    expect_own_half(desk, issuer, opened, drawn)
                 raws.append(seal(signature_text(manifest, roll, signer.name), [signer]))
         desk.record(*raws)
         print(f"{signer.name} has signed {len(raws)} rolls: all accounts hold on them what they hold in {register}")
@@ -259,6 +302,24 @@ def new_lock(out: Annotated[Path, typer.Argument(help="The key file to write.", 
     """Draws a key for --unlock: a file to keep elsewhere than what it seals."""
     new_key_file(out)
     print(f"{out} seals what it is given for; without it nobody reads that, you included")
+
+
+def entries_of(numbers: Path) -> Path:
+    """Where the entries made from these numbers are kept."""
+    return numbers.with_name(f"{numbers.name}.entries")
+
+
+def expect_revisions(path: Path, opened: Sequence[Opening], revisions: Mapping[str, int]) -> None:
+    """Refuses openings of other rolls than all of these."""
+    if classes_of(opened) != revisions:
+        wanted = ", ".join(f"{name} with revision {revision}" for name, revision in revisions.items())
+        raise Refused("another-roll", f"{path} does not open the rolls of all classes: {wanted}")
+
+
+def check_first_half(desk: Desk, opened: Sequence[Opening], revisions: Mapping[str, int]) -> None:
+    """Compares the openings with what the first issuer has published, before anything is made from them."""
+    with bar("weights", len(opened)) as progress:
+        expect_first_half(desk, opened, revisions, progress.advance)
 
 
 def wait_for_key(desk: Desk) -> None:

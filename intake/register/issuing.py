@@ -7,7 +7,7 @@ nothing in the log; after the last, the same entries are handed in again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,20 +103,27 @@ class Issuer:
         step()
         return row
 
+    def key(self, share_class: str, code: str) -> str:
+        """K_ik, as it stands in a row."""
+        return b64((self.credential(share_class, code) * G).raw)
+
     def expect_own(
         self, raws: Sequence[bytes], openings: Sequence[Opening], numbers: Mapping[str, Number]
     ) -> None:
-        """Refuses entries, or openings, that were kept from other control numbers: letters would go out that open
-        nothing.
+        """Refuses entries of another issuer; and entries, or openings, that were kept from other control numbers:
+        letters would go out that open nothing.
         """
         halves: dict[tuple[str, int], str] = {}
         for entry in map(parse_entry, raws):
+            signed = [line.name for line in entry.signatures]
+            if signed != [self.signer.name]:
+                text = f"these numbers are not {self.signer.name}'s: what was made from them is by {', '.join(signed)}"
+                raise Refused("wrong-signers", text)
             for place, row in enumerate(entry.body["rows"], entry.body["first"]):
                 halves[entry.body["class"], place] = row["K"]
         for opening in openings:
             share_class, code = opening.account.share_class, numbers[opening.account.id].code
-            s = self.credential(share_class, code)
-            same = halves.get((share_class, opening.row)) == b64((s * G).raw)
+            same = halves.get((share_class, opening.row)) == self.key(share_class, code)
             if not same or (self.first and opening.r != self.randomness(share_class, code)):
                 text = f"what is kept for {opening.account.id} was made from another control number than the one kept"
                 raise Refused("another-register", text)
@@ -140,21 +147,23 @@ def unframe_entries(raw: bytes) -> Iterator[bytes]:
     return unframe(raw, MOST_ENTRIES)
 
 
-def check_roll(roll: Roll, openings: Sequence[Opening], context: Context, issuer: str, step: Step) -> None:
-    """Recomputes every encrypted weight of the roll from openings that fit the checker's own register. issuer: who has
-    published the weights, and is named.
+def check_weights(
+    share_class: str, weights: Collection[bytes], openings: Sequence[Opening], context: Context, issuer: str, step: Step
+) -> None:
+    """Recomputes every encrypted weight of a roll (64 bytes each, in the order of rows) from openings that fit the
+    checker's own register. issuer: who has published the weights, and is named.
 
     Refused `wrong-length` for more or fewer rows than accounts, `wrong-weight` naming the first row that weighs
     something else.
     """
     assert context.Y is not None
-    members = [o for o in openings if o.account.share_class == roll.share_class]
-    if len(members) != len(roll.rows):
-        text = f"{issuer} has published {len(roll.rows)} rows for {roll.share_class}, for {len(members)} accounts"
+    members = [o for o in openings if o.account.share_class == share_class]
+    if len(members) != len(weights):
+        text = f"{issuer} has published {len(weights)} rows for {share_class}, for {len(members)} accounts"
         raise Refused("wrong-length", text)
-    for opening, E in zip(members, roll.rows.values(), strict=True):
+    for opening, E in zip(members, weights, strict=True):
         if encrypt(opening.account.weight, context.Y, opening.r).raw != E:
-            row = f"row {opening.row} of the roll of {roll.share_class}"
+            row = f"row {opening.row} of the roll of {share_class}"
             text = f"{row}, by {issuer}, does not hold the {opening.account.weight} votes of {opening.account.id}"
             raise Refused("wrong-weight", text)
         step()

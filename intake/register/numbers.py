@@ -31,14 +31,17 @@ class Number:
     code: str = field(repr=False)
 
 
-def numbers_of(path: Path, lock: Lock, accounts: Sequence[Account], entropy: Entropy) -> dict[str, Number]:
-    """Every account's number by its id; drawn and stored if there are none at `path` yet.
+def numbers_of(
+    path: Path, lock: Lock, accounts: Sequence[Account], revisions: Mapping[str, int], entropy: Entropy
+) -> dict[str, Number]:
+    """Every account's number by its id; drawn for these revisions, by class, and stored if there are none at `path`
+    yet.
 
     Errors as `read_numbers`.
     """
 
     def draw() -> bytes:
-        return _table((account, 0, new_control_number(entropy(16))) for account in accounts)
+        return _table((a, revisions[a.share_class], new_control_number(entropy(16))) for a in accounts)
 
     stored_sealed(path, draw, lock)
     return read_numbers(path, lock, accounts)
@@ -52,6 +55,15 @@ def read_numbers(path: Path, lock: Lock, accounts: Sequence[Account]) -> dict[st
     if {(row["account_id"], row["class"]) for row in table.rows} != {(a.id, a.share_class) for a in accounts}:
         raise Refused("another-register", f"{path} holds the numbers of other accounts than the register")
     return {row["account_id"]: Number(row["revision"], row["control_number"]) for row in table.rows}
+
+
+def drawn_for(numbers: Mapping[str, Number], accounts: Sequence[Account]) -> dict[str, int]:
+    """The classes of these accounts, each with the revision of its roll: the latest that a number was drawn for."""
+    revisions: dict[str, int] = {}
+    for account in accounts:
+        known = revisions.get(account.share_class, 0)
+        revisions[account.share_class] = max(numbers[account.id].revision, known)
+    return revisions
 
 
 def renewed(

@@ -30,14 +30,18 @@ def next_revision(election: Election, share_class: str, issuer: str) -> int:
     except Refused as refusal:
         text = f"{refusal.detail}; a number that is lost now is sent again as it is"
         raise Refused(refusal.reason, text, refusal.field) from None
+    due = due_revision(election, share_class, issuer)
+    if not due:
+        raise Refused("not-complete", f"the roll of {share_class} is not published yet: there is nothing to reissue")
+    return due
+
+
+def due_revision(election: Election, share_class: str, issuer: str) -> int:
+    """With which revision this issuer publishes a roll that is not mixed next; 0 if nothing of it is published."""
     if share_class in election.rolls:
         return election.rolls[share_class].revision + 1
     begun = election.assemblies[share_class]
-    if begun.begun_by(issuer):
-        return begun.revision + 1
-    if not begun.revision:
-        raise Refused("not-complete", f"the roll of {share_class} is not published yet: there is nothing to reissue")
-    return begun.revision
+    return begun.revision + 1 if begun.begun_by(issuer) else begun.revision
 
 
 def revisions_of(lost: Sequence[str], numbers: Mapping[str, Number], classes: Mapping[str, str]) -> dict[str, int]:

@@ -177,8 +177,14 @@ class Clients:
         own = ("--numbers", self.numbers(issuer), "--unlock", self.lock(issuer.name))
         return self.run("register", "issue", *self.kept(issuer, register), *own)
 
+    def own(self, signer: Signer, numbers: Path | None = None) -> list[str | Path]:
+        """The options that name an issuer's numbers; none for others."""
+        if signer not in self.hall.parties.issuers:
+            return []
+        return ["--numbers", numbers or self.numbers(signer), "--unlock", self.lock(signer.name)]
+
     def sign_roll(self, witness: Signer, register: Path | None = None) -> str:
-        return self.run("register", "sign", *self.kept(witness, register))
+        return self.run("register", "sign", *self.kept(witness, register), *self.own(witness))
 
     def act(self, kind: str, *more: str | Path) -> str:
         """An act of the officials, two of whom sign."""

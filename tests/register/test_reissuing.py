@@ -28,6 +28,7 @@ HOLDINGS = {
     "P2": ("preferred", 9),
 }
 ACCOUNTS = [Account(id, share_class, weight) for id, (share_class, weight) in HOLDINGS.items()]
+FIRST = {"common": 0, "preferred": 0}
 CONTESTS = [contest("nominee-1", classes=["common", "preferred"])]
 
 
@@ -60,7 +61,8 @@ class Reissue:
         return self.clients.run("register", "reissue", *self.kept(issuer), *files)
 
     def sign(self, witness: Signer) -> str:
-        return self.clients.run("register", "sign", *self.kept(witness))
+        own = self.clients.own(witness, self.numbers(witness))
+        return self.clients.run("register", "sign", *self.kept(witness), *own)
 
     def kept(self, signer: Signer) -> list[str | Path]:
         return [self.openings if arg == self.clients.openings else arg for arg in self.clients.kept(signer)]
@@ -183,7 +185,7 @@ def test_nothing_is_reissued_before_there_is_a_roll(hall: Hall) -> None:
     clients = Clients(hall, HOLDINGS, CONTESTS).founded().keyed()
     clients.write_register()
     for issuer in hall.parties.issuers:
-        numbers_of(clients.numbers(issuer), read_lock(clients.lock(issuer.name)), ACCOUNTS, os.urandom)
+        numbers_of(clients.numbers(issuer), read_lock(clients.lock(issuer.name)), ACCOUNTS, FIRST, os.urandom)
         with pytest.raises(Refused, match="the roll of common is not published yet: there is nothing to reissue"):
             Reissue(clients, 1, "A2").issue(issuer)
 
