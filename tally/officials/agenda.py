@@ -2,7 +2,8 @@
 
 The agenda holds the manifest's fields and the log's origin; `inspectors` and `mixers` may be left out for none, `limit`
 of a contest for 1, `classes` of a contest for all. To find every fault the rules of the manifest, which stop at the
-first, are asked again and again, each time with the faulty value mended from a small valid manifest.
+first, are asked again and again, each time with the faulty value mended from a small valid manifest. What is found in a
+part that was mended before may come from the mending, and is not said.
 """
 
 from __future__ import annotations
@@ -46,24 +47,48 @@ def manifest_text(path: Path, election: bytes) -> bytes:
 
 
 def faults(agenda: Body, election: bytes) -> list[Refused]:
-    """Everything wrong with an agenda, each with the path of its field; in the forms of values first, and only then in
-    what they mean.
+    """Everything wrong with an agenda, each with the path of its field: in the forms of values, and in what they mean
+    together, as far as they have their form.
     """
     found: list[Refused] = []
-    try:
-        string(MAX_ORIGIN, ORIGIN.pattern)(agenda.get("origin"), "origin")
-    except Refused as refusal:
-        found.append(refusal)
+    if "origin" not in agenda:
+        found.append(Refused("missing-field", "this field is required", "origin"))
+    else:
+        try:
+            string(MAX_ORIGIN, ORIGIN.pattern)(agenda["origin"], "origin")
+        except Refused as refusal:
+            found.append(refusal)
+    if found:
         agenda["origin"] = "template"
     origin, body = with_defaults(agenda, election)
     found += _collect(lambda: MANIFEST(body, ""), lambda fault: mend_value(body, fault))
-    if not found:
+    try:
+        MANIFEST(body, "")
+    except Refused:
+        # Too many faults, or one that could not be mended.
+        return found
+    mended = {part_of(fault.field) for fault in found}
 
-        def judge() -> None:
-            parse_manifest(read_text(make_text("manifest", origin, body)))
+    def judge() -> None:
+        parse_manifest(read_text(make_text("manifest", origin, body)))
 
-        found += _collect(judge, lambda fault: mend_part(body, fault))
-    return found
+    meant = _collect(judge, lambda fault: mend_part(body, fault))
+    return found + [fault for fault in meant if not follows_from(mended, fault)]
+
+
+def part_of(path: str) -> str:
+    """The contest, the class or the list of keys that a field belongs to: what is mended as a whole."""
+    return ".".join(str(step) for step in steps(path)[: 2 if path.startswith(("contests[", "classes[")) else 1])
+
+
+def follows_from(mended: set[str], fault: Refused) -> bool:
+    """Whether a fault may be none of the agenda's: it is in a part that was mended, or about classes of which one
+    was.
+    """
+    classes = any(part.startswith("classes") for part in mended)
+    about_classes = fault.reason in ("unknown-roll", "missing-contest") or fault.field.endswith((".limit", ".decimals"))
+    contests = fault.reason in ("missing-contest", "too-long") and any(part.startswith("contests") for part in mended)
+    return part_of(fault.field) in mended or (classes and about_classes) or contests
 
 
 def with_defaults(agenda: Body, election: bytes) -> tuple[Any, Body]:
@@ -120,15 +145,37 @@ def mend_part(body: Body, fault: Refused) -> bool:
     path = steps(fault.field)
     known = template()
     if len(path) > 1 and path[0] == "contests" and isinstance(path[1], int):
-        ids = [c["id"] for c in body["classes"]]
-        mended = {**known["contests"][0], "id": f"template-{path[1]}", "classes": ids}
-        changed: bool = body["contests"][path[1]] != mended
+        found, ids = body["contests"][path[1]], [c["id"] for c in body["classes"]]
+        # Its id stays, so that one like it is still found; of what is wrong with the whole, the id is.
+        mended = {**known["contests"][0], "id": found["id"], "classes": ids}
+        if len(path) == 2:
+            mended = {**found, "id": f"template-{path[1]}"}
+        changed: bool = found != mended
         body["contests"][path[1]] = mended
         return changed
+    if len(path) > 1 and path[0] == "classes" and isinstance(path[1], int):
+        return mend_class(body, path[1], path[2:])
     if not path or path[0] not in known or path[0] in ("classes", "contests") or body[path[0]] == known[path[0]]:
         return False
     body[path[0]] = known[path[0]]
     return True
+
+
+def mend_class(body: Body, place: int, way: list[str | int]) -> bool:
+    """As `mend_part` for a class: another id if that was wrong or the whole is, otherwise one vote and no decimals of
+    its own.
+    """
+    found = body["classes"][place]
+    mended = {**found, "votes": 1, "votes_per_share": 1}
+    mended.pop("decimals", None)
+    if "decimals" in body["classes"][0]:
+        mended["decimals"] = body["classes"][0]["decimals"]
+    if not way:
+        mended = {**found, "id": f"template-{place}"}
+        for contest in body["contests"]:
+            contest["classes"] = [*contest["classes"], mended["id"]]
+    body["classes"][place] = mended
+    return bool(found != mended)
 
 
 def _walk(value: Any, way: list[str | int]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tally.officials.agenda import manifest_text, template
 from tally.officials.places import place_of, places, steps, value_at
 from tests.officials.hall import agenda_toml
 from tests.simulator.dice import Dice
-from tests.simulator.parties import Parties, contest, plural
+from tests.simulator.parties import ORIGIN, Parties, contest, plural
 
 ELECTION = bytes(range(16))
 PARTIES = Parties.drawn(Dice(1))
@@ -66,7 +67,7 @@ def test_every_wrong_value_is_named_at_once(tmp_path: Path) -> None:
     )
     assert faults(path) == [
         "batch.min = '8': expected an integer, found a string",
-        "classes[0].votes = 1.5: expected an integer, found float",
+        "classes[0].votes = 1.5: expected an integer, found a fraction",
         "contests[0].id = 'Nominee 1': must match [a-z0-9][a-z0-9-]*",
         "contests[0].rule.comparator: this field is required",
         "contests[1].rule.seats = 0: must be from 1 to 1000",
@@ -80,12 +81,60 @@ def test_what_values_mean_together_is_named_at_once_too(tmp_path: Path) -> None:
         ('classes = ["common"]', 'classes = ["preferred"]'),
         ("limit = 3", "limit = 1, extra-votes = 1"),
     )
-    assert faults(path) == ["contests[1].extra-votes = 1: no such field is known here"]
+    assert faults(path) == [
+        "contests[0].classes[0] = 'preferred': there is no class preferred",
+        "contests[1].extra-votes = 1: no such field is known here",
+    ]
     path = agenda(tmp_path, ('classes = ["common"]', 'classes = ["preferred"]'), ("seats = 2", "seats = 9"))
     assert faults(path) == [
         "contests[0].classes[0] = 'preferred': there is no class preferred",
         "contests[1].rule.seats = 9: more seats than choices",
     ]
+
+
+def test_forms_and_meanings_are_named_at_once(tmp_path: Path) -> None:
+    path = agenda(
+        tmp_path,
+        *[("threshold = 2", "threshold = 5")] * 3,
+        ('choices = ["for", "against", "abstain"]', 'choices = ["for", "against", "against"]'),
+        ('id = "board"', 'id = "nominee-1"'),
+        ('kind = "annual"', 'kind = "yearly"'),
+        ("min = 8", 'min = "8"'),
+        ("votes = 735", "votes = -1"),
+    )
+    assert sorted(faults(path)) == [
+        "batch.min = '8': expected an integer, found a string",
+        "classes[0].votes = -1: must be from 1 to 1099511627775",
+        "contests[0].choices[2] = 'against': stands in this list twice",
+        "contests[1] = {id = 'nominee-1', ...}: stands in this list twice",
+        "custodians.threshold = 5: 5 must sign, but there are 3 keys",
+        "meeting.kind = 'yearly': must be one of annual, special",
+        "officials.threshold = 5: 5 must sign, but there are 3 keys",
+        "trustees.threshold = 5: 5 must sign, but there are 3 keys",
+    ]
+
+
+def test_what_follows_from_a_mended_value_is_not_said(tmp_path: Path) -> None:
+    """Two wrong choices become two right ones, which are alike; a class that lost its name has no contest."""
+    path = agenda(tmp_path, ('"against", "abstain"', '"A", "B"'), ('id = "common"', 'id = "Common"'))
+    assert sorted(fault.partition(" = ")[0] for fault in faults(path)) == [
+        "classes[0].id",
+        "contests[0].choices[1]",
+        "contests[0].choices[2]",
+    ]
+
+
+def test_a_field_left_out_is_said_to_be(tmp_path: Path) -> None:
+    path = agenda(tmp_path, (f"origin = {json.dumps(ORIGIN)}", ""))
+    assert faults(path) == ["origin: this field is required"]
+
+
+def test_the_column_is_that_of_the_value_at_fault(tmp_path: Path) -> None:
+    path = agenda(tmp_path, ('"against", "abstain"', '"against", "against"'))
+    (line,) = [n for n, line in enumerate(path.read_text().split("\n"), 1) if line.startswith("contests")]
+    column = path.read_text().split("\n")[line - 1].rindex('"against"') + 1
+    with pytest.raises(ConfigError, match=rf"line {line}, column {column}: contests\[0\]\.choices\[2\] = 'against'"):
+        manifest_text(path, ELECTION)
 
 
 def test_an_origin_that_is_none(tmp_path: Path) -> None:
@@ -125,7 +174,9 @@ name = "x"
         ("title", (1, 1)),
         ("meeting", (5, 1)),
         ("meeting.title", (6, 3)),
-        ("contests[0].choices[0]", (9, 1)),
+        ("contests[0].choices", (9, 1)),
+        ("contests[0].choices[0]", (10, 3)),
+        ("contests[0].choices[1]", (9, 1)),
         ("contests[0].rule.name", (13, 1)),
         ("contests[0].rule.seats", (12, 1)),
         ("contests[1].id", (15, 1)),
