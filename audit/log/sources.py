@@ -7,6 +7,7 @@ can be asked then. Nothing read once is kept, so a fault of one moment does not 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Protocol
 
@@ -173,7 +174,8 @@ def open_reader(source: str) -> HttpReader | FolderReader:
 
 
 def _cause(error: httpx.HTTPError) -> str:
-    return str(error) or type(error).__name__
+    # The number that the system gives it says nothing that the words do not.
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
 
 
 def _whole_tile(raw: bytes | None, width: int, where: str) -> bytes:

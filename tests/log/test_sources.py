@@ -122,7 +122,7 @@ def test_another_status_is_never_taken_for_an_empty_log(site: Site, reader: Http
 
 def test_nobody_listens() -> None:
     closed = HttpReader("http://127.0.0.1:1/vote.example/meeting")
-    with pytest.raises(ReadError, match="cannot be reached") as error:
+    with pytest.raises(ReadError, match="cannot be reached: Connection refused$") as error:
         closed.checkpoint()
     assert error.value.where == "http://127.0.0.1:1/vote.example/meeting/checkpoint"
 
