@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 import socket
 import subprocess
@@ -162,3 +163,20 @@ def test_a_key_of_nobody_in_the_manifest(town: Town) -> None:
     done = subprocess.run([*PSEPHOS, "serve", "intake", "--config", config], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr == f"psephos: {config}: key `key` holds the key of no intake of {town.place.meeting.origin}\n"
+
+
+def test_a_wrong_password_is_named_with_the_database_and_once(town: Town) -> None:
+    write_secret(town.folder / "passfile", "*:*:*:*:wrong\n")
+    config, said = town.write(passfile="'passfile'"), town.folder / "said"
+    with (
+        said.open("wb") as errors,
+        subprocess.Popen([*PSEPHOS, "serve", "intake", "--config", config], stderr=errors) as process,
+    ):
+        try:
+            wait_until(lambda: process.poll() is not None or "wrong-password" in said.read_text())
+        finally:
+            process.terminate()
+    found = [json.loads(line) for line in said.read_text().splitlines()]
+    away = [line["cause"] for line in found if line["event"] == "database-unavailable"]
+    assert away == ["wrong-password"]
+    assert "failure" not in {line["event"] for line in found}
