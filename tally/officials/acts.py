@@ -54,9 +54,12 @@ def certificate(desk: Desk) -> dict[str, Any]:
 
 def write_result(path: Path, result: dict[str, Any]) -> None:
     """The result as JSON for people and programs: votes present, ballots, votes by contest and choice, outcomes.
-    FileExistsError if there is a file already.
+    FileExistsError if there is another file already.
     """
-    write_new(path, (json.dumps(result, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
+    content = (json.dumps(result, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    # Certified before and run again, the command finds what it wrote.
+    if not path.exists() or path.read_bytes() != content:
+        write_new(path, content)
 
 
 def perform(desk: Desk, draw_up: Callable[[], bytes], signers: Sequence[Signer]) -> Entry:

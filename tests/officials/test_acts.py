@@ -77,6 +77,8 @@ def test_a_result_is_not_overwritten(clients: Clients) -> None:
     with pytest.raises(FileExistsError, match="result.json: exists already and is not overwritten"):
         write_result(result, {})
     assert result.read_text() == "mine" and len(clients.hall.posts) == posts
+    for _ in range(2):
+        write_result(clients.folder / "another.json", {"present": 1})
 
 
 def test_an_act_as_a_draft(clients: Clients, hall: Hall) -> None:
