@@ -179,14 +179,14 @@ def parse_listen(listen: str) -> tuple[str, int]:
 def silent(app: App) -> App:
     """`app`, except that an error it has already answered is not raised again: the server would print its traceback."""
 
-    async def silent(scope: Message, receive: Any, send: Any) -> None:
+    async def quiet(scope: Message, receive: Any, send: Any) -> None:
         try:
             await app(scope, receive, send)
         except Exception:
             if scope["type"] != "http":
                 raise
 
-    return silent
+    return quiet
 
 
 def _too_long(limit: int) -> Problem:
