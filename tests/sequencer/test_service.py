@@ -14,6 +14,8 @@ from tally.sequencer.service import Place, TallyConfig, check_office, run
 from tally.sequencer.status import Figures, write_status
 from tests.simulator.meeting import Meeting
 
+DATABASE = "postgresql+psycopg://tally@/tally"
+
 
 @pytest.fixture(scope="module")
 def meeting() -> Meeting:
@@ -22,7 +24,7 @@ def meeting() -> Meeting:
 
 def settings(custodians: int = 3, workers: int = 1) -> TallyConfig:
     place, path = Place("http://127.0.0.1:1", Path("token")), Path("file")
-    return TallyConfig(path, b"", "", path, place, (path, path), (place,) * custodians, workers, path)
+    return TallyConfig(path, b"", DATABASE, path, place, (path, path), (place,) * custodians, workers, path)
 
 
 def test_only_the_logs_own_keys_in_their_order_will_do(meeting: Meeting) -> None:
@@ -47,7 +49,8 @@ def test_no_workers_is_a_fault() -> None:
 def test_a_manifest_of_another_hash_is_refused(meeting: Meeting, tmp_path: Path) -> None:
     (tmp_path / "manifest").write_bytes(meeting.entries[0])
     (tmp_path / "tally.toml").write_text(
-        'manifest = "manifest"\nmanifest_hash = "AAAA"\ndatabase = ""\npassfile = "x"\nkeys = []\nworkers = 1\n'
+        'manifest = "manifest"\nmanifest_hash = "AAAA"\npassfile = "x"\nkeys = []\nworkers = 1\n'
+        f'database = "{DATABASE}"\n'
         'status = "x"\ncustodians = []\negress = {url = "", token = "x"}\n'
     )
     with pytest.raises(Refused) as refused:
