@@ -3,7 +3,8 @@
 Account i has one control number from each issuer k. From the number come s_ik, the issuer's half of the credential, and
 from the first issuer's also r_i, the randomness of the encrypted weight; so a holder can compute the own row and see
 what it weighs. The roll shows K_ik = s_ik G with a proof, and E_i = E(w_i; r_i). The proof keeps an issuer from
-publishing a half that it chose to cancel another's. R = sum r_i opens the sum of all weights, and nothing else.
+publishing a half that it chose to cancel another's, or one taken from a roll that was replaced since. R = sum r_i opens
+the sum of all weights, and nothing else.
 """
 
 from __future__ import annotations
@@ -59,16 +60,18 @@ class Half:
         return cls(K, Schnorr.from_json(row["proof"], f"{inside}proof"))
 
 
-def make_half(context: Context, roll: str, row: int, k: int, s: int, w: int) -> Half:
-    """Issuer k's half of this row, both counted from 0. context: manifest and Y; s: s_ik; w: a scalar drawn for this
-    alone."""
-    return Half(s * G, prove_schnorr(_half_transcript(context, roll, row, k), G, s, w))
+def make_half(context: Context, roll: str, revision: int, row: int, k: int, s: int, w: int) -> Half:
+    """Issuer k's half of this row, both counted from 0, of the roll with this revision. context: manifest and Y; s:
+    s_ik; w: a scalar drawn for this alone."""
+    return Half(s * G, prove_schnorr(_half_transcript(context, roll, revision, row, k), G, s, w))
 
 
-def verify_half(context: Context, roll: str, row: int, k: int, half: Half) -> None:
-    """Refused `identity`, or `bad-proof` unless issuer k proves that it knows s_ik of this row."""
+def verify_half(context: Context, roll: str, revision: int, row: int, k: int, half: Half) -> None:
+    """Refused `identity`, or `bad-proof` unless issuer k proves that it knows s_ik of this row, for this revision of
+    the roll: a half of a roll that was replaced proves nothing in the next.
+    """
     try:
-        verify_schnorr(_half_transcript(context, roll, row, k), G, half.K, half.proof)
+        verify_schnorr(_half_transcript(context, roll, revision, row, k), G, half.K, half.proof)
     except Refused as refusal:
         raise refusal.at("K" if refusal.reason == "identity" else "proof") from None
 
@@ -90,9 +93,10 @@ def check_total(weights: Sequence[Ciphertext], votes: int, R: int, Y: Element) -
         raise Refused("wrong-total", f"the encrypted weights do not add up to the {votes} votes of this class", "total")
 
 
-def _half_transcript(context: Context, roll: str, row: int, k: int) -> Transcript:
+def _half_transcript(context: Context, roll: str, revision: int, row: int, k: int) -> Transcript:
     transcript = Transcript("roll-half", context)
     transcript.absorb("class", roll)
+    transcript.absorb("revision", revision)
     transcript.absorb("row", row)
     transcript.absorb("issuer", k)
     return transcript

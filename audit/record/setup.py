@@ -43,6 +43,7 @@ def check_rows(manifest: Manifest, Y: Element, entry: Entry) -> None:
     halves). What else is encoded in it is decoded, so that no other chunk is ever refused for it.
     """
     context, issuer = Context(manifest.hash, Y), signer_of(entry)
+    roll, revision = entry.body["class"], entry.body["revision"]
     k = [key.name for key in manifest.issuers].index(issuer)
     if "total" in entry.body:
         try:
@@ -54,7 +55,7 @@ def check_rows(manifest: Manifest, Y: Element, entry: Entry) -> None:
         if "E" in row:
             Ciphertext.from_json(row["E"], f"rows[{i}].E")
         try:
-            verify_half(context, entry.body["class"], entry.body["first"] + i, k, half)
+            verify_half(context, roll, revision, entry.body["first"] + i, k, half)
         except Refused as refusal:
             raise Refused(refusal.reason, f"{issuer}: {refusal.detail}", f"rows[{i}].{refusal.field}") from None
 

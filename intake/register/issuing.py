@@ -94,9 +94,9 @@ class Issuer:
 
     def row(self, opening: Opening, code: str, w: int, step: Step) -> dict[str, Any]:
         """K_ik with its proof, and of the first issuer E_i."""
-        account = opening.account
+        account, revision = opening.account, self.revisions[opening.account.share_class]
         s = self.credential(account.share_class, code)
-        row = make_half(self.context, account.share_class, opening.row, self.k, s, w).to_json()
+        row = make_half(self.context, account.share_class, revision, opening.row, self.k, s, w).to_json()
         if self.first:
             assert self.context.Y is not None
             row["E"] = encrypt(account.weight, self.context.Y, opening.r).to_json()

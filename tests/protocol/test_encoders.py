@@ -123,7 +123,7 @@ TRUE: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "Schnorr": (BALLOT["signature"], Schnorr.from_json),
     "OneOfMany": (BALLOT["contests"]["board"]["proofs"][0], proof_of),
     "Ciphertext": (E.to_json(), Ciphertext.from_json),
-    "Half": (make_half(CONTEXT, "common", 0, 0, 7, 9).to_json(), Half.from_json),
+    "Half": (make_half(CONTEXT, "common", 0, 0, 0, 7, 9).to_json(), Half.from_json),
     "DecryptionShare": (
         decryption_share(CONTEXT, 5, "board", "for", bytes(32), E, 1, 11).to_json(),
         DecryptionShare.from_json,

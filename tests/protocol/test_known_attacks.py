@@ -92,30 +92,30 @@ def test_a_challenge_of_zero_in_a_key() -> None:
     context = Context(MANIFEST, Y)
     for z in (1, ORDER - 1):
         with refused("bad-proof", "proof"):
-            verify_half(context, "common", 0, 0, Half(stranger, Schnorr(0, z)))
+            verify_half(context, "common", 0, 0, 0, Half(stranger, Schnorr(0, z)))
     with refused("bad-scalar", "rows[0].proof.c"):
         row = {"K": b64(stranger.raw), "proof": {"c": b64(ORDER.to_bytes(32, "little")), "z": b64(bytes(32))}}
         Half.from_json(row, "rows[0]")
     with refused("identity", "rows[0].K"):
-        Half.from_json({**make_half(context, "common", 0, 0, s, 1).to_json(), "K": b64(bytes(32))}, "rows[0]")
+        Half.from_json({**make_half(context, "common", 0, 0, 0, s, 1).to_json(), "K": b64(bytes(32))}, "rows[0]")
 
 
 def test_a_rogue_issuer_half() -> None:
     """The second issuer publishes K_2 = xG - K_1, so that it alone knows the secret of the sum. It cannot prove K_2."""
     context = Context(MANIFEST, Y)
-    honest = make_half(context, "common", 3, 0, s, 11)
+    honest = make_half(context, "common", 0, 3, 0, s, 11)
     mine = 0xBAD
     rogue = mine * G - honest.K
     assert honest.K + rogue == mine * G
     attempts = [
-        make_half(context, "common", 3, 1, mine, 12).proof,
+        make_half(context, "common", 0, 3, 1, mine, 12).proof,
         honest.proof,
         # The proof for K_1 turned around is none for -K_1 + xG either.
         Schnorr(honest.proof.c, mine * honest.proof.c - honest.proof.z),
     ]
     for proof in attempts:
         with refused("bad-proof", "proof"):
-            verify_half(context, "common", 3, 1, Half(rogue, proof))
+            verify_half(context, "common", 0, 3, 1, Half(rogue, proof))
 
 
 def test_a_reserialised_ballot() -> None:

@@ -22,7 +22,7 @@ from tests.protocol.sample import MANIFEST, REHEARSAL, Y, element, opened, plus_
 CODE = parse_control_number(new_control_number(bytes(range(16))))
 OTHER = parse_control_number(new_control_number(bytes(range(1, 17))))
 HERE = Context(MANIFEST, Y)
-HALF = make_half(HERE, "common", 3, 1, 0x5EC, 0x4E04)
+HALF = make_half(HERE, "common", 2, 3, 1, 0x5EC, 0x4E04)
 
 
 def test_secrets_of_a_number_depend_on_all_they_are_for() -> None:
@@ -46,24 +46,26 @@ def test_only_parsed_numbers_are_hashed(code: str) -> None:
 
 
 def test_a_half_is_proved_and_round_trips() -> None:
-    verify_half(HERE, "common", 3, 1, HALF)
+    verify_half(HERE, "common", 2, 3, 1, HALF)
     assert Half.from_json(HALF.to_json()) == HALF
     assert Half.from_json({**HALF.to_json(), "E": ["", ""]}) == HALF
 
 
 @pytest.mark.parametrize(
-    ("context", "roll", "row", "k"),
+    ("context", "roll", "revision", "row", "k"),
     [
-        (Context(REHEARSAL, Y), "common", 3, 1),
-        (Context(MANIFEST, Y + G), "common", 3, 1),
-        (HERE, "preferred", 3, 1),
-        (HERE, "common", 4, 1),
-        (HERE, "common", 3, 0),
+        (Context(REHEARSAL, Y), "common", 2, 3, 1),
+        (Context(MANIFEST, Y + G), "common", 2, 3, 1),
+        (HERE, "preferred", 2, 3, 1),
+        (HERE, "common", 1, 3, 1),
+        (HERE, "common", 3, 3, 1),
+        (HERE, "common", 2, 4, 1),
+        (HERE, "common", 2, 3, 0),
     ],
 )
-def test_a_half_holds_in_its_place_only(context: Context, roll: str, row: int, k: int) -> None:
+def test_a_half_holds_in_its_place_only(context: Context, roll: str, revision: int, row: int, k: int) -> None:
     with refused("bad-proof", "proof"):
-        verify_half(context, roll, row, k, HALF)
+        verify_half(context, roll, revision, row, k, HALF)
 
 
 def test_each_field_of_a_half_counts() -> None:
@@ -75,7 +77,7 @@ def test_each_field_of_a_half_counts() -> None:
     ]
     for other in changed:
         with refused("bad-proof", "proof"):
-            verify_half(HERE, "common", 3, 1, Half.from_json(other))
+            verify_half(HERE, "common", 2, 3, 1, Half.from_json(other))
 
 
 @pytest.mark.parametrize(

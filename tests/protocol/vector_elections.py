@@ -108,12 +108,13 @@ def credentials() -> Inputs:
 
 
 def halves() -> Inputs:
-    place: dict[str, Any] = {**ELECTION, "class": "common", "row": 3, "issuer": 1}
+    place: dict[str, Any] = {**ELECTION, "class": "common", "revision": 1, "row": 3, "issuer": 1}
     made = {**place, "s": text(0x5EC), "w": text(0x4E04)}
     half = RUN["halves"](made)
     yield "made", made
     yield "true", {**place, "half": half}
-    for name, value in (("class", "preferred"), ("row", 4), ("issuer", 0), ("manifest", REHEARSAL.hex())):
+    others = {"class": "preferred", "revision": 0, "row": 4, "issuer": 0, "manifest": REHEARSAL.hex()}
+    for name, value in others.items():
         yield f"another {name}", {**place, name: value, "half": half}
     yield "another K", {**place, "half": {**half, "K": text(TWICE)}}
     yield "the identity as K", {**place, "half": {**half, "K": text(IDENTITY)}}

@@ -174,7 +174,7 @@ def run_credentials(given: dict[str, Any]) -> Any:
 
 
 def run_halves(given: dict[str, Any]) -> Any:
-    here, place = context_of(given), (given["class"], given["row"], given["issuer"])
+    here, place = context_of(given), (given["class"], given["revision"], given["row"], given["issuer"])
     if "w" in given:
         return make_half(here, *place, scalar_from(given["s"]), scalar_from(given["w"])).to_json()
     verify_half(here, *place, Half.from_json(given["half"], "half"))

@@ -10,6 +10,7 @@ import pytest
 from audit.protocol.elgamal import encrypt
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
+from audit.record.chunks import split
 from audit.record.election import Election
 from audit.record.entries import parse_entry
 from tests.simulator.meeting import Account, Meeting
@@ -101,6 +102,21 @@ def test_both_issuers_publish_the_same_revision(meeting: Meeting) -> None:
     publish(meeting, reissued(meeting), 0)
     refusal = expect("out-of-range", lambda: publish(meeting, reissued(meeting, 2), 1, 2))
     assert refusal.field == "revision" and "revision 1" in refusal.detail
+
+
+@pytest.mark.parametrize("k", [0, 1])
+def test_a_half_of_the_former_roll_proves_nothing_in_the_next(meeting: Meeting, k: int) -> None:
+    """An issuer that has lost its numbers, and no longer knows s_ik, republishes what it had published, signed anew."""
+    issuer, accounts = meeting.parties.issuers[k], reissued(meeting)
+    entries = map(parse_entry, meeting.entries)
+    former = next(e.body["rows"] for e in entries if e.kind == "roll" and e.signatures[0].name == issuer.name)
+    if k == 1:
+        publish(meeting, accounts, 0)
+    (body,) = meeting.roll_chunks("common", accounts, k, 1)
+    rows = [{**row, "K": old["K"], "proof": old["proof"]} for row, old in zip(body["rows"], former, strict=True)]
+    (replayed,) = split({name: body[name] for name in ("class", "manifest", "revision", "total") if name in body}, rows)
+    refusal = expect("bad-proof", lambda: meeting.add(meeting.signed("roll", replayed, issuer)))
+    assert refusal.field == "rows[0].proof" and issuer.name in refusal.detail
 
 
 def test_a_reissue_adds_no_account(meeting: Meeting) -> None:

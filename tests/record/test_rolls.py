@@ -60,11 +60,16 @@ def test_a_rogue_half_cancels_another_issuers(meeting: Meeting) -> None:
     assert "issuer-2" in refusal.detail
 
 
-@pytest.mark.parametrize("place", ["another row", "another issuer", "another class"])
+@pytest.mark.parametrize("place", ["another row", "another issuer", "another class", "another revision"])
 def test_a_half_proved_in_another_place(meeting: Meeting, place: str) -> None:
     accounts = accounts_of(meeting)
     context, bound = meeting.election.context, (meeting.manifest.hash, "common", 0)
-    at = {"another row": ("common", 1, 0), "another issuer": ("common", 0, 1), "another class": ("preferred", 0, 0)}
+    at = {
+        "another row": ("common", 0, 1, 0),
+        "another issuer": ("common", 0, 0, 1),
+        "another class": ("preferred", 0, 0, 0),
+        "another revision": ("common", 1, 0, 0),
+    }
     s = credential(*bound, accounts[0].codes[0])
     half = make_half(context, *at[place], s, meeting.dice.scalar()).to_json()
     (body,) = meeting.roll_chunks("common", accounts, 0)
@@ -243,7 +248,7 @@ def test_a_key_on_two_rolls() -> None:
     others = [meeting.register("preferred", row, weight) for row, weight in enumerate(both["preferred"])]
     bodies = [meeting.roll_chunks("preferred", others, k)[0] for k in range(2)]
     for k, body in enumerate(bodies):
-        half = make_half(context, "preferred", 0, k, halves[k], meeting.dice.scalar()).to_json()
+        half = make_half(context, "preferred", 0, 0, k, halves[k], meeting.dice.scalar()).to_json()
         body["rows"][0].update(half)
     hand_in(meeting, whole(bodies[0], bodies[0]["rows"]), 0)
     refusal = expect("duplicate", lambda: hand_in(meeting, whole(bodies[1], bodies[1]["rows"]), 1))

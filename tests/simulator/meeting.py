@@ -188,7 +188,7 @@ class Meeting:
         rows = []
         for account in accounts:
             s = credential(*bound, account.codes[k])
-            row = make_half(context, share_class, account.row, k, s, self.dice.scalar()).to_json()
+            row = make_half(context, share_class, revision, account.row, k, s, self.dice.scalar()).to_json()
             rows.append({**row, "E": account.E.to_json()} if k == 0 else row)
         head: dict[str, Any] = {"class": share_class, "manifest": self.hash, "revision": revision}
         if k == 0:
