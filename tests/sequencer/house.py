@@ -35,7 +35,7 @@ from tests.loopback import serving
 from tests.simulator.meeting import Meeting
 from vault.custodian.custody import Custodian as Keeper
 from vault.custodian.serve import custodian_app
-from vault.custodian.store import Store
+from vault.custodian.sql_store import SqlStore
 
 TOKEN = "token-of-the-tests-that-is-long-enough-for-one"
 FOR, AGAINST = (1, 0, 0), (0, 1, 0)
@@ -130,7 +130,7 @@ class Vault:
 
     def app(self, i: int, signers: Sequence[Signer] | None = None) -> FastAPI:
         policy, signers = self.meeting_policy, signers or self.meeting.parties.custodians[i]
-        keeper = Keeper(Store(self.engines[i]), {policy.origin: policy}, signers, self.clock)
+        keeper = Keeper(SqlStore(self.engines[i]), {policy.origin: policy}, signers, self.clock)
         return custodian_app(keeper, [policy.origin], TOKEN)
 
     @property

@@ -20,7 +20,7 @@ from tally.sequencer.ledger import Overtaken
 from tally.sequencer.sequence import Damaged, Sequencer
 from tests.loopback import PATIENCE, wait_until
 from tests.sequencer.house import House
-from vault.custodian.store import Store
+from vault.custodian.sql_store import SqlStore
 
 
 class Crash(BaseException):
@@ -219,7 +219,7 @@ def test_custodians_whose_storage_fails_twice_have_nothing_lost(
 ) -> None:
     before, ballot = [entry.raw for entry in open_house.vault.entries()], open_house.ballot()
     with open_house.opened() as sequencer:
-        monkeypatch.setattr(Store, "append", away(4, Store.append))
+        monkeypatch.setattr(SqlStore, "append", away(4, SqlStore.append))
         open_house.queue.put(ballot)
         sequencer.step()
     for custodian in range(3):

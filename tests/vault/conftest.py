@@ -22,7 +22,7 @@ from vault.custodian import schema
 from vault.custodian.cosign import Head
 from vault.custodian.custody import Custodian
 from vault.custodian.serve import custodian_app
-from vault.custodian.store import Store
+from vault.custodian.sql_store import SqlStore
 
 TOKEN = "token-of-the-tests-that-is-long-enough-for-one"
 NOW = 1_790_000_000
@@ -97,12 +97,12 @@ class Served:
     published: bytes = b""
 
     def __post_init__(self) -> None:
-        self.time = max(NOW, Store(self.database.engine).last_time())
+        self.time = max(NOW, SqlStore(self.database.engine).last_time())
         self.restart()
 
     def restart(self) -> None:
         """The process begins again, with what is on disk."""
-        store = Store(self.database.engine)
+        store = SqlStore(self.database.engine)
         self.custodian = Custodian(store, {self.log.origin: self.log.policy}, CUSTODIANS[0], lambda: self.time)
         app = custodian_app(self.custodian, [self.log.origin], TOKEN)
         self.client = TestClient(app, raise_server_exceptions=False)
@@ -115,7 +115,7 @@ class Served:
         return self.client.get(f"/{self.log.origin}/{path}")
 
     def stored(self) -> Head:
-        return Store(self.database.engine).newest(self.log.origin)
+        return SqlStore(self.database.engine).newest(self.log.origin)
 
     def fill(self, *steps: int) -> None:
         """Appends and publishes so many entries at a time."""

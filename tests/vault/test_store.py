@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from audit.protocol.refused import Refused
 from tests.vault.conftest import Served
 from vault.custodian.custody import Custodian
-from vault.custodian.store import Store, Unsafe
+from vault.custodian.sql_store import SqlStore
+from vault.custodian.storage import Unsafe
 
 TABLES = ("entry", "head", "node", "published")
 
@@ -47,8 +48,8 @@ def test_missing_rows_are_noticed_and_never_papered_over(served: Served) -> None
 def test_of_two_appends_from_one_size_one_is_stored(served: Served) -> None:
     served.log.grow(1)
     body = served.log.append(0)
-    forks = [Custodian(Store(served.database.engine), {served.log.origin: served.log.policy}, (), lambda: served.time)]
-    forks.append(served.custodian)
+    store = SqlStore(served.database.engine)
+    forks = [Custodian(store, {served.log.origin: served.log.policy}, (), lambda: served.time), served.custodian]
     served.log.entries[0] = b"another"
     bodies = [body, served.log.append(0)]
 
@@ -65,14 +66,14 @@ def test_of_two_appends_from_one_size_one_is_stored(served: Served) -> None:
 
 
 def test_a_cluster_that_may_lose_a_commit_is_not_vouched_for(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vault.custodian import store
+    from vault.custodian import sql_store
 
-    Store(served.database.engine).check_safe()
+    SqlStore(served.database.engine).check_safe()
     with served.database.owner.connect() as connection:
         monkeypatch.setattr(connection, "scalar", lambda query: "off")
-        monkeypatch.setattr(store.Engine, "connect", lambda engine: Held(connection))
+        monkeypatch.setattr(sql_store.Engine, "connect", lambda engine: Held(connection))
         with pytest.raises(Unsafe):
-            Store(served.database.engine).check_safe()
+            SqlStore(served.database.engine).check_safe()
 
 
 class Held:

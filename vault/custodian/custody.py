@@ -15,13 +15,9 @@ from audit.log.notes import parse_note
 from audit.log.tiles import WIDTH, frame, width_of
 from audit.protocol.refused import Refused
 from vault.custodian.cosign import WrongOldSize, check_clock, check_log_signed, cosignatures, next_head, parse_append
-from vault.custodian.store import Overtaken, Store
+from vault.custodian.storage import Damaged, Overtaken, Store
 
 Clock = Callable[[], int]
-
-
-class Damaged(Exception):
-    """Rows that were stored are not there: this custodian must not answer as if it held them."""
 
 
 class Custodian:

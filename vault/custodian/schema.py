@@ -51,6 +51,21 @@ head = Table(
 )
 Index("head_time", desc(head.c.time))
 
+# Heads that were seen, their entries held or not (C2SP tlog-witness): each continues exactly one other, too.
+observed = Table(
+    "observed",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("old_size", BigInteger, nullable=False),
+    Column("root", LargeBinary, CheckConstraint("octet_length(root) = 32"), nullable=False),
+    Column("note", LargeBinary, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    UniqueConstraint("origin", "old_size"),
+    CheckConstraint("0 <= old_size AND old_size < size"),
+)
+Index("observed_time", desc(observed.c.time))
+
 published = Table(
     "published",
     metadata,

@@ -27,7 +27,7 @@ from infra.http import Problem, application, parse_listen, problem, read_body, r
 from infra.keys import read_signer, read_token
 from vault.custodian.cosign import MAX_APPEND, WrongOldSize
 from vault.custodian.custody import Custodian
-from vault.custodian.store import Store
+from vault.custodian.sql_store import SqlStore
 
 CONNECTIONS = 8
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
@@ -61,7 +61,7 @@ def run(path: Path) -> None:
     manifests = [load_manifest(manifest)[0] for manifest in config.manifests]
     signers = [read_signer(key) for key in config.keys]
     check_office(path, manifests, signers)
-    store = Store(engine(config.database, config.passfile, name="psephos-custodian", connections=CONNECTIONS))
+    store = SqlStore(engine(config.database, config.passfile, name="psephos-custodian", connections=CONNECTIONS))
     store.check_safe()
     custodian = Custodian(store, {m.origin: m.log for m in manifests}, signers, lambda: int(time()))
     serve(custodian_app(custodian, [m.origin for m in manifests], read_token(config.token)), config.listen)

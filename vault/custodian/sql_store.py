@@ -7,28 +7,23 @@ none, and nothing has been cosigned before the commit is on disk.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, func, insert, select, text
+from sqlalchemy import Connection, Engine, Row, Select, func, insert, literal, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
 from audit.log.merkle import CompactRange
 from audit.log.tiles import HEIGHT, WIDTH
 from vault.custodian.cosign import EMPTY, Head
-from vault.custodian.schema import entry, head, node, published
+from vault.custodian.schema import entry, head, node, observed, published
+from vault.custodian.storage import Overtaken, Unsafe
 
 
-class Overtaken(Exception):
-    """Another append that starts from the same size has been stored."""
-
-
-class Unsafe(Exception):
-    """The database is set so that a commit, or a page, may be lost without anybody noticing."""
-
-
-class Store:
-    """The tables of one custodian, for all logs it keeps. Methods raise SQLAlchemyError when the database cannot be
-    used.
+class SqlStore:
+    """The tables of one custodian, for all logs it keeps: a `storage.Store`. Methods raise SQLAlchemyError when the
+    database cannot be used.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -52,26 +47,55 @@ class Store:
 
     def last_time(self) -> int:
         """The latest time ever cosigned, over all logs (POSIX seconds); 0 if none was."""
+        newest = [select(t.c.time).order_by(t.c.time.desc()).limit(1) for t in (head, observed)]
         with self._engine.connect() as connection:
-            return connection.scalar(select(head.c.time).order_by(head.c.time.desc()).limit(1)) or 0
+            return max(connection.scalar(query) or 0 for query in newest)
 
     def append(self, origin: str, new: Head, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
-        """Stores entries and head.
+        """Stores head and entries.
 
         When it returns they are on disk. Overtaken if the old size has been continued already.
         """
-        places = range(new.old_size, new.size)
-        rows = [
-            {"origin": origin, "index": index, "leaf": leaf, "data": data}
-            for index, leaf, data in zip(places, leaves, entries, strict=True)
-        ]
+        with self._adding(origin) as connection:
+            connection.execute(insert(head).values(origin=origin, **{name: getattr(new, name) for name in _FIELDS}))
+            insert_entries(connection, origin, new.size - len(entries), leaves, entries)
+            complete_nodes(connection, origin, new.old_size, new.size)
+
+    def staged(self, origin: str) -> int:
+        """How many entries are stored, those included that no head covers yet."""
+        query = select(entry.c.index).where(entry.c.origin == origin).order_by(entry.c.index.desc()).limit(1)
+        with self._engine.connect() as connection:
+            last = connection.scalar(query)
+        return 0 if last is None else last + 1
+
+    def stage(self, origin: str, start: int, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
+        """Stores entries ahead of their head. Overtaken if there is an entry at `start` already."""
+        with self._adding(origin) as connection:
+            insert_entries(connection, origin, start, leaves, entries)
+
+    def observed(self, origin: str) -> Head:
+        """The largest tree whose head was seen here."""
+        query = select(*_SEEN).where(observed.c.origin == origin).order_by(observed.c.size.desc()).limit(1)
+        return self._head(query) or EMPTY
+
+    def observed_at(self, origin: str, size: int) -> Head | None:
+        """The observed head of exactly this size, None if there is none."""
+        return self._head(select(*_SEEN).where(observed.c.origin == origin, observed.c.size == size))
+
+    def observe(self, origin: str, new: Head) -> None:
+        """Stores a head that was seen. Overtaken if the old size has been continued already."""
+        fields = {name: getattr(new, name) for name in _FIELDS if name != "frontier"}
+        with self._adding(origin) as connection:
+            connection.execute(insert(observed).values(origin=origin, **fields))
+
+    @contextmanager
+    def _adding(self, origin: str) -> Iterator[Connection]:
+        """A transaction that is on disk when the block has been left. Overtaken if another has taken its place."""
         try:
             with self._engine.begin() as connection:
-                # Whatever the role or the cluster is set to: the commit below waits for the disk.
+                # Whatever the role or the cluster is set to: the commit waits for the disk.
                 connection.execute(text("SET LOCAL synchronous_commit TO on"))
-                connection.execute(insert(head).values(origin=origin, **{name: getattr(new, name) for name in _FIELDS}))
-                connection.execute(insert(entry), rows)
-                complete_nodes(connection, origin, new.old_size, new.size)
+                yield connection
         except IntegrityError:
             raise Overtaken(origin) from None
 
@@ -89,7 +113,7 @@ class Store:
 
     def publish(self, origin: str, size: int, note: bytes) -> None:
         """Stores a published checkpoint. The first one of a size stands: another only bears more cosignatures."""
-        with self._engine.begin() as connection:
+        with self._adding(origin) as connection:
             connection.execute(upsert(published).values(origin=origin, size=size, note=note).on_conflict_do_nothing())
 
     def hashes(self, origin: str, level: int, start: int, end: int) -> list[bytes]:
@@ -109,7 +133,7 @@ class Store:
         with self._engine.connect() as connection:
             return [bytes(data) for data in connection.scalars(query)]
 
-    def _head(self, query: Select[tuple[int, int, bytes, bytes, bytes, int]]) -> Head | None:
+    def _head(self, query: Select[Any]) -> Head | None:
         with self._engine.connect() as connection:
             row = connection.execute(query).first()
         return head_of(row) if row else None
@@ -117,10 +141,22 @@ class Store:
 
 _HEAD = (head.c.old_size, head.c.size, head.c.root, head.c.frontier, head.c.note, head.c.time)
 _FIELDS = tuple(column.name for column in _HEAD)
+_SEEN = tuple(observed.c[name] if name != "frontier" else literal(b"").label(name) for name in _FIELDS)
 
 
-def head_of(row: Row[tuple[int, int, bytes, bytes, bytes, int]]) -> Head:
+def head_of(row: Row[Any]) -> Head:
     return Head(row.old_size, row.size, bytes(row.root), bytes(row.frontier), bytes(row.note), row.time)
+
+
+def insert_entries(
+    connection: Connection, origin: str, start: int, leaves: Sequence[bytes], entries: Sequence[bytes]
+) -> None:
+    rows = [
+        {"origin": origin, "index": index, "leaf": leaf, "data": data}
+        for index, (leaf, data) in enumerate(zip(leaves, entries, strict=True), start)
+    ]
+    if rows:
+        connection.execute(insert(entry), rows)
 
 
 def complete_nodes(connection: Connection, origin: str, old_size: int, size: int) -> None:

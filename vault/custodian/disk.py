@@ -1,0 +1,86 @@
+"""The few things that a custodian's folder asks of a disk. A test or a simulation puts another one in its place.
+
+Nothing is on disk before `sync` for what is in a file, and `sync_folder` for the names in a folder; after a power cut
+anything that was not synced may be there, or not, or in part.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
+
+
+class Disk(Protocol):
+    """Paths are absolute. Everything raises OSError, with the errno of the system call."""
+
+    def names(self, folder: str) -> list[str]:
+        """The names in a folder, in no order. FileNotFoundError if there is no such folder."""
+
+    def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
+        """At most `length` bytes of a regular file from `start` on, all of them if -1."""
+
+    def create(self, path: str, data: bytes) -> None:
+        """A new file that holds `data`. FileExistsError if the name is taken; in part if another error is raised."""
+
+    def sync(self, path: str) -> None:
+        """When it returns the bytes of this file are on disk."""
+
+    def link(self, path: str, new: str) -> None:
+        """A second name for a file, at once or not at all. FileExistsError if the name is taken."""
+
+    def remove(self, path: str) -> None:
+        """Takes a name away."""
+
+    def make_folder(self, path: str) -> None:
+        """A new folder. FileExistsError if the name is taken."""
+
+    def sync_folder(self, path: str) -> None:
+        """When it returns the names in this folder are on disk."""
+
+
+class RealDisk:
+    """The operating system's. Symbolic links are not followed (ELOOP): a folder's files are in it or are not its."""
+
+    def names(self, folder: str) -> list[str]:
+        return os.listdir(folder)
+
+    def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(number, "rb", buffering=0) as file:
+            file.seek(start)
+            return file.read(length)
+
+    def create(self, path: str, data: bytes) -> None:
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+        try:
+            with memoryview(data) as rest:
+                written = 0
+                while written < len(rest):
+                    written += os.write(number, rest[written:])
+        finally:
+            os.close(number)
+
+    def sync(self, path: str) -> None:
+        _sync(path, os.O_RDONLY | os.O_NOFOLLOW)
+
+    def link(self, path: str, new: str) -> None:
+        os.link(path, new, follow_symlinks=False)
+
+    def remove(self, path: str) -> None:
+        os.unlink(path)
+
+    def make_folder(self, path: str) -> None:
+        os.mkdir(path, FOLDER_MODE)
+
+    def sync_folder(self, path: str) -> None:
+        _sync(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
+def _sync(path: str, flags: int) -> None:
+    number = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -1,0 +1,89 @@
+"""What a custodian asks of the place where it keeps logs: `SqlStore` keeps them in PostgreSQL, `FolderStore` in a plain
+folder.
+
+A store only grows. What it has said to hold it holds after any crash, and a head is stored together with all of its
+entries or not at all. Which heads may be stored is not decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from vault.custodian.cosign import Head
+
+
+class Overtaken(Exception):
+    """Another append that starts from the same size has been stored."""
+
+
+class Unsafe(Exception):
+    """The place is such that something stored may be lost, or changed, without anybody noticing."""
+
+
+class Damaged(Exception):
+    """What was stored is not there, or not as it was: this custodian must not answer as if it held it."""
+
+
+class Store(Protocol):
+    """The logs of one custodian, each under its origin. What goes wrong with the disk or the database is raised as
+    OSError or SQLAlchemyError; a method that stores has then stored all or nothing, and which of them is seen by
+    reading. Damaged from whatever reads.
+    """
+
+    def check_safe(self) -> None:
+        """Unsafe, with what to do about it, unless what is stored here stays, and is found out if it does not."""
+
+    def newest(self, origin: str) -> Head:
+        """The head with the most entries; of a log that has none yet, the empty tree's (`cosign.EMPTY`)."""
+
+    def head_at(self, origin: str, size: int) -> Head | None:
+        """The head of exactly this size, None if there is none."""
+
+    def last_time(self) -> int:
+        """The latest time ever cosigned, over all logs, with any key (POSIX seconds); 0 if none was."""
+
+    def append(self, origin: str, new: Head, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
+        """Stores the head that follows the newest, and its last entries with their leaf hashes (32 bytes each); the
+        entries before those, if any, are staged.
+
+        When it returns they are on disk. Overtaken if the old size has been continued already.
+        """
+
+    def published(self, origin: str) -> tuple[int, bytes]:
+        """Size and note of the newest published checkpoint; (0, b"") if there is none."""
+
+    def publish(self, origin: str, size: int, note: bytes) -> None:
+        """Stores a published checkpoint. The first one of a size stands: another only bears more cosignatures."""
+
+    def hashes(self, origin: str, level: int, start: int, end: int) -> list[bytes]:
+        """The 32-byte hashes [start, end) of a tile level: leaf hashes at 0, roots of full tiles of the level below
+        above it. Fewer if not all are stored.
+        """
+
+    def entries(self, origin: str, start: int, end: int) -> list[bytes]:
+        """The entries [start, end), fewer if not all are stored."""
+
+    def staged(self, origin: str) -> int:
+        """How many entries are stored from the first on, those included that no head covers yet."""
+
+    def stage(self, origin: str, start: int, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
+        """Stores entries ahead of their head, and their leaf hashes; `start` is what `staged` says.
+
+        They must be proven to be in a tree that the log has signed and that continues the newest head's. When it
+        returns they are on disk. Overtaken if there is an entry at `start` already.
+        """
+
+    def observed(self, origin: str) -> Head:
+        """The largest tree whose head was seen here, its entries held or not, as `observe` stored it (`cosign.EMPTY`
+        if none was).
+        """
+
+    def observed_at(self, origin: str, size: int) -> Head | None:
+        """The observed head of exactly this size, None if there is none."""
+
+    def observe(self, origin: str, new: Head) -> None:
+        """Stores a head that was seen and proven to follow the one of `new.old_size`; its frontier is empty.
+
+        When it returns it is on disk. Overtaken if the old size has been continued already.
+        """
