@@ -29,10 +29,10 @@ from rich.progress import (
 )
 from rich.table import Column, Table
 
-from audit import receipts
+from audit import exporting, receipts
 from audit.log.reader import ReadError, open_reader
-from audit.protocol.group import unb64
 from audit.protocol.refused import Refused
+from audit.receipts import hash_in
 from audit.verify import NotVerified, compare_result, verify_record
 from audit.verify import Progress as Told
 from audit.verify_report import Report, checked, in_shares, result_lines, trusted
@@ -41,9 +41,10 @@ MAX_RESULT = 1 << 20
 
 
 def register(app: typer.Typer) -> None:
-    """Adds `verify` and `verify-receipt`."""
+    """Adds `verify`, `verify-receipt` and `export-record`."""
     app.command("verify")(verify)
     receipts.register(app)
+    exporting.register(app, lambda: told("exporting"))
 
 
 def verify(
@@ -115,14 +116,6 @@ def unchecked(error: Refused | ReadError | OSError | BrokenProcessPool) -> NotVe
     return NotVerified(text, "worker-killed")
 
 
-def hash_in(text: str | None) -> bytes | None:
-    """The 32 bytes of `--manifest`. Refused, naming the option."""
-    try:
-        return None if text is None else unb64(text, 32)
-    except Refused as refusal:
-        raise Refused(refusal.reason, f"--manifest {text}: {refusal.detail}") from None
-
-
 def read_result(file: Path) -> bytes:
     """The whole of `--result`. OSError; NotVerified if it is too long to be one."""
     with file.open("rb") as stream:
@@ -159,11 +152,11 @@ def end_with_parent() -> None:
 
 
 @contextmanager
-def told() -> Iterator[Told]:
+def told(what: str = "verifying") -> Iterator[Told]:
     """Progress on standard error, with rate and remaining time; nothing of it where that is no terminal."""
     console = Console(stderr=True)
     with Progress(*columns(), console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("verifying", total=None, rate="0")
+        task = bar.add_task(what, total=None, rate="0")
 
         def progress(done: int, total: int) -> None:
             speed = bar.tasks[0].speed or 0.0
@@ -175,7 +168,7 @@ def told() -> Iterator[Told]:
 def columns() -> tuple[ProgressColumn, ...]:
     """What the line of progress shows. The bar alone gives way where the line is short: no number is ever cut off."""
     return (
-        TextColumn("verifying"),
+        TextColumn("{task.description}"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[rate]}/s"),

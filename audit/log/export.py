@@ -7,7 +7,7 @@ same bytes but for cosignatures. The folder can be served as it is: it is what a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from audit.log.checkpoint import LogPolicy
@@ -40,7 +40,7 @@ def export_record(reader: Reader, policy: LogPolicy, folder: Path) -> Head | Non
     head = open_head(reader, policy, exact=True)
     if head is None:
         return None
-    record = _Record(folder)
+    record = RecordFiles(lambda path, data: _write(folder / path, data))
     for entry in read_entries(reader, CompactRange(), head):
         record.add(entry)
     record.end()
@@ -48,20 +48,32 @@ def export_record(reader: Reader, policy: LogPolicy, folder: Path) -> Head | Non
     return head
 
 
-class _Record:
-    """The files of a growing log; holds one bundle and one tile of each level."""
+class RecordFiles:
+    """Makes the tiles and bundles of a growing log, each given once to `write` with its path; holds one bundle and one
+    tile of each level.
+    """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, write: Callable[[str, bytes], None]) -> None:
+        self._write = write
         self._entries: list[bytes] = []
         self._levels: list[list[bytes]] = [[]]
         self._size = 0
 
+    @property
+    def size(self) -> int:
+        """Entries added so far."""
+        return self._size
+
+    def root(self) -> bytes:
+        """The root over the entries added so far, 32 bytes."""
+        return _fold_levels(self._levels)
+
     def add(self, entry: bytes) -> None:
+        """The next entry of the log."""
         self._entries.append(entry)
         self._size += 1
         if len(self._entries) == WIDTH:
-            _write(self._folder / bundle_path(self._size // WIDTH - 1), frame(self._entries))
+            self._write(bundle_path(self._size // WIDTH - 1), frame(self._entries))
             self._entries.clear()
         self._add_hash(0, leaf_hash(entry))
 
@@ -72,7 +84,7 @@ class _Record:
         hashes.append(value)
         if len(hashes) == WIDTH:
             index = (self._size >> (HEIGHT * (level + 1))) - 1
-            _write(self._folder / tile_path(level, index), b"".join(hashes))
+            self._write(tile_path(level, index), b"".join(hashes))
             root = tile_root(hashes)
             hashes.clear()
             self._add_hash(level + 1, root)
@@ -80,11 +92,11 @@ class _Record:
     def end(self) -> None:
         """Writes the partial tiles and the partial bundle."""
         if self._entries:
-            _write(self._folder / bundle_path(self._size // WIDTH, len(self._entries)), frame(self._entries))
+            self._write(bundle_path(self._size // WIDTH, len(self._entries)), frame(self._entries))
         for level, hashes in enumerate(self._levels):
             if hashes:
                 index = self._size >> (HEIGHT * (level + 1))
-                _write(self._folder / tile_path(level, index, len(hashes)), b"".join(hashes))
+                self._write(tile_path(level, index, len(hashes)), b"".join(hashes))
 
 
 def _write(file: Path, data: bytes) -> None:
@@ -165,9 +177,14 @@ def _levels(size: int) -> int:
 
 def _edge_root(reader: Reader, size: int) -> bytes:
     """The root by the partial tiles alone: the subtrees that no tile above covers, largest first."""
+    return _fold_levels([_partial(reader, size, level) for level in range(_levels(size))])
+
+
+def _fold_levels(levels: Sequence[Iterable[bytes]]) -> bytes:
+    """The root over the hashes of each level that no tile above covers, lowest level first."""
     tree = CompactRange()
-    for level in reversed(range(_levels(size))):
-        for value in _partial(reader, size, level):
+    for level in reversed(range(len(levels))):
+        for value in levels[level]:
             tree.append(value, HEIGHT * level)
     return tree.root()
 
