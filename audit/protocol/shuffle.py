@@ -187,15 +187,16 @@ def verify_shuffle(
     """CheckShuffleProof. Refused, naming the mixer:
 
     `wrong-length` (rows) unless there is one row for each of the former list; `identity` or `not-mixed` (generator) for
-    x = 0 or 1; `identity` or `duplicate` (rows[j].K) for a key that cannot be anybody's; `bad-proof` (proof) unless the
-    proof shows the statement. Nothing is multiplied before the first three are known to hold.
+    x = 0 or 1; `identity` (rows[j].K) for a key that cannot be anybody's; `bad-proof` (proof) unless the proof shows
+    the statement, and with it that all new keys are distinct, as the former are. Nothing is multiplied before the first
+    three are known to hold.
 
-    before, after: read twice, from the beginning each time, so that memory holds no list but the keys of `after` (about
-    100 bytes each); ValueError if they do not read the same both times.
+    before, after: read twice, from the beginning each time, so that memory holds no list; ValueError if they do not
+    read the same both times.
     """
     _expect_exponent(place, G_k)
     lists = Lists()
-    for _, former, mixed in _fresh_keys(place, before, after):
+    for _, former, mixed in _possible_keys(place, before, after):
         lists.take(former, mixed, MIXED_ROW_SIZE)
     transcript, u = first_challenge(place, G_k, lists.digest())
     verifier = Verifier(proof.challenge, proof.s5, u, generators_key(place.context.manifest))
@@ -240,18 +241,13 @@ def _expect_exponent(place: Place, G_k: Element) -> None:
         raise Refused("not-mixed", f"{place.mixer} leaves generator and keys as they were", "generator")
 
 
-def _fresh_keys(place: Place, before: Iterable[Row], after: Iterable[MixedRow]) -> Iterator[Pair]:
-    """The paired chunks, refused where a key is the identity or stood before. The proof implies both, since the former
-    keys are distinct; but this is seen without arithmetic, and names the row."""
-    seen: set[bytes] = set()
+def _possible_keys(place: Place, before: Iterable[Row], after: Iterable[MixedRow]) -> Iterator[Pair]:
+    """The paired chunks, refused where a key is the identity. The proof implies it, since no former key is; but this is
+    seen without arithmetic, and names the row."""
     for first, former, mixed in paired(place, before, after):
         for j, row in enumerate(cut(mixed, MIXED_ROW_SIZE), first):
-            K = row[:ELEMENT_SIZE]
-            if Element(K).is_identity:
+            if Element(row[:ELEMENT_SIZE]).is_identity:
                 raise Refused("identity", f"{place.mixer} gives a row the identity as key", f"rows[{j}].K")
-            if K in seen:
-                raise Refused("duplicate", f"{place.mixer} gives two rows the same key", f"rows[{j}].K")
-            seen.add(K)
         yield first, former, mixed
 
 

@@ -12,23 +12,14 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from audit.protocol.group import ORDER, scalar_bytes
+from audit.protocol.group import ELEMENT_SIZE, ORDER, scalar_bytes
 from audit.protocol.numbered import numbered_scalar
+from audit.protocol.shuffle_rows import Row, cut, elements
+from audit.protocol.shuffle_statement import CHUNK, in_order
 from audit.protocol.transcript import labelled_hash
-
-
-def gen_permutation(N: int, draw: Callable[[], int]) -> array[int]:
-    """A uniform permutation of 0..N-1 (Knuth's shuffle; GenPermutation of the paper), from N uniform scalars.
-
-    A scalar modulo a number of rows is off uniform by less than 2^-200.
-    """
-    pi = array("I", range(N))
-    for i in range(N):
-        k = i + draw() % (N - i)
-        pi[i], pi[k] = pi[k], pi[i]
-    return pi
 
 
 @dataclass(frozen=True)
@@ -61,13 +52,31 @@ class MixSecret:
         return inverse
 
 
-def new_secret(pi: Sequence[int], draw: Callable[[], int]) -> MixSecret:
-    """The secret of one mix with this permutation. draw: gives uniform scalars; two, and more if 0 or 1 comes up."""
+def new_secret(before: Sequence[Row], draw: Callable[[], int], executor: Executor) -> MixSecret:
+    """The secret of one mix of this list, whose permutation is the order of the new keys. draw: gives uniform scalars;
+    two, and more if 0 or 1 comes up."""
     seed = scalar_bytes(draw())
     x = draw()
     while x in (0, 1):
         x = draw()
-    return MixSecret(pi, x, seed)
+    return MixSecret(order_of_keys(before, x, executor), x, seed)
+
+
+def order_of_keys(before: Sequence[Row], x: int, executor: Executor) -> array[int]:
+    """The permutation that puts the keys x K_i in ascending order of their 32 bytes; it stands where the paper has
+    GenPermutation.
+
+    What is published is then a set, and its order tells nothing that the set does not: docs/adr/0013.
+    """
+    N = len(before)
+    parts = (range(first, min(first + CHUNK, N)) for first in range(0, N, CHUNK))
+    tasks = ((_new_keys, (x, b"".join(before[i].K.raw for i in part))) for part in parts)
+    keys = [key for new in in_order(executor, tasks) for key in cut(new, ELEMENT_SIZE)]
+    return array("I", sorted(range(N), key=keys.__getitem__))
+
+
+def _new_keys(x: int, keys: bytes) -> bytes:
+    return b"".join((x * K).raw for K in elements(keys))
 
 
 class Witness:

@@ -15,7 +15,7 @@ from audit.protocol.canonical import MAX_INTEGER
 from audit.protocol.group import Element, element_from
 from audit.protocol.refused import Refused
 from audit.protocol.shuffle_rows import MixedRow, ShuffleProof
-from audit.record.manifest_shape import IDENTIFIER, MANIFEST, NAME, TIME
+from audit.record.manifest_shape import IDENTIFIER, MANIFEST, NAME, TIME, VKEY
 from audit.record.shapes import Shape, anything, array, inside, integer, octets, one_of, record, string, table, text
 
 HASH = octets(32)
@@ -79,6 +79,17 @@ MIX = said_by(
 )
 
 
+OPENED_ROLL = {"generator": element, "hash": HASH, "revision": COUNT, "rows": COUNT}
+LAST_MIX = {"first": COUNT, "last": COUNT, "mix": HASH}
+
+
+def opened_roll(value: object, path: str) -> dict[str, object]:
+    """What the opening says of a roll; of one that nobody mixes there is no last mix, and None is read."""
+    mixed = isinstance(value, dict) and "mix" in value
+    parsed: dict[str, object] = record(**OPENED_ROLL, **(LAST_MIX if mixed else {}))(value, path)
+    return {**dict.fromkeys(LAST_MIX), **parsed}
+
+
 # What a notice is about, and who says it.
 NOTICES = {
     "access-report": "officials",
@@ -98,6 +109,16 @@ def notice(value: object, path: str) -> dict[str, object]:
     return parsed
 
 
+def rekey(value: object, path: str) -> dict[str, object]:
+    """Whose keys change, from which to which; `to` is the name of another custodian that takes the place."""
+    vkeys = array(VKEY, 1, 4)
+    fields = {"kind": one_of("custodian", "intake", "log"), "name": NAME, "new": vkeys, "old": vkeys}
+    if isinstance(value, dict) and "to" in value:
+        fields["to"] = NAME
+    parsed: dict[str, object] = bound(**fields)(value, path)
+    return parsed
+
+
 # Of a class in a register: its accounts, those of them that vote, its shares and the treasury's in units of the last
 # decimal, and its votes.
 SNAPPED = record(accounts=COUNT, id=IDENTIFIER, shares=COUNT, treasury=COUNT, votes=COUNT, voting=COUNT)
@@ -112,7 +133,7 @@ BODIES: dict[str, Shape] = {
     "roll": roll,
     "roll-signed": said_by(**{"class": NAME, "hash": HASH}),
     "mix": MIX,
-    "open": bound(size=COUNT),
+    "open": bound(key=element, rolls=table(opened_roll), size=COUNT),
     "ballot": bound(
         contests=anything, pseudonym=ELEMENT, revision=integer(0, MAX_REVISION), roll=NAME, signature=anything
     ),
@@ -123,7 +144,10 @@ BODIES: dict[str, Shape] = {
     "certify": bound(result=anything),
     "refusal": bound(detail=string(500), identity=HASH, intake=string(200), kind=string(40), reason=REASON),
     "notice": notice,
+    "rekey": rekey,
     "receipt": bound(deadline=COUNT, identity=HASH, leaf=HASH),
+    # Never in the log either: the officials let it go on without some of its custodians, after its ledger was lost.
+    "restart": bound(least=COUNT, without=array(NAME, 1)),
     # Never in the log: whoever keeps a register signs what it held on the record date.
     "snapshot": said_by(classes=array(SNAPPED, 1, 50), record_date=TIME, register=HASH),
 }

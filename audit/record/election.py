@@ -19,12 +19,13 @@ from audit.protocol.group import Element, b64, unb64
 from audit.protocol.refused import Refused
 from audit.protocol.threshold import Ceremony
 from audit.protocol.transcript import Context
-from audit.record import mixing, notices, outcome, setup, voting
+from audit.record import mixing, notices, outcome, rekeying, setup, voting
 from audit.record.admission import check_signatures, rule_for
 from audit.record.checker import BallotChecker
 from audit.record.entries import Entry
 from audit.record.manifest import Manifest, check_pinned, parse_manifest
 from audit.record.mixes import MixAssembly
+from audit.record.opening import Span
 from audit.record.rolls import Roll, RollAssembly
 from audit.record.seen import MemorySeen, Seen
 from audit.record.totals import Sums
@@ -61,6 +62,7 @@ KINDS: dict[str, tuple[Admit, Apply]] = {
     "decrypt": (outcome.admit_decrypt, outcome.apply_decrypt),
     "certify": (outcome.admit_certify, outcome.apply_certify),
     "notice": (notices.admit_notice, notices.apply_notice),
+    "rekey": (rekeying.admit_rekey, rekeying.apply_rekey),
 }
 
 
@@ -88,6 +90,7 @@ class Election:
         self.roll_signatures: set[tuple[str, str]] = set()
         self.mixings: dict[str, MixAssembly] = {}
         self.mixed: mixing.Mixed | None = None
+        self.spans: dict[str, Span] = {}  # of the last mix of each class, whole or begun
         self.ballots = 0
         self.refusals = 0
         self.reconciled: dict[str, tuple[int, bytes]] = {}
@@ -164,6 +167,10 @@ class Election:
             contexts = {c.id: self.ballot_context(c.id) for c in self.manifest.classes}
             self._checker = BallotChecker(self.manifest.origin, self.manifest.hash, self.manifest.intakes, contexts)
         return self._checker
+
+    def rekey(self, manifest: Manifest) -> None:
+        """The same manifest with the keys that count from now on."""
+        self._manifest, self._checker = manifest, None
 
     def check(self, entry: Entry) -> None:
         """The stateless half: this entry is of this election, bears the lines its rule demands, and its proofs hold."""

@@ -15,8 +15,11 @@ from audit.protocol.elgamal import CIPHERTEXT_SIZE, Ciphertext
 from audit.protocol.group import ELEMENT_SIZE, SCALAR_SIZE, Element, b64
 from audit.protocol.refused import MixerFault
 from audit.protocol.shuffle_rows import MIXED_ROW_SIZE, ROW_SIZE, MixedRow, Row, ShuffleProof, cut
-from audit.record.chunks import BUDGET, Assembly, lines_hash
+from audit.record.chunks import Assembly, lines_hash
 from audit.record.rolls import Roll
+
+BUDGET = 16_000
+"""Bytes of canonical rows in one chunk: a client that looks for one row reads whole bundles of 256 entries."""
 
 
 class RollRows(Sequence[Row]):
@@ -98,17 +101,21 @@ class MixAssembly(Assembly):
         return str(self.head["before"])
 
     def mixed(self, N: int) -> MixedRows:
-        """The rows of the whole. MixerFault unless there are N of them, of N different keys."""
+        """The rows of the whole. MixerFault unless there are N of them, their keys in strictly ascending order."""
         rows = MixedRows(list(self.in_order(rows_in)))
         self.expect_hash(rows.lines())
-        at: set[bytes] = set()
-        for j, row in enumerate(rows.lines()):
+        last, found = b"", 0
+        for row in rows.lines():
             key = row[:ELEMENT_SIZE]
-            if key in at:
-                raise MixerFault(self.mixer, "duplicate", f"{self.mixer} gives two rows the same key", f"rows[{j}].K")
-            at.add(key)
-        if len(at) != N:
-            raise MixerFault(self.mixer, "wrong-length", f"{self.mixer} publishes {len(at)} rows for {N}", "rows")
+            if key == last:
+                text = f"{self.mixer} gives two rows the same key"
+                raise MixerFault(self.mixer, "duplicate", text, f"rows[{found}].K")
+            if key < last:
+                text = f"{self.mixer} gives rows that are not in the order of their keys"
+                raise MixerFault(self.mixer, "not-sorted", text, f"rows[{found}].K")
+            last, found = key, found + 1
+        if found != N:
+            raise MixerFault(self.mixer, "wrong-length", f"{self.mixer} publishes {found} rows for {N}", "rows")
         return rows
 
 

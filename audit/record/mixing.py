@@ -25,6 +25,7 @@ from audit.record.admission import signer_of
 from audit.record.entries import Entry
 from audit.record.manifest import Manifest
 from audit.record.mixes import MixAssembly, MixedRows, RollRows, row_in, rows_in
+from audit.record.opening import Span
 from audit.record.rolls import Roll
 from audit.record.seen import Seen
 
@@ -170,6 +171,10 @@ def workers(election: Election) -> Iterator[Executor]:
 
 def apply_mix(election: Election, entry: Entry) -> None:
     share_class, ahead = entry.fields["class"], look_ahead(election, entry)
+    begun, index = election.spans.get(share_class), election.size - 1
+    if begun is None or begun.mix != ahead.assembly.hash:
+        begun = Span(ahead.assembly.hash, index, index)
+    election.spans[share_class] = begun._replace(last=index)
     if ahead.roll is None:
         election.mixings[share_class] = ahead.assembly
     else:

@@ -15,6 +15,7 @@ from audit.record import mixing, voting
 from audit.record.admission import signer_of
 from audit.record.entries import Entry
 from audit.record.manifest import Manifest, parse_manifest
+from audit.record.opening import check_opening
 from audit.record.rolls import Roll, RollAssembly
 from audit.record.seen import Seen
 
@@ -144,11 +145,11 @@ def apply_roll_signed(election: Election, entry: Entry) -> None:
 
 
 def admit_open(election: Election, entry: Entry, seen: Seen) -> None:
-    """Voting opens on a complete key and complete, countersigned rolls, each mixed by every mixer."""
+    """Voting opens on a complete key and complete, countersigned rolls, each mixed by every mixer, and says which."""
     _ = election.Y
     for share_class in election.manifest.classes:
         election.roll(share_class.id)
         mixing.expect_signed(election, share_class.id)
         election.anonymous_roll(share_class.id)
     voting.expect_current(election, entry)
-
+    check_opening(election, entry.body)

@@ -16,6 +16,7 @@ from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import Entry, make_text, read_text
+from audit.record.opening import opening
 from infra.desk import EARLY, Desk
 from tally.officials.draft import new_draft, with_lines, write_new
 from tally.officials.verified import verified
@@ -32,8 +33,11 @@ def done(election: Election, kind: str) -> bool:
 
 def act_text(desk: Desk, kind: str, **fields: Any) -> bytes:
     """The text of an act of this election: its fields, the manifest's hash, and, of one that changes how ballots are
-    taken, the size of the log as it was last read.
+    taken, the size of the log as it was last read; the opening says on which key and rolls. Refused `not-complete` if
+    there is nothing to open on yet.
     """
+    if kind == "open":
+        fields = {**opening(desk.election), **fields}
     if kind != "certify":
         fields.setdefault("size", desk.election.size)
     return make_text(kind, desk.card.origin, {**fields, "manifest": b64(desk.card.manifest)})
@@ -72,9 +76,13 @@ def perform(desk: Desk, draw_up: Callable[[], bytes], signers: Sequence[Signer])
             raise Refused("duplicate", f"{signer.name} signs once; this key is given twice")
         if held.get(signer.name) != signer.verifier:
             raise Refused("wrong-signers", f"{signer.name} does not act as an official of this election with this key")
+    if len(signers) < desk.manifest.officials.threshold:
+        # Before what the act lacks is waited for.
+        wanted = f"{desk.manifest.officials.threshold} of the {len(held)} officials"
+        raise Refused("wrong-signers", f"{wanted} sign an act; keys of {len(signers)} are given")
     end = desk.clock() + desk.patience
     while True:
-        entry = read_text(draw_up())
+        entry = drawn_up(desk, draw_up)
         try:
             desk.record(with_lines(entry, signers))
             return entry
@@ -87,6 +95,25 @@ def perform(desk: Desk, draw_up: Callable[[], bytes], signers: Sequence[Signer])
 def wait_for_more(desk: Desk, size: int) -> None:
     """Reads the log until it has more entries than these. GaveUp."""
     desk.wait_for(lambda: desk.election.size > size, lambda: f"entry {size}")
+
+
+def drawn_up(desk: Desk, draw_up: Callable[[], bytes]) -> Entry:
+    """The act, as soon as there is all that it must say. GaveUp saying what it lacks."""
+    made: list[Entry] = []
+    lacking = ""
+
+    def tried() -> bool:
+        nonlocal lacking
+        try:
+            made.append(read_text(draw_up()))
+        except Refused as refusal:
+            if refusal.reason not in EARLY:
+                raise
+            lacking = str(refusal)
+        return bool(made)
+
+    desk.wait_for(tried, lambda: f"the time to draw this up: {lacking}")
+    return made[0]
 
 
 def wait_until_due(desk: Desk, draw_up: Callable[[], bytes]) -> None:

@@ -22,7 +22,7 @@ from audit.log.tiles import frame, unframe
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.protocol.shuffle import mix
-from audit.protocol.shuffle_secret import gen_permutation, new_secret
+from audit.protocol.shuffle_secret import new_secret
 from audit.protocol.shuffle_statement import CHUNK
 from audit.record.election import Election
 from audit.record.entries import make_text, parse_entry, seal
@@ -92,10 +92,11 @@ class Mixer:
     def made(self, election: Election, roll: Roll, attempt: int, workers: Executor) -> bytes:
         """A fresh mix of this list, signed. Its secrets are this function's own and end with it."""
         rows = RollRows.of(roll)
-        secret = new_secret(gen_permutation(len(rows), self.draw), self.draw)
-        pieces = 2 * -(-len(rows) // CHUNK)
+        pieces = 3 * -(-len(rows) // CHUNK)
         with bar(f"mixing the roll of {roll.share_class}", pieces) as progress:
-            done = mix(place_of(election, roll, self.name), rows, secret, Counting(workers, progress.advance))
+            counting = Counting(workers, progress.advance)
+            secret = new_secret(rows, self.draw, counting)
+            done = mix(place_of(election, roll, self.name), rows, secret, counting)
         head = mix_head(election.manifest.hash, roll, self.name, attempt, done.generator, done.proof)
         return frame(self.sealed(body) for body in mix_chunks(head, done.rows()))
 

@@ -16,7 +16,7 @@ from audit.protocol.elgamal import Ciphertext
 from audit.protocol.group import G, hash_to_element, wide_scalar
 from audit.protocol.shuffle import mix, verify_shuffle
 from audit.protocol.shuffle_rows import MixedRow, Row, ShuffleProof
-from audit.protocol.shuffle_secret import gen_permutation, new_secret
+from audit.protocol.shuffle_secret import new_secret
 from audit.protocol.shuffle_statement import Place
 from audit.protocol.transcript import Context
 from tests.bench.figure import Figure, at_most
@@ -67,7 +67,6 @@ def measure(sizes: tuple[int, ...] = SIZES) -> list[Figure]:
 def measure_list(N: int) -> list[Figure]:
     Y, before = draw() * G, roll(N)
     place = Place(Context(os.urandom(32), Y), "common", "mixer", 1, G, N)
-    secret = new_secret(gen_permutation(N, draw), draw)
     core = OneCore()
 
     rows: list[MixedRow] = []
@@ -75,7 +74,7 @@ def measure_list(N: int) -> list[Figure]:
 
     def prove() -> None:
         nonlocal generator, proof
-        mixed = mix(place, before, secret, core)
+        mixed = mix(place, before, new_secret(before, draw, core), core)
         generator, proof = mixed.generator, mixed.proof
         rows.extend(mixed.rows())
 

@@ -29,7 +29,7 @@ def act(clients: Clients, kind: str, *more: str | Path, wait: str = "0") -> str:
 
 
 def test_the_vote_does_not_open_without_a_key(clients: Clients) -> None:
-    with pytest.raises(GaveUp, match="could still not be handed in: the trustees' key ceremony is not complete"):
+    with pytest.raises(GaveUp, match="the time to draw this up: the trustees' key ceremony is not complete"):
         act(clients, "open")
     assert len(clients.hall.posts) == 1
 

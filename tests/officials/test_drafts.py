@@ -118,16 +118,16 @@ def test_the_hash_is_shown_as_the_card_has_it(clients: Clients) -> None:
 def test_an_act_is_checked_with_the_card(clients: Clients, hall: Hall) -> None:
     sign(clients, 0, 1)
     clients.run("election", "submit", clients.draft, "--election", clients.card)
-    draft = clients.folder / "opening"
+    draft = clients.folder / "closing"
     stranger, where = Dice(99).signer("chair"), ["--election", clients.card, "--wait", "5"]
     body = {"manifest": b64(hall.election.manifest.hash), "size": 1}
-    new_draft(draft, make_text("open", hall.election.manifest.origin, body))
+    new_draft(draft, make_text("closing", hall.election.manifest.origin, body))
     draft.write_bytes(with_lines(read_draft(draft), [stranger]))
     assert "signed by chair (not checked: give --election)" in clients.run("election", "show", draft)
-    with pytest.raises(Refused, match="opening: .*chair"):
+    with pytest.raises(Refused, match="closing: .*chair"):
         clients.run("election", "show", draft, *where)
     draft.unlink()
-    new_draft(draft, make_text("open", hall.election.manifest.origin, body))
+    new_draft(draft, make_text("closing", hall.election.manifest.origin, body))
     with pytest.raises(Refused, match="chair, with this key, is no official"):
         sign_draft(draft, [stranger], hall.election.manifest)
     said = clients.run("election", "sign", draft, *clients.keys(hall.parties.officials[:1]), *where)

@@ -18,7 +18,7 @@ from audit.protocol.group import ORDER, Element, G
 from audit.protocol.numbered import generators_key, numbered_element, numbered_scalar
 from audit.protocol.shuffle import mix, verify_shuffle
 from audit.protocol.shuffle_rows import Row
-from audit.protocol.shuffle_secret import MixSecret, Nonces, gen_permutation, new_secret
+from audit.protocol.shuffle_secret import MixSecret, Nonces, new_secret, order_of_keys
 from audit.protocol.shuffle_statement import CHUNK, IN_FLIGHT, Place, in_order
 from tests.protocol.plain_shuffle import HERE, PlainMixer, Published, X, permutation_matrix, place, roll
 from tests.protocol.sample import MANIFEST, REHEARSAL, opened, scalars
@@ -32,8 +32,7 @@ def mixed(at: Place, before: list[Row], secret: MixSecret, executor: Executor = 
 
 
 def secret_for(N: int, seed: str = "secret") -> MixSecret:
-    draw = scalars(seed)
-    return new_secret(gen_permutation(N, draw), draw)
+    return new_secret(roll(N), scalars(seed), HERE)
 
 
 @settings(max_examples=25)
@@ -213,19 +212,22 @@ def test_place_list_and_permutation_have_one_length(N: int) -> None:
             published.check(place(3), roll(N))
 
 
-@given(st.integers(1, 60), st.integers(0, 2**32))
-def test_permutations_are_permutations(N: int, seed: int) -> None:
-    pi = gen_permutation(N, scalars(str(seed)))
-    assert sorted(pi) == list(range(N))
-    inverse = MixSecret(pi, X, SEED).inverse()
+@settings(max_examples=10)
+@given(st.integers(2, ORDER - 1))
+def test_new_keys_stand_in_their_order(x: int) -> None:
+    N = CHUNK + 1
+    pi = order_of_keys(roll(N), x, HERE)
+    new = [(x * roll(N)[k].K).raw for k in pi]
+    assert new == sorted(new) and sorted(pi) == list(range(N))
+    inverse = MixSecret(pi, x, SEED).inverse()
     assert [inverse[k] for k in pi] == list(range(N))
 
 
 def test_every_permutation_comes_up() -> None:
-    draw = scalars("permutations")
+    draw, before = scalars("permutations"), roll(3)
     counts: dict[tuple[int, ...], int] = {}
     for _ in range(1200):
-        pi = tuple(gen_permutation(3, draw))
+        pi = tuple(new_secret(before, draw, HERE).pi)
         counts[pi] = counts.get(pi, 0) + 1
     assert len(counts) == 6
     assert all(140 < count < 260 for count in counts.values()), counts
@@ -241,7 +243,7 @@ def test_a_secret_is_a_permutation_an_exponent_and_a_seed() -> None:
         with pytest.raises(ValueError, match="not a permutation"):
             MixSecret(pi, X, SEED)
     drawn = iter([7, 0, 1, 5])
-    assert new_secret((0, 1), drawn.__next__).x == 5
+    assert new_secret(roll(2), drawn.__next__, HERE).x == 5
 
 
 def test_no_secret_is_shown() -> None:

@@ -57,7 +57,7 @@ FIELDS: dict[str, dict[str, Any]] = {
         "rows": [{"E": [H, H], "K": b64(G.raw), "c": H, "c_hat": H, "s_hat": H, "s_prime": H}],
         "signer": "mixer-1",
     },
-    "open": {"size": 1},
+    "open": {"key": H, "rolls": {"common": {"generator": H, "hash": H, "revision": 0, "rows": 1}}, "size": 1},
     "ballot": {"contests": {}, "pseudonym": H, "revision": 0, "roll": "common", "signature": PROOF},
     "closing": {"size": 1},
     "reconcile": {"count": 0, "root": H, "signer": "intake-1"},
@@ -68,6 +68,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "notice": {"subject": "incident", "text": "The lights went out."},
     "snapshot": {"classes": [SNAPPED], "record_date": "2026-04-01", "register": H, "signer": "trustee-1"},
     "receipt": {"deadline": 1, "identity": H, "leaf": H},
+    "restart": {"least": 1, "without": ["custodian-a"]},
 }
 SIGNER = {"roll": "issuer-1", "roll-signed": "issuer-2", "refusal": "log"}
 SIGNER |= {"ballot": "intake-1", "reconcile": "intake-1", "mix": "mixer-1"}

@@ -12,11 +12,10 @@ import pytest
 from audit.protocol.group import ORDER, G, b64
 from audit.protocol.refused import MixerFault, Refused
 from audit.protocol.shuffle import mix
-from audit.protocol.shuffle_secret import MixSecret
-from audit.record.chunks import BUDGET
+from audit.protocol.shuffle_secret import MixSecret, order_of_keys
 from audit.record.election import Election
 from audit.record.entries import MAX_ENTRY, parse_entry
-from audit.record.mixes import RollRows, mix_chunks, mix_head
+from audit.record.mixes import BUDGET, RollRows, mix_chunks, mix_head
 from audit.record.mixing import place_of
 from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
@@ -277,9 +276,10 @@ def test_a_key_that_stands_on_two_rolls(meeting: Meeting) -> None:
     made = {}
     for share_class, exponent in exponents.items():
         roll = meeting.election.roll(share_class)
-        secret = MixSecret(list(range(len(roll.rows))), exponent, bytes(32))
+        rows = RollRows.of(roll)
         with ThreadPoolExecutor(1) as executor:
-            mixed = mix(place_of(meeting.election, roll, "mixer-1"), RollRows.of(roll), secret, executor)
+            secret = MixSecret(order_of_keys(rows, exponent, executor), exponent, bytes(32))
+            mixed = mix(place_of(meeting.election, roll, "mixer-1"), rows, secret, executor)
         head = mix_head(meeting.manifest.hash, roll, "mixer-1", 0, mixed.generator, mixed.proof)
         made[share_class] = list(mix_chunks(head, mixed.rows()))
     hand_in(meeting, made["common"], "mixer-1")
@@ -373,10 +373,11 @@ def test_looking_ahead_does_not_forget_what_came_in_between(meeting: Meeting, ch
 
 
 def test_chunks_fit_into_entries() -> None:
-    meeting = Meeting({"common": [1] * 330}, parties=Parties.drawn(Dice(3), mixers=1)).found().ceremony().rolls()
+    meeting = Meeting({"common": [1] * 100}, parties=Parties.drawn(Dice(3), mixers=1)).found().ceremony().rolls()
     bodies = meeting.mix_chunks("common", "mixer-1")
-    assert len(bodies) == 3
+    counts = [len(body["rows"]) for body in bodies]
+    assert len(counts) == 3 and counts[0] == counts[1] >= counts[2] and sum(counts) == 100
     raws = [meeting.signed("mix", body, meeting.parties.mixers[0]) for body in bodies]
-    assert BUDGET < max(map(len, raws)) <= MAX_ENTRY
+    assert BUDGET < max(map(len, raws)) < BUDGET + 1_000 < MAX_ENTRY
     hand_in(meeting, bodies, "mixer-1")
-    assert len(meeting.election.roll("common").rows) == 330
+    assert len(meeting.election.roll("common").rows) == 100

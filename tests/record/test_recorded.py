@@ -69,9 +69,10 @@ def test_a_stranger_does_not_open_the_vote(held: Meeting) -> None:
     at = next(i for i, raw in enumerate(held.entries) if parse_entry(raw).kind == "open")
     election = followed(held, held.entries[:at])
     strangers = [Signer(name, 1, bytes([7]) * 32) for name in ("chair", "secretary")]
-    raw = held.signed("open", {"manifest": held.hash, "size": at}, *strangers)
-    with pytest.raises(Refused):
+    raw = held.signed("open", parse_entry(held.entries[at]).body, *strangers)
+    with pytest.raises(Refused) as caught:
         election.apply_recorded(parse_entry(raw))
+    assert caught.value.reason == "unknown-key"
 
 
 def test_a_ballot_of_another_election(held: Meeting) -> None:

@@ -16,9 +16,9 @@ from audit.log.keys import Signer
 from audit.protocol.ballot import make_ballot
 from audit.protocol.elgamal import Ciphertext, encrypt
 from audit.protocol.group import ORDER, Element, G, b64, scalar_bytes
+from audit.protocol.refused import Refused
 from audit.protocol.roll import credential, make_half, weight_randomness
 from audit.protocol.shuffle import mix
-from audit.protocol.shuffle_secret import gen_permutation
 from audit.protocol.shuffle_secret import new_secret as new_mix_secret
 from audit.protocol.threshold import (
     PRESENT,
@@ -35,6 +35,7 @@ from audit.record.entries import Entry, make_text, parse_entry, seal
 from audit.record.manifest import Manifest
 from audit.record.mixes import RollRows, mix_chunks, mix_head
 from audit.record.mixing import place_of
+from audit.record.opening import opening
 from audit.record.outcome import result_of, slots, sums_of
 from audit.record.seen import MemorySeen
 from audit.record.voting import reconcile_root
@@ -121,7 +122,15 @@ class Meeting:
     def resolution(self, kind: str, **body: Any) -> bytes:
         """The act, signed, drawn up over the log as it is now unless `size` says otherwise."""
         size = {"size": self.election.size} if kind in ("open", "closing", "close") else {}
-        return self.signed(kind, {"manifest": self.hash, **size, **body}, *self.parties.officials[:2])
+        said = self.opening() if kind == "open" else {}
+        return self.signed(kind, {"manifest": self.hash, **said, **size, **body}, *self.parties.officials[:2])
+
+    def opening(self) -> dict[str, Any]:
+        """What the opening says of key and rolls; before there are any, of no roll and some key."""
+        try:
+            return opening(self.election)
+        except Refused:
+            return {"key": b64(G.raw), "rolls": {}}
 
     def found(self) -> Meeting:
         """Entry 0."""
@@ -208,8 +217,8 @@ class Meeting:
         """The bodies in which this mixer publishes a mix of the roll as it is now."""
         roll = self.election.roll(share_class)
         rows = RollRows.of(roll)
-        secret = new_mix_secret(gen_permutation(len(rows), self.dice.scalar), self.dice.scalar)
         with ThreadPoolExecutor(1) as executor:
+            secret = new_mix_secret(rows, self.dice.scalar, executor)
             made = mix(place_of(self.election, roll, mixer), rows, secret, executor)
         head = mix_head(self.manifest.hash, roll, mixer, attempt, made.generator, made.proof)
         return list(mix_chunks(head, made.rows()))

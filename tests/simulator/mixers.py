@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate, repeat
 from typing import Any
 
 from audit.protocol.elgamal import Ciphertext, encrypt
-from audit.protocol.group import G, b64, element_from
+from audit.protocol.group import Element, G, b64, element_from
 from audit.record.bodies import mixed_rows
 from audit.record.mixes import MixedRows, mix_chunks
 
@@ -30,13 +31,29 @@ def doubled(rows: Rows) -> Rows:
     return [rows[0], *rows[:-1]]
 
 
+def swapped(rows: Rows) -> Rows:
+    return [rows[1], rows[0], *rows[2:]]
+
+
 def surplus(rows: Rows) -> Rows:
-    stranger = {"E": encrypt(1, G, 1).to_json(), "K": b64((7 * G).raw)}
-    return [*rows, {**rows[0], **stranger}]
+    stranger = {**rows[-1], "E": encrypt(1, G, 1).to_json()}
+    return [*rows, {**stranger, "K": later(rows[-1], multiples_of(G))}]
+
+
+def multiples_of(K: Element) -> Iterator[Element]:
+    """2K, 3K, and so on."""
+    return accumulate(repeat(K), initial=K + K)
+
+
+def later(row: Body, keys: Iterable[Element]) -> str:
+    """The first of these keys that may stand after this row: each lie keeps to the order."""
+    K = element_from(row["K"]).raw
+    return b64(next(key.raw for key in keys if key.raw > K))
 
 
 def replaced(rows: Rows) -> Rows:
-    return [{**rows[0], "E": encrypt(9, G, 1).to_json(), "K": b64((7 * G).raw)}, *rows[1:]]
+    K = later(rows[-2], multiples_of(G))
+    return [*rows[:-1], {**rows[-1], "E": encrypt(9, G, 1).to_json(), "K": K}]
 
 
 def altered_weight(rows: Rows) -> Rows:
@@ -45,11 +62,12 @@ def altered_weight(rows: Rows) -> Rows:
 
 
 def altered_key(rows: Rows) -> Rows:
-    return [{**rows[0], "K": b64((element_from(rows[0]["K"]) + G).raw)}, *rows[1:]]
+    own = element_from(rows[-1]["K"])
+    return [*rows[:-1], {**rows[-1], "K": later(rows[-2], (own + more for more in multiples_of(G)))}]
 
 
 def another_exponent(rows: Rows) -> Rows:
-    return [{**rows[0], "K": b64((2 * element_from(rows[0]["K"])).raw)}, *rows[1:]]
+    return [*rows[:-1], {**rows[-1], "K": later(rows[-2], multiples_of(element_from(rows[-1]["K"])))}]
 
 
 def exchanged(rows: Rows) -> Rows:
@@ -64,6 +82,7 @@ def another_link(rows: Rows) -> Rows:
 CHEATS = {
     "drops a row": (dropped, "wrong-length", "rows"),
     "gives a row twice": (doubled, "duplicate", "rows[1].K"),
+    "gives rows in an order of its own": (swapped, "not-sorted", "rows[1].K"),
     "adds a surplus row": (surplus, "wrong-length", "rows"),
     "replaces a row": (replaced, "bad-proof", "proof"),
     "alters a weight": (altered_weight, "bad-proof", "proof"),
