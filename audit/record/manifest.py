@@ -54,8 +54,26 @@ class Quorum:
 
 
 @dataclass(frozen=True)
+class Rekey:
+    """Keys that changed: from entry `index` on, `new` of `to` count in the place of `old` of `name`. `office`: intake,
+    log or custodian.
+    """
+
+    index: int
+    office: str
+    name: str
+    to: str
+    old: tuple[Verifier, ...]
+    new: tuple[Verifier, ...]
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """The facts of one election. `hash` is SHA-256 of the entry's text (32 bytes), what everybody pins."""
+    """The facts of one election. `hash` is SHA-256 of the entry's text (32 bytes), what everybody pins.
+
+    Keys are those that count now: where `rekey` is given, it is the last that changed some, and `before` is all as it
+    was before it.
+    """
 
     hash: bytes
     origin: str
@@ -75,6 +93,27 @@ class Manifest:
     batch_min: int
     batch_wait: float  # seconds
     times: dict[str, str] = field(repr=False)
+    before: Manifest | None = field(default=None, repr=False)
+    rekey: Rekey | None = None
+
+    def at(self, size: int) -> Manifest:
+        """With the keys that count for entry number `size`, and for a checkpoint over `size` entries: those that the
+        entries below that number have made it.
+        """
+        manifest = self
+        while manifest.before is not None and manifest.rekey is not None and manifest.rekey.index >= size:
+            manifest = manifest.before
+        return manifest
+
+    @property
+    def history(self) -> tuple[Manifest, ...]:
+        """As it was at first, and after each rekey, in their order; this one is the last."""
+        return (*self.before.history, self) if self.before is not None else (self,)
+
+    @property
+    def rekeys(self) -> tuple[Rekey, ...]:
+        """All that changed a key, in the log's order."""
+        return tuple(manifest.rekey for manifest in self.history if manifest.rekey is not None)
 
     @property
     def log_key(self) -> Verifier:
@@ -213,11 +252,7 @@ def log_policy(origin: str, fields: dict[str, Any]) -> LogPolicy:
 
     The log signs with Ed25519 and with ML-DSA-44, so that a broken one of the two does not suffice to forge a head.
     """
-    log = keys_of(fields["log"], "log")
-    if tuple(key.type for key in log) != (ED25519, ML_DSA_44):
-        raise Refused("unknown-key", "the log's keys are one of type 0x01 and one of type 0x06, in this order", "log")
-    if len({key.name for key in log}) != 1:
-        raise Refused("wrong-signers", "both keys of the log carry one name", "log")
+    log = log_keys(fields["log"], "log")
     path = "custodians.keys"
     custodians = tuple(keys_of(keys, inside(path, i)) for i, keys in enumerate(fields["custodians"]["keys"]))
     for i, keys in enumerate(custodians):
@@ -228,6 +263,16 @@ def log_policy(origin: str, fields: dict[str, Any]) -> LogPolicy:
         return LogPolicy(origin, log, tuple((keys[0].name, keys) for keys in custodians), W)
     except Refused as refusal:
         raise refusal.at("custodians") from None
+
+
+def log_keys(vkeys: tuple[str, ...], path: str) -> tuple[Verifier, ...]:
+    """Ed25519, then ML-DSA-44, of one name."""
+    log = keys_of(vkeys, path)
+    if tuple(key.type for key in log) != (ED25519, ML_DSA_44):
+        raise Refused("unknown-key", "the log's keys are one of type 0x01 and one of type 0x06, in this order", path)
+    if len({key.name for key in log}) != 1:
+        raise Refused("wrong-signers", "both keys of the log carry one name", path)
+    return log
 
 
 def check_times(times: dict[str, str]) -> None:

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from audit.record.election import Election
 
 
-PASSING = frozenset({"ballot", "refusal", "notice"})
+PASSING = frozenset({"ballot", "refusal", "notice", "rekey"})
 """Kinds that may come at any time, so that nobody who acts need have seen the last of them."""
 
 
 def expect_current(election: Election, entry: Entry) -> None:
-    """The officials knew the log as it is, but for ballots, refusals and notices, when they drew this act up.
+    """The officials knew the log as it is, but for ballots, refusals, notices and rekeys, when they drew this act up.
 
     So an act that comes too early, before another entry that it needs, is not merely refused, but can never be recorded
     later, by whoever has seen it: the entry that it lacked makes it out of date. Only where nothing but ballots on
