@@ -79,10 +79,11 @@ class Promise:
         }
 
     def __str__(self) -> str:
-        return f"{self.intake} promised to have {b64(self.identity)} in the log by {_utc(self.deadline)}"
+        return f"{self.intake} promised to have {b64(self.identity)} in the log by {utc(self.deadline)}"
 
 
-def _utc(seconds: int) -> str:
+def utc(seconds: int) -> str:
+    """A moment, POSIX seconds, as people read it."""
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat(sep=" ", timespec="seconds")
     except (OverflowError, ValueError):
@@ -140,6 +141,14 @@ def open_promise(raw: bytes, manifest: Manifest) -> Promise:
     return Promise(receipt.signatures[0].name, fields["identity"], fields["leaf"], fields["deadline"])
 
 
+def hash_in(text: str | None) -> bytes | None:
+    """The 32 bytes of `--manifest`. Refused, naming the option."""
+    try:
+        return None if text is None else unb64(text, 32)
+    except Refused as refusal:
+        raise Refused(refusal.reason, f"--manifest {text}: {refusal.detail}") from None
+
+
 def register(app: typer.Typer) -> None:
     """Adds `verify-receipt`."""
     app.command("verify-receipt")(verify_receipt)
@@ -187,12 +196,11 @@ def _say_unkept(found: Mapping[Path, Recorded | Promise]) -> None:
 def _hash(text: str | None, files: Iterable[Path], as_json: bool) -> bytes | None:
     """The 32 bytes of `--manifest`. Refused, after it was said of each file with `as_json`."""
     try:
-        return None if text is None else unb64(text, 32)
-    except Refused as refusal:
-        wrong = Refused(refusal.reason, f"--manifest {text}: {refusal.detail}")
+        return hash_in(text)
+    except Refused as wrong:
         for file in files if as_json else ():
             _print_wrong(file, wrong.reason, wrong.detail)
-        raise wrong from None
+        raise
 
 
 def _read(file: Path) -> bytes:

@@ -1,0 +1,385 @@
+"""`psephos dispute`: a receipt or a ballot against a log, decided without anybody's word; and the evidence it leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from audit import dispute_command
+from audit.dispute import log_time
+from audit.evidence import parse_evidence
+from audit.log.keys import Signer
+from audit.log.merkle import CompactRange, leaf_hash
+from audit.log.notes import Note
+from audit.log.treehead import Checkpoint
+from audit.protocol.group import b64
+from audit.protocol.refused import Refused
+from audit.record.entries import Entry, make_text, parse_entry, seal
+from tests.simulator.meeting import Meeting
+from tests.simulator.record import TIME, files_of, write
+
+FOR, AGAINST = {"nominee-1": (1, 0, 0)}, {"nominee-1": (0, 1, 0)}
+RECORDED, REFUSED, UNDECIDED, MISSING = 0, 3, 4, 5
+BEFORE, AFTER = TIME - 1, TIME
+
+
+@pytest.fixture
+def meeting() -> Meeting:
+    return Meeting().prepared()
+
+
+class Voter:
+    """A folder with what a voter keeps, and a copy of the log beside it."""
+
+    def __init__(self, folder: Path, meeting: Meeting) -> None:
+        self.folder, self.meeting = folder, meeting
+        self.record = folder / "record"
+
+    def ballot(self, account: int = 0, intake: int = 0, revision: int = 0) -> Entry:
+        body = self.meeting.ballot(self.meeting.accounts[account], FOR, revision)
+        return parse_entry(self.meeting.signed("ballot", body, self.intake(intake)))
+
+    def intake(self, number: int) -> Signer:
+        return self.meeting.parties.intakes[number]
+
+    def receipt(self, entry: Entry, deadline: int = BEFORE, intake: int = 0, name: str = "A1.receipt") -> Path:
+        ids = {"identity": b64(entry.identity), "leaf": b64(entry.leaf)}
+        text = make_text("receipt", self.meeting.origin, {"deadline": deadline, "manifest": self.meeting.hash, **ids})
+        return self.file(name, seal(text, [self.intake(intake)]))
+
+    def refuse(self, entry: Entry, intake: str, signer: Signer | None = None, **changes: Any) -> bytes:
+        """The log's refusal of the entry as this intake handed it in."""
+        fields = {"detail": "a proof does not hold", "kind": entry.kind, "reason": "bad-proof", "intake": intake}
+        body = {**fields, "identity": b64(entry.identity), "manifest": self.meeting.hash, **changes}
+        return self.meeting.signed("refusal", body, signer or self.meeting.parties.log[0])
+
+    def file(self, name: str, content: bytes) -> Path:
+        path = self.folder / name
+        path.write_bytes(content)
+        return path
+
+    def export(self, entries: list[bytes] | None = None, name: str = "record") -> Path:
+        """A record over these entries, the meeting's if None, for which log and custodians have signed."""
+        meeting = self.meeting
+        entries = meeting.entries if entries is None else entries
+        return write(files_of(entries, meeting.parties, meeting.origin), self.folder / name)
+
+
+@pytest.fixture
+def voter(tmp_path: Path, meeting: Meeting) -> Voter:
+    return Voter(tmp_path, meeting)
+
+
+def run(*arguments: object) -> Result:
+    app = typer.Typer()
+    dispute_command.register(app)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def asked(voter: Voter, file: Path, *more: object) -> tuple[int, dict[str, Any]]:
+    """Exit code and JSON of a dispute over the meeting's log as it is now."""
+    if not voter.record.exists():
+        voter.export()
+    pinned = b64(voter.meeting.manifest.hash)
+    result = run(file, "--election", voter.record, "--manifest", pinned, "--json", *more)
+    return result.exit_code, json.loads(result.stdout)
+
+
+def test_a_recorded_ballot(voter: Voter) -> None:
+    entry = voter.ballot()
+    voter.meeting.add(entry.raw)
+    code, shown = asked(voter, voter.receipt(entry))
+    assert (code, shown["verdict"], shown["index"]) == (RECORDED, "recorded", len(voter.meeting.entries) - 1)
+    assert (shown["through"], shown["pinned"], shown["entry"]) == ("intake-1", True, entry.raw.decode())
+
+
+def test_a_ballot_recorded_through_another_intake(voter: Voter) -> None:
+    entry = voter.ballot(intake=0)
+    voter.meeting.add(seal(entry.text, [voter.intake(1)]))
+    code, shown = asked(voter, voter.receipt(entry))
+    assert (code, shown["through"]) == (RECORDED, "intake-2")
+
+
+def test_a_refused_ballot(voter: Voter) -> None:
+    entry = voter.ballot()
+    voter.meeting.add(voter.refuse(entry, "intake-1"))
+    code, shown = asked(voter, voter.receipt(entry))
+    assert (code, shown["verdict"], shown["reason"]) == (REFUSED, "refused", "bad-proof")
+    said = run(voter.receipt(entry), "--election", voter.record).stdout
+    assert f"refused: entry {shown['index']} of the log refuses {b64(entry.identity)}: a proof does not hold" in said
+
+
+def test_another_intakes_refusal_answers_no_receipt_of_this_one(voter: Voter) -> None:
+    entry = voter.ballot()
+    voter.meeting.add(voter.refuse(entry, "intake-2"))
+    assert asked(voter, voter.receipt(entry))[0] == MISSING
+    # Whoever asks about the ballot alone hears of it.
+    assert asked(voter, voter.file("A1.ballot", entry.text))[0] == REFUSED
+
+
+def test_refused_from_one_intake_and_recorded_through_another(voter: Voter) -> None:
+    entry = voter.ballot()
+    voter.meeting.add(voter.refuse(entry, "intake-1"))
+    voter.meeting.add(seal(entry.text, [voter.intake(1)]))
+    assert asked(voter, voter.receipt(entry))[0] == RECORDED
+
+
+@pytest.mark.parametrize(("deadline", "code"), [(BEFORE, MISSING), (AFTER, UNDECIDED)])
+def test_neither(voter: Voter, deadline: int, code: int) -> None:
+    found, shown = asked(voter, voter.receipt(voter.ballot(), deadline))
+    assert found == code
+    assert ("receipt" in shown, "checkpoint" in shown) == (code == MISSING, code == MISSING)
+
+
+def test_a_broken_promise_is_printed_with_all_that_shows_it(voter: Voter) -> None:
+    receipt = voter.receipt(voter.ballot())
+    said = run(receipt, "--election", voter.export()).stdout
+    for words in (
+        "intake-1 promised to have",
+        f"is none of the {len(voter.meeting.entries)} entries of {voter.meeting.origin}",
+        "cosigned by custodian-a, custodian-b",
+        "either intake-1 did not pass it on, or those after it did not record it",
+        receipt.read_text(),
+        (voter.record / "checkpoint").read_text(),
+        "unchecked: compare it with the letter",
+    ):
+        assert words in said
+
+
+def test_one_custodian_with_a_fast_clock_makes_no_deadline_pass(meeting: Meeting) -> None:
+    tree = CompactRange()
+    tree.extend(leaf_hash(raw) for raw in meeting.entries)
+    text = Checkpoint(meeting.origin, tree.size, tree.root()).text
+    clocks = dict(zip(meeting.parties.custodians, (TIME, TIME + 10**6, TIME + 5), strict=True))
+    lines = [key.sign(text, clock) for keys, clock in clocks.items() for key in keys]
+    log = [key.sign(text, TIME) for key in meeting.parties.log]
+    assert log_time(Note(text, (*log, *lines)), meeting.manifest.log) == TIME + 5
+
+
+def test_a_ballot_without_a_receipt_shows_nothing_against_anybody(voter: Voter) -> None:
+    entry = voter.ballot()
+    file = voter.file("A1.ballot", entry.text)
+    assert asked(voter, file)[0] == UNDECIDED
+    assert "no receipt shows that anybody promised it" in run(file, "--election", voter.record).stdout
+    voter.meeting.add(entry.raw)
+    voter.record = voter.export(name="later")
+    assert asked(voter, file)[0] == RECORDED
+
+
+def test_what_an_intake_left_out_of_its_own_account(voter: Voter) -> None:
+    receipt = voter.receipt(voter.ballot(), deadline=AFTER + 1_000_000)
+    voter.meeting.closing().reconcile().close()
+    code, shown = asked(voter, receipt)
+    # No ballot is recorded after the close: nobody has to wait for the deadline.
+    assert (code, shown["closed"], shown["left_out"], shown["overruled"]) == (MISSING, True, True, False)
+    said = run(receipt, "--election", voter.record).stdout
+    assert "intake-1 itself left it out of its account of what it passed on, entry " in said
+
+
+def test_an_intake_that_was_overruled_has_not_accounted_for_it(voter: Voter) -> None:
+    receipt = voter.receipt(voter.ballot())
+    voter.meeting.closing().reconcile().close("intake-1")
+    code, shown = asked(voter, receipt)
+    assert (code, shown["left_out"], shown["overruled"]) == (MISSING, False, True)
+    said = run(receipt, "--election", voter.record).stdout
+    assert "the officials have closed the vote without the account of intake-1" in said
+
+
+def test_a_refusal_after_the_close_answers_nothing(voter: Voter) -> None:
+    """Else an intake that kept a ballot back would pass it on when it is too late, and seem to have done its part."""
+    entry = voter.ballot()
+    voter.meeting.closing().reconcile().close()
+    voter.meeting.add(voter.refuse(entry, "intake-1", reason="closed"))
+    receipt = voter.receipt(entry)
+    code, shown = asked(voter, receipt)
+    assert (code, shown["left_out"]) == (MISSING, True)
+    assert "(refusal) came after that, and changes nothing" in run(receipt, "--election", voter.record).stdout
+
+
+def test_what_bears_another_line_than_its_rule_demands_is_no_answer(voter: Voter) -> None:
+    """Log and custodians have let it in: `verify` names it, and here it hides nothing."""
+    entry = voter.ballot()
+    trustee = voter.meeting.parties.trustees[0]
+    forged = [voter.refuse(entry, "intake-1", trustee), seal(entry.text, [trustee]), b"no entry at all"]
+    voter.export([*voter.meeting.entries, *forged])
+    assert asked(voter, voter.receipt(entry))[0] == MISSING
+
+
+def test_the_log_is_read_to_its_end(voter: Voter) -> None:
+    meeting = voter.meeting
+    body = {"manifest": meeting.hash, "subject": "incident", "text": "a line was down"}
+    notices = [
+        meeting.signed("notice", {**body, "text": f"line {number} was down"}, *meeting.parties.officials[:2])
+        for number in range(300)
+    ]
+    entry = voter.ballot()
+    voter.export([*meeting.entries, *notices, entry.raw])
+    code, shown = asked(voter, voter.receipt(entry))
+    assert (code, shown["index"]) == (RECORDED, len(meeting.entries) + 300)
+
+
+def test_a_refused_act_of_an_official(voter: Voter) -> None:
+    early = parse_entry(voter.meeting.resolution("close", overruled=[]))
+    voter.meeting.add(voter.refuse(early, "", reason="not-complete"))
+    receipt = voter.receipt(early)
+    assert asked(voter, receipt)[0] == REFUSED
+
+
+# What is handed to a third party.
+
+
+def offline(voter: Voter, evidence: Path, *more: object) -> tuple[int, dict[str, Any]]:
+    result = run(evidence, "--manifest", b64(voter.meeting.manifest.hash), "--json", *more)
+    return result.exit_code, json.loads(result.stdout)
+
+
+Answer = Callable[[Voter, Entry], bytes]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [(lambda voter, entry: entry.raw, RECORDED), (lambda voter, entry: voter.refuse(entry, "intake-1"), REFUSED)],
+    ids=["recorded", "refused"],
+)
+def test_an_answer_of_the_log_is_proved_without_the_log(voter: Voter, answer: Answer, code: int) -> None:
+    entry = voter.ballot()
+    voter.meeting.add(answer(voter, entry))
+    evidence = voter.folder / "evidence"
+    assert asked(voter, voter.receipt(entry), "--out", evidence)[0] == code
+    assert offline(voter, evidence)[0] == code
+    assert offline(voter, evidence, "--election", voter.record)[0] == code
+
+
+def test_that_the_log_holds_nothing_is_shown_again_by_any_copy(voter: Voter) -> None:
+    evidence = voter.folder / "evidence"
+    entry = voter.ballot()
+    assert asked(voter, voter.receipt(entry), "--out", evidence)[0] == MISSING
+    code, shown = offline(voter, evidence)
+    assert (code, shown["reason"]) == (1, "missing-entry")
+    assert "give --election" in shown["detail"]
+    size = len(voter.meeting.entries)
+    voter.meeting.vote(voter.meeting.accounts[1], AGAINST)
+    assert offline(voter, evidence, "--election", voter.export(name="later"))[0] == MISSING
+    code, shown = offline(voter, evidence, "--election", voter.export(voter.meeting.entries[: size - 1], "shorter"))
+    assert (code, shown["reason"]) == (1, "unreadable") and "fewer than" in shown["detail"]
+    voter.meeting.add(entry.raw)
+    assert offline(voter, evidence, "--election", voter.export(name="in the end"))[0] == RECORDED
+
+
+def test_two_logs_are_told(voter: Voter) -> None:
+    """The checkpoint in the evidence and a copy that does not continue it: a fork, whoever made it."""
+    evidence, size = voter.folder / "evidence", len(voter.meeting.entries)
+    voter.meeting.vote(voter.meeting.accounts[1], AGAINST)
+    assert asked(voter, voter.receipt(voter.ballot()), "--out", evidence)[0] == MISSING
+    other = [*voter.meeting.entries[:size], voter.ballot(2).raw]
+    code, shown = offline(voter, evidence, "--election", voter.export(other, "other"))
+    assert (code, shown["reason"]) == (1, "fork")
+
+
+def test_every_changed_byte_of_evidence_is_noticed(voter: Voter) -> None:
+    entry, path = voter.ballot(), voter.folder / "evidence"
+    voter.meeting.add(entry.raw)
+    asked(voter, voter.receipt(entry), "--out", path)
+    raw = path.read_bytes()
+    evidence = parse_evidence(raw)
+    assert evidence.raw == raw
+    step = len(raw) // 97
+    for place in range(0, len(raw), step):
+        path.write_bytes(raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :])
+        code, shown = offline(voter, path)
+        assert (code, shown["verdict"]) == (1, "nothing"), place
+
+
+def test_a_proof_of_another_entry_answers_no_claim(voter: Voter) -> None:
+    first, second = voter.ballot(0), voter.ballot(1)
+    for entry in (first, second):
+        voter.meeting.add(entry.raw)
+    asked(voter, voter.receipt(first), "--out", voter.folder / "first")
+    asked(voter, voter.receipt(second, name="A2.receipt"), "--out", voter.folder / "second")
+    mine, other = (parse_evidence((voter.folder / name).read_bytes()) for name in ("first", "second"))
+    mixed = type(mine)(mine.claim, mine.manifest, other.shown)
+    code, shown = offline(voter, voter.file("mixed", mixed.raw))
+    assert (code, shown["reason"]) == (1, "another-entry")
+
+
+def test_evidence_is_not_written_over_anything(voter: Voter) -> None:
+    taken = voter.file("taken", b"mine")
+    result = run(voter.receipt(voter.ballot()), "--election", voter.export(), "--out", taken)
+    assert isinstance(result.exception, FileExistsError)
+    assert taken.read_bytes() == b"mine"
+
+
+# What decides nothing.
+
+
+def nothing(*arguments: object) -> str:
+    """The reason why nothing could be decided."""
+    result = run(*arguments, "--json")
+    assert result.exit_code == 1
+    return json.loads(result.stdout)["reason"]
+
+
+def test_a_receipt_by_no_intake_and_a_receipt_of_a_rehearsal(voter: Voter) -> None:
+    entry, record = voter.ballot(), voter.export()
+    forged = seal(parse_entry(voter.receipt(entry).read_bytes()).text, voter.meeting.parties.trustees[:1])
+    assert nothing(voter.file("forged", forged), "--election", record) == "wrong-signers"
+    rehearsal = Voter(voter.folder, Meeting(seed=2, parties=voter.meeting.parties).prepared())
+    assert nothing(rehearsal.receipt(rehearsal.ballot(), name="other"), "--election", record) == "another-election"
+    assert nothing(voter.file("other.ballot", rehearsal.ballot().text), "--election", record) == "another-election"
+
+
+def test_another_manifest_than_the_pinned_one(voter: Voter) -> None:
+    record = voter.export()
+    result = run(voter.receipt(voter.ballot()), "--election", record, "--manifest", b64(bytes(32)))
+    assert result.exit_code == 1 and "psephos: " in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"c2sp.org/tlog-proof@v1\nindex 1\n\n", "unknown-kind"),
+        (b"anything", "syntax"),
+        (b"psephos/v1 evidence\nx\n", "syntax"),
+        (b"psephos/v1 evidence\nx\n{}\n", "missing-field"),
+        (b'psephos/v1 evidence\nx\n{"claim":"","manifest":"","shown":""}\n', "syntax"),
+    ],
+)
+def test_a_file_that_is_neither(voter: Voter, content: bytes, reason: str) -> None:
+    assert nothing(voter.file("file", content), "--election", voter.export()) == reason
+
+
+def test_a_log_that_is_damaged_decides_nothing(voter: Voter) -> None:
+    record = voter.export()
+    bundle = next(path for path in (record / "tile" / "entries").rglob("*") if path.is_file())
+    raw = bytearray(bundle.read_bytes())
+    raw[-100] ^= 1
+    bundle.write_bytes(raw)
+    assert nothing(voter.receipt(voter.ballot()), "--election", record) == "unreadable"
+
+
+def test_without_a_log_and_with_no_card(voter: Voter) -> None:
+    receipt = voter.receipt(voter.ballot())
+    assert nothing(receipt) == "missing-field"
+    assert nothing(receipt, "--election", voter.file("card.toml", b"origin = 'x'")) == "missing-field"
+    assert nothing(receipt, "--election", voter.file("card.toml", b"no card")) == "syntax"
+    assert nothing(receipt, "--election", voter.folder / "nowhere") == "unreadable"
+    assert nothing(voter.folder / "no-file", "--election", voter.export()) == "unreadable"
+
+
+def test_a_card_of_another_election_than_the_pinned_one(voter: Voter) -> None:
+    fields = f'origin = "x"\nmanifest = "{b64(bytes(32))}"\nintakes = ["http://a"]\ncustodians = ["http://b"]\n'
+    card = voter.file("card.toml", fields.encode())
+    pinned = b64(voter.meeting.manifest.hash)
+    assert nothing(voter.receipt(voter.ballot()), "--election", card, "--manifest", pinned) == "another-election"
+
+
+def test_refusals_are_raised_with_their_reason() -> None:
+    with pytest.raises(Refused) as refusal:
+        parse_evidence(b"psephos/v1 evidence\nx\n[]\n")
+    assert refusal.value.reason == "wrong-type"
