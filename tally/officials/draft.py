@@ -109,6 +109,11 @@ def summary(entry: Entry, checked: bool) -> list[str]:
         lines += json.dumps(entry.body["result"], indent=1, sort_keys=True).split("\n")
     if "size" in entry.fields:
         lines.append(f"drawn up when the log had {entry.fields['size']} entries")
+    if entry.kind == "open":
+        lines.append(f"key {entry.body['key']}")
+        for share_class, roll in sorted(entry.body["rolls"].items()):
+            mixed = "mixed" if "mix" in roll else "not mixed"
+            lines.append(f"roll of {share_class}: {roll['rows']} rows, {mixed}, hash {roll['hash']}")
     if entry.kind == "close" and entry.body["overruled"]:
         lines.append(f"overruled: {', '.join(entry.body['overruled'])}")
     names = ", ".join(line.name for line in entry.signatures) or "nobody"

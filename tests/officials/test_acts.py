@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from infra.card import load_card
 from infra.config import ConfigError
@@ -88,7 +89,10 @@ def test_an_act_as_a_draft(clients: Clients, hall: Hall) -> None:
         clients.run("election", "closing", "--election", clients.card, "--draft", draft, "--wait", "0")
     clients.run("election", "open", "--election", clients.card, "--draft", draft)
     size = hall.election.size
-    assert f"drawn up when the log had {size} entries" in clients.run("election", "show", draft)
+    shown = clients.run("election", "show", draft)
+    roll = hall.election.roll("common")
+    assert f"drawn up when the log had {size} entries" in shown and f"key {b64(hall.election.Y.raw)}" in shown
+    assert f"roll of common: 2 rows, not mixed, hash {b64(roll.hash)}" in shown
     for official in hall.parties.officials[1:]:
         clients.run("election", "sign", draft, *clients.keys([official]))
     clients.run("election", "submit", draft, "--election", clients.card)
