@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -21,8 +22,10 @@ from tests.databases import Database, make_database
 from vault.custodian import schema
 from vault.custodian.cosign import Head
 from vault.custodian.custody import Custodian
+from vault.custodian.folder_store import FolderStore
 from vault.custodian.serve import custodian_app
 from vault.custodian.sql_store import SqlStore
+from vault.custodian.storage import Store
 
 TOKEN = "token-of-the-tests-that-is-long-enough-for-one"
 NOW = 1_790_000_000
@@ -91,19 +94,23 @@ class Served:
     """
 
     log: Growing
-    database: Database
+    open_store: Callable[[str], Store]
     time: int = 0
     client: TestClient = field(init=False)
     published: bytes = b""
 
     def __post_init__(self) -> None:
-        self.time = max(NOW, SqlStore(self.database.engine).last_time())
+        self.time = max(NOW, self.store().last_time())
         self.restart()
+
+    def store(self) -> Store:
+        """What is on disk, as a process finds it that begins now."""
+        return self.open_store(self.log.origin)
 
     def restart(self) -> None:
         """The process begins again, with what is on disk."""
-        store = SqlStore(self.database.engine)
-        self.custodian = Custodian(store, {self.log.origin: self.log.policy}, CUSTODIANS[0], lambda: self.time)
+        policies = {self.log.origin: self.log.policy}
+        self.custodian = Custodian(self.store(), policies, CUSTODIANS[0], lambda: self.time)
         app = custodian_app(self.custodian, [self.log.origin], TOKEN)
         self.client = TestClient(app, raise_server_exceptions=False)
         self.client.headers["Authorization"] = f"Bearer {TOKEN}"
@@ -115,7 +122,7 @@ class Served:
         return self.client.get(f"/{self.log.origin}/{path}")
 
     def stored(self) -> Head:
-        return SqlStore(self.database.engine).newest(self.log.origin)
+        return self.store().newest(self.log.origin)
 
     def fill(self, *steps: int) -> None:
         """Appends and publishes so many entries at a time."""
@@ -151,8 +158,25 @@ def database(cluster: Cluster) -> Iterator[Database]:
 
 
 @pytest.fixture
-def served(database: Database) -> Iterator[Served]:
-    """A custodian that holds nothing of the log yet."""
-    made = Served(Growing(f"vote.example/kept-{next(_numbers)}"), database)
+def in_database(database: Database) -> Iterator[Served]:
+    """A custodian with PostgreSQL that holds nothing of the log yet."""
+    yield from kept(lambda origin: SqlStore(database.engine))
+
+
+@pytest.fixture
+def in_folder(tmp_path: Path) -> Iterator[Served]:
+    """A custodian with a plain folder, which is empty."""
+    tmp_path.chmod(0o700)
+    yield from kept(lambda origin: FolderStore(str(tmp_path), [origin]))
+
+
+@pytest.fixture(params=["in_database", "in_folder"])
+def served(request: pytest.FixtureRequest) -> Served:
+    """A custodian that holds nothing of the log yet, with each kind of store."""
+    return request.getfixturevalue(request.param)
+
+
+def kept(open_store: Callable[[str], Store]) -> Iterator[Served]:
+    made = Served(Growing(f"vote.example/kept-{next(_numbers)}"), open_store)
     yield made
     made.client.close()

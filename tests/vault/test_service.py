@@ -9,7 +9,8 @@ import pytest
 from audit.protocol.refused import Refused
 from infra.config import ConfigError
 from tests.simulator.meeting import Meeting
-from vault.custodian.serve import check_office, run
+from vault.custodian.config import check_office
+from vault.custodian.serve import run
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ anything that was not synced may be there, or not, or in part.
 from __future__ import annotations
 
 import os
+import stat
 from typing import Protocol
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
@@ -14,6 +15,9 @@ FOLDER_MODE, FILE_MODE = 0o700, 0o600
 
 class Disk(Protocol):
     """Paths are absolute. Everything raises OSError, with the errno of the system call."""
+
+    def owner_and_mode(self, path: str) -> tuple[int, int]:
+        """Whose file or folder this is, and its permission bits. FileNotFoundError."""
 
     def names(self, folder: str) -> list[str]:
         """The names in a folder, in no order. FileNotFoundError if there is no such folder."""
@@ -43,12 +47,21 @@ class Disk(Protocol):
 class RealDisk:
     """The operating system's. Symbolic links are not followed (ELOOP): a folder's files are in it or are not its."""
 
+    def owner_and_mode(self, path: str) -> tuple[int, int]:
+        found = os.lstat(path)
+        return found.st_uid, stat.S_IMODE(found.st_mode)
+
     def names(self, folder: str) -> list[str]:
-        return os.listdir(folder)
+        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            return os.listdir(number)
+        finally:
+            os.close(number)
 
     def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
+        # O_NONBLOCK: opening a pipe that somebody put there returns at once, and seeking in it fails.
         number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(number, "rb", buffering=0) as file:
+        with open(number, "rb") as file:
             file.seek(start)
             return file.read(length)
 

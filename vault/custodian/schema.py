@@ -51,7 +51,8 @@ head = Table(
 )
 Index("head_time", desc(head.c.time))
 
-# Heads that were seen, their entries held or not (C2SP tlog-witness): each continues exactly one other, too.
+# Heads that were seen, their entries held or not (C2SP tlog-witness): each continues exactly one other, too. The empty
+# tree, which follows no size, has the old size -1.
 observed = Table(
     "observed",
     metadata,
@@ -62,7 +63,7 @@ observed = Table(
     Column("note", LargeBinary, nullable=False),
     Column("time", BigInteger, nullable=False),
     UniqueConstraint("origin", "old_size"),
-    CheckConstraint("0 <= old_size AND old_size < size"),
+    CheckConstraint("-1 <= old_size AND old_size < size"),
 )
 Index("observed_time", desc(observed.c.time))
 

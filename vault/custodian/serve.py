@@ -9,27 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from time import time
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from audit.log.keys import Signer
 from audit.log.notes import MAX_NOTE
 from audit.log.tiles import parse_path
 from audit.protocol.refused import Refused
-from audit.record.manifest import Manifest, load_manifest
-from infra.config import ConfigError, load
-from infra.database import check_url, engine
-from infra.http import Problem, application, parse_listen, problem, read_body, refusal, require_token, serve
+from audit.record.manifest import load_manifest
+from infra.config import load
+from infra.http import Problem, application, problem, read_body, refusal, require_token, serve
 from infra.keys import read_signer, read_token
+from vault.custodian.config import CustodianConfig, check_office, open_store
 from vault.custodian.cosign import MAX_APPEND, WrongOldSize
 from vault.custodian.custody import Custodian
-from vault.custodian.sql_store import SqlStore
 
-CONNECTIONS = 8
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 NOT_KEPT = {"Cache-Control": "no-cache"}
 
@@ -37,46 +33,16 @@ NOT_KEPT = {"Cache-Control": "no-cache"}
 STATUS = {"unknown-log": 404, "not-signed-by-log": 403, "old-size-above": 400, "clock-backwards": 503}
 
 
-@dataclass(frozen=True)
-class CustodianConfig:
-    """`manifests`: the signed manifest note of every log to keep; `keys`: this custodian's private keys, as named
-    there.
-    """
-
-    listen: str
-    database: str
-    passfile: Path
-    token: Path
-    manifests: tuple[Path, ...]
-    keys: tuple[Path, ...]
-
-    def __post_init__(self) -> None:
-        parse_listen(self.listen)
-        check_url(self.database)
-
-
 def run(path: Path) -> None:
-    """Serves until told to stop. ConfigError, KeyFileError, Refused, Unsafe or SQLAlchemyError if it cannot begin."""
+    """Serves until told to stop. ConfigError, KeyFileError, Refused, Unsafe, OSError or SQLAlchemyError if it cannot
+    begin."""
     config = load(CustodianConfig, path)
     manifests = [load_manifest(manifest)[0] for manifest in config.manifests]
     signers = [read_signer(key) for key in config.keys]
     check_office(path, manifests, signers)
-    store = SqlStore(engine(config.database, config.passfile, name="psephos-custodian", connections=CONNECTIONS))
-    store.check_safe()
+    store = open_store(config, [manifest.origin for manifest in manifests])
     custodian = Custodian(store, {m.origin: m.log for m in manifests}, signers, lambda: int(time()))
     serve(custodian_app(custodian, [m.origin for m in manifests], read_token(config.token)), config.listen)
-
-
-def check_office(path: Path, manifests: Iterable[Manifest], signers: Iterable[Signer]) -> None:
-    """ConfigError unless these are exactly the keys of one custodian of every manifest: its cosignature must count."""
-    mine = {signer.verifier for signer in signers}
-    faults = [
-        f"key `keys` holds other keys than those of any custodian of {manifest.origin}"
-        for manifest in manifests
-        if not any(set(keys) == mine for _, keys in manifest.log.custodians)
-    ]
-    if faults:
-        raise ConfigError(path, faults)
 
 
 def custodian_app(custodian: Custodian, origins: Iterable[str], token: str) -> FastAPI:

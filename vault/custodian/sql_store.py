@@ -15,8 +15,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
 from audit.log.merkle import CompactRange
-from audit.log.tiles import HEIGHT, WIDTH
+from audit.log.tiles import WIDTH
 from vault.custodian.cosign import EMPTY, Head
+from vault.custodian.nodes import completed
 from vault.custodian.schema import entry, head, node, observed, published
 from vault.custodian.storage import Overtaken, Unsafe
 
@@ -165,16 +166,6 @@ def complete_nodes(connection: Connection, origin: str, old_size: int, size: int
         tile = CompactRange()
         tile.extend(tile_hashes(connection, origin, level - 1, index * WIDTH, (index + 1) * WIDTH))
         connection.execute(insert(node).values(origin=origin, level=level, index=index, hash=tile.root()))
-
-
-def completed(old_size: int, size: int) -> Iterator[tuple[int, int]]:
-    """(level, index) of the nodes, level 1 and above, that a tree of `size` leaves has and one of `old_size` has not.
-    """
-    level = 1
-    while size >> (HEIGHT * level):
-        for index in range(old_size >> (HEIGHT * level), size >> (HEIGHT * level)):
-            yield level, index
-        level += 1
 
 
 def tile_hashes(connection: Connection, origin: str, level: int, start: int, end: int) -> list[bytes]:

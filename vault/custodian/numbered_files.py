@@ -1,0 +1,196 @@
+"""A folder of files that are written once, each under a number in a tree of its own, and never changed or removed.
+
+`format` says what the folder is; `new` holds what is being written; under `logs` the file 1234 of a tree stands at
+`TREE/000/000/001/234`, so that the highest number, or the highest below another, is found without reading the rest.
+
+A file comes to its name whole, on disk before it has the name, and the name is given by `link`, which of two that want
+it lets one have it. A crash leaves at most a file in `new`, which the next start removes, and folders with nothing in
+them. Whether a name that is there is on disk, too, only the process knows that put it there; every other one sees to it
+before it relies on it (`settle`).
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import re
+from contextlib import suppress
+
+from vault.custodian.disk import Disk
+from vault.custodian.storage import Damaged, Unsafe
+
+FORMAT = b"psephos/v1 custodian folder\n"
+GROUPS = 4
+MOST = 1000**GROUPS - 1
+"""The highest number there can be."""
+MAX_KNOWN = 64
+_GROUP = re.compile("[0-9]{3}")
+
+
+class NumberedFiles:
+    """The files under `root`, an absolute path. Damaged for what is not of such a folder; OSError from the disk."""
+
+    def __init__(self, disk: Disk, root: str) -> None:
+        self._disk, self._root = disk, root
+        self._known: set[str] = set()
+        self._settled: dict[str, int] = {}
+        self._names = itertools.count()
+        self._broken = False
+
+    def open(self) -> None:
+        """Makes an empty folder one of these, or finds that it is one. Unsafe if it holds other things."""
+        found = set(self._disk.names(self._root))
+        foreign = sorted(found - {"format", "new", "logs"})
+        if foreign:
+            raise Unsafe(f"{self._root}: {foreign[0]!r} is not a custodian's; its folder must hold nothing else")
+        self._make("new")
+        for name in self._disk.names(f"{self._root}/new"):
+            self._disk.remove(f"{self._root}/new/{name}")
+        if "format" not in found:
+            self._write("format", FORMAT)
+        if self._read("format") != FORMAT:
+            raise Unsafe(f"{self._root}/format: this is not the folder of a custodian of this version")
+        self._make("logs")
+
+    def highest(self, tree: str, most: int = MOST) -> int | None:
+        """The highest number in a tree that is at most `most`; None if there is none."""
+        return self._highest(f"logs/{tree}", _digits(min(most, MOST))) if most >= 0 else None
+
+    def newest(self, tree: str) -> int | None:
+        """The highest number of a tree, once its name is on disk: who reads it may then vouch for it."""
+        self._check_alive()
+        number = self.highest(tree)
+        if number is not None and self._settled.get(tree) != number:
+            self._settle(tree, number)
+        return number
+
+    def put(self, tree: str, number: int, content: bytes) -> None:
+        """A new file. When this returns it is on disk. FileExistsError if the number is taken."""
+        self._check_alive()
+        path = _path(tree, number)
+        self._make_folders(path)
+        self._write(path, content)
+        self._settled[tree] = number
+
+    def read(self, tree: str, number: int, start: int = 0, length: int = -1) -> bytes:
+        """At most `length` bytes of a file from `start` on, all of them if -1. Damaged if it is not there."""
+        return self._read(_path(tree, number), start, length)
+
+    def _highest(self, folder: str, digits: tuple[str, ...]) -> int | None:
+        depth = len(digits)
+        for name in self._groups(folder):
+            if name > digits[0]:
+                continue
+            if depth == 1:
+                return int(name)
+            below = digits[1:] if name == digits[0] else ("999",) * (depth - 1)
+            # A folder is empty if a crash came between making it and filling it: then the one before it counts.
+            found = self._highest(f"{folder}/{name}", below)
+            if found is not None:
+                return int(name) * 1000 ** (depth - 1) + found
+        return None
+
+    def _groups(self, folder: str) -> list[str]:
+        """The names in a folder of the tree, the highest first."""
+        try:
+            names = self._disk.names(f"{self._root}/{folder}")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise self._as_damage(folder, error) from None
+        for name in names:
+            if not _GROUP.fullmatch(name):
+                raise Damaged(f"{self._root}/{folder}/{name} is not a custodian's; its folder must hold nothing else")
+        return sorted(names, reverse=True)
+
+    def _read(self, path: str, start: int = 0, length: int = -1) -> bytes:
+        try:
+            return self._disk.read(f"{self._root}/{path}", start, length)
+        except OSError as error:
+            raise self._as_damage(path, error) from None
+
+    def _as_damage(self, path: str, error: OSError) -> Exception:
+        what = {
+            errno.ENOENT: "is missing",
+            errno.ELOOP: "is a symbolic link, which a custodian does not follow",
+            errno.ENOTDIR: "is a symbolic link or a file where a folder must be",
+            errno.EISDIR: "is a folder where a file must be",
+            errno.ESPIPE: "is not a file",
+            errno.ENXIO: "is not a file",
+        }.get(error.errno or 0)
+        return Damaged(f"{self._root}/{path} {what}") if what else error
+
+    def _write(self, path: str, content: bytes) -> None:
+        new = self._new_file(content)
+        try:
+            self._disk.link(new, f"{self._root}/{path}")
+            # From here the name may be on disk or not: nobody is told of it before the next line has returned.
+            self._sync_folder(_parent(path))
+        finally:
+            with suppress(OSError):
+                self._disk.remove(new)
+
+    def _new_file(self, content: bytes) -> str:
+        while True:
+            path = f"{self._root}/new/{next(self._names)}"
+            try:
+                self._disk.create(path, content)
+                self._disk.sync(path)
+            except FileExistsError:
+                # Another process writes here, too.
+                continue
+            except OSError:
+                # Whatever part of it the disk has: without a name among the others it is nothing.
+                with suppress(OSError):
+                    self._disk.remove(path)
+                raise
+            return path
+
+    def _make_folders(self, path: str) -> None:
+        parts = path.split("/")
+        for depth in range(1, len(parts)):
+            folder = "/".join(parts[:depth])
+            if folder not in self._known:
+                self._make(folder)
+                if len(self._known) >= MAX_KNOWN:
+                    self._known.clear()
+                self._known.add(folder)
+
+    def _make(self, folder: str) -> None:
+        with suppress(FileExistsError):
+            self._disk.make_folder(f"{self._root}/{folder}")
+        # Also if it was there: the process that made it may have ended before this.
+        self._sync_folder(_parent(folder))
+
+    def _settle(self, tree: str, number: int) -> None:
+        parts = _path(tree, number).split("/")
+        for depth in range(len(parts) - 1, -1, -1):
+            self._sync_folder("/".join(parts[:depth]))
+        self._settled[tree] = number
+
+    def _sync_folder(self, folder: str) -> None:
+        try:
+            self._disk.sync_folder(f"{self._root}/{folder}" if folder else self._root)
+        except OSError:
+            # Linux tells of a lost write once: the next sync would return although nothing is on disk.
+            self._broken = True
+            raise
+
+    def _check_alive(self) -> None:
+        if self._broken:
+            raise Unsafe(f"{self._root}: the disk did not confirm a write; see to it, then start the custodian again")
+
+
+def _digits(number: int) -> tuple[str, ...]:
+    text = f"{number:0{3 * GROUPS}d}"
+    return tuple(text[i : i + 3] for i in range(0, len(text), 3))
+
+
+def _path(tree: str, number: int) -> str:
+    if not 0 <= number <= MOST:
+        raise Unsafe(f"a folder cannot hold a file of the number {number}")
+    return "/".join(("logs", tree, *_digits(number)))
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]

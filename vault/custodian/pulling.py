@@ -1,0 +1,127 @@
+"""A log that is read from others' tiles and stored: what a follower does all the time, and a lost custodian once.
+
+Entries are stored in steps, each one only after it was proven to be under a head with W cosignatures that continues
+what is held; the head comes last, when all of its entries are on disk. A crash leaves entries without a head: the next
+attempt hashes them again and goes on after them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from audit.log.checkpoint import LogPolicy
+from audit.log.merkle import CompactRange
+from audit.log.reader import Head as SignedHead
+from audit.log.reader import Reader, ReadError, read_entries
+from audit.log.tiles import WIDTH
+from audit.record.heads import is_rekey, open_head, succeed
+from audit.record.manifest import Manifest
+from vault.custodian.cosign import Head
+from vault.custodian.storage import Store
+from vault.custodian.stored import hash_all, log_lines, whole
+
+STEP = 4 * WIDTH
+"""Entries stored at a time: 64 MiB at most, about 300 KiB as a rule."""
+
+Progress = Callable[[int, int], None]
+
+
+class Keys(Protocol):
+    """Whose signatures count in one log, as far as its entries are known."""
+
+    origin: str
+
+    def at(self, size: int) -> LogPolicy:
+        """Those that count over `size` entries, by the rekeys learned so far."""
+
+    def claimed(self, reader: Reader, size: int) -> LogPolicy:
+        """Those that count over the reader's `size` entries, by rekeys that it shows in its tree; nothing is learned.
+        ReadError.
+        """
+
+    def learn(self, index: int, entry: bytes) -> None:
+        """Takes note of an entry, which is number `index` of the log: it may change a key. Refused."""
+
+
+class ManifestKeys:
+    """The keys of an election, as the manifest says and rekeys change it."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest, self.origin = manifest, manifest.origin
+
+    def at(self, size: int) -> LogPolicy:
+        return self.manifest.at(size).log
+
+    def claimed(self, reader: Reader, size: int) -> LogPolicy:
+        found = open_head(reader, self.manifest, exact=True)
+        return (self.manifest if found is None else found[1]).at(size).log
+
+    def learn(self, index: int, entry: bytes) -> None:
+        known = self.manifest.rekey
+        if is_rekey(entry) and (known is None or known.index < index):
+            self.manifest = succeed(self.manifest, entry, index)
+
+
+def pull(
+    store: Store,
+    keys: Keys,
+    reader: Reader,
+    head: SignedHead,
+    policy: LogPolicy,
+    time: int,
+    progress: Progress = lambda done, total: None,
+) -> Head:
+    """Stores the log up to `head`, which satisfied `policy`, and returns the head as it is stored, with `time`.
+
+    `keys` learns from the entries. ReadError as `read_entries`, `wrong-root` if what is staged here is not under the
+    head, `wrong-keys` if by the entries it is not `policy` that counts over it; all that was stored by then stays.
+    Damaged; Overtaken if another process stores the same log; SQLAlchemyError or OSError of the store.
+    """
+    origin = keys.origin
+    held = store.newest(origin)
+    if head.size <= held.size:
+        raise ReadError(f"has {head.size} entries, no more than are held", str(reader), "stale")
+    grown = CompactRange.from_bytes(held.frontier)
+    for step in staged(store, origin, held.size, head.size):
+        _learn(keys, grown.size, step)
+        grown.extend(hash_all(step))
+        progress(grown.size, head.size)
+    for step in steps(read_entries(reader, grown, head)):
+        leaves = hash_all(step)
+        store.stage(origin, grown.size, leaves, step)
+        _learn(keys, grown.size, step)
+        grown.extend(leaves)
+        progress(grown.size, head.size)
+    if grown.root() != head.root:
+        raise ReadError("the entries held do not lead to the root of its checkpoint", str(reader), "wrong-root")
+    if keys.at(head.size) != policy:
+        raise ReadError("its checkpoint is signed by keys that the entries under it replace", str(reader), "wrong-keys")
+    new = Head(held.size, head.size, head.root, grown.to_bytes(), log_lines(head.note, policy), time)
+    store.append(origin, new, [], [])
+    return new
+
+
+def _learn(keys: Keys, start: int, entries: list[bytes]) -> None:
+    for index, entry in enumerate(entries, start):
+        keys.learn(index, entry)
+
+
+def staged(store: Store, origin: str, start: int, end: int) -> Iterator[list[bytes]]:
+    """The entries from `start` that are stored without a head, up to `end`, in steps. Damaged if one is missing."""
+    end = min(end, store.staged(origin))
+    for at in range(start, end, STEP):
+        until = min(at + STEP, end)
+        yield whole(store.entries(origin, at, until), until - at)
+
+
+def steps(entries: Iterator[bytes]) -> Iterator[list[bytes]]:
+    """The entries in lists of STEP; the last may be shorter."""
+    step: list[bytes] = []
+    for entry in entries:
+        step.append(entry)
+        if len(step) == STEP:
+            yield step
+            step = []
+    if step:
+        yield step

@@ -1,0 +1,58 @@
+"""How a file of a custodian's folder is written: what it is, one line of JSON that says what it holds, the SHA-256 of
+both in hex, then blocks of bytes, whose lengths and hashes are in the JSON. A changed byte is found before any of it is
+used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+from audit.protocol.canonical import canonical, parse_canonical
+from audit.protocol.refused import Refused
+from vault.custodian.storage import Damaged
+
+FIRST_READ = 1 << 14
+"""Bytes that hold the JSON of all but the rarest files."""
+
+Read = Callable[[int, int], bytes]
+"""(start, length) -> at most so many bytes of one file, all of them if -1."""
+
+
+def seal(kind: str, about: dict[str, Any], **blocks: bytes) -> bytes:
+    """The bytes of a file."""
+    parts = {name: {"bytes": len(block), "sha256": sha256(block).hexdigest()} for name, block in blocks.items()}
+    # In the order of their names, which is the order of the JSON's fields.
+    text = f"psephos/v1 {kind}\n".encode() + canonical({**about, "blocks": parts}) + b"\n"
+    rest = b"".join(blocks[name] for name in sorted(blocks))
+    return text + sha256(text).hexdigest().encode() + b"\n" + rest
+
+
+class Sealed:
+    """A file whose JSON is right; its blocks are read, and checked, when asked for."""
+
+    def __init__(self, kind: str, where: str, read: Read) -> None:
+        self._where, self._read = where, read
+        raw = read(0, FIRST_READ)
+        if raw.count(b"\n") < 3:
+            raw = read(0, -1)
+        first, text, digest, *_ = [*raw.split(b"\n", 3), b"", b"", b""]
+        said = first + b"\n" + text + b"\n"
+        if first != f"psephos/v1 {kind}".encode() or sha256(said).hexdigest().encode() != digest:
+            raise Damaged(f"{where} is not as it was written")
+        try:
+            self.about: dict[str, Any] = parse_canonical(text)
+        except Refused:
+            raise Damaged(f"{where} is not as it was written") from None
+        self._start = len(said) + len(digest) + 1
+
+    def block(self, name: str) -> bytes:
+        """The bytes of one block. Damaged if they are not those that were written."""
+        parts = self.about["blocks"]
+        start = self._start + sum(parts[before]["bytes"] for before in sorted(parts) if before < name)
+        part = parts[name]
+        block = self._read(start, part["bytes"]) if part["bytes"] else b""
+        if sha256(block).hexdigest() != part["sha256"]:
+            raise Damaged(f"{self._where}: its {name} are not as they were written")
+        return block

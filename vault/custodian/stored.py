@@ -1,0 +1,90 @@
+"""The log in a store, read as any other log is: what checks a stranger's tiles checks one's own."""
+
+from __future__ import annotations
+
+from audit.log.checkpoint import LogPolicy, open_note
+from audit.log.merkle import CompactRange, frontier, leaf_hash
+from audit.log.notes import Note, parse_note
+from audit.log.proving import TreeTiles
+from audit.log.reader import Head as SignedHead
+from audit.log.tiles import WIDTH, frame
+from audit.log.treehead import parse_checkpoint
+from audit.protocol.refused import Refused
+from vault.custodian.cosign import Head
+from vault.custodian.storage import Damaged, Store
+
+
+class StoreReader:
+    """An `audit.log.reader.Reader` of what a store holds of one log. Damaged if it is less than what is asked for."""
+
+    def __init__(self, store: Store, origin: str) -> None:
+        self._store, self._origin = store, origin
+
+    def __str__(self) -> str:
+        return f"this custodian/{self._origin}"
+
+    def checkpoint(self) -> bytes | None:
+        return self._store.published(self._origin)[1] or None
+
+    def rekeys(self) -> None:
+        """A store says it by its entries alone."""
+        return
+
+    def tile(self, level: int, index: int, width: int) -> bytes:
+        start = index * WIDTH
+        return b"".join(whole(self._store.hashes(self._origin, level, start, start + width), width))
+
+    def bundle(self, index: int, width: int) -> bytes:
+        start = index * WIDTH
+        return frame(whole(self._store.entries(self._origin, start, start + width), width))
+
+
+def whole(rows: list[bytes], width: int) -> list[bytes]:
+    """The rows, if they are as many as were stored; Damaged otherwise."""
+    if len(rows) != width:
+        raise Damaged(f"{width - len(rows)} rows are missing")
+    return rows
+
+
+def check_head(head: Head, policy: LogPolicy) -> None:
+    """A stored head is the one that the log signed: its root that of its frontier and of its note.
+
+    A custodian decides by it what continues the log. Damaged if a bit of it, or the row as a whole, is another than
+    was stored.
+    """
+    if head.size == 0:
+        return
+    try:
+        checkpoint = open_note(parse_note(head.note), policy, witnessed=False)
+        grown = CompactRange.from_bytes(head.frontier)
+    except Refused as refusal:
+        raise Damaged(f"the head of {head.size} entries is damaged: {refusal.detail}") from None
+    if not (checkpoint.size == grown.size == head.size and checkpoint.root == grown.root() == head.root):
+        raise Damaged(f"the head of {head.size} entries is damaged: its note, root and frontier do not agree")
+
+
+def signed_head(head: Head) -> SignedHead:
+    """The head as a reader knows it. Refused if its note is none."""
+    note = parse_note(head.note)
+    return SignedHead(parse_checkpoint(note.text), note)
+
+
+def tree(store: Store, origin: str, head: Head) -> TreeTiles:
+    """The tree under a stored head, a source of its hashes."""
+    return TreeTiles(StoreReader(store, origin), signed_head(head))
+
+
+def root_at(store: Store, origin: str, head: Head, size: int) -> bytes:
+    """The root of the first `size` entries under a stored head, from the stored hashes."""
+    return head.root if size == head.size else frontier(tree(store, origin, head), size).root()
+
+
+def log_lines(note: Note, policy: LogPolicy) -> bytes:
+    """The note with the log's own lines alone, as the log hands it to a custodian."""
+    keys = {(key.name, key.key_id) for key in policy.log}
+    return Note(note.text, tuple(line for line in note.signatures if (line.name, line.key_id) in keys)).raw
+
+
+def hash_all(entries: list[bytes]) -> list[bytes]:
+    """The leaf hash of each entry, 32 bytes."""
+    return [leaf_hash(entry) for entry in entries]
