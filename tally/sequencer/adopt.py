@@ -1,16 +1,17 @@
-"""After a lost ledger: the log is read back from the custodians, all of them, before anything new is signed.
+"""After a lost ledger, or in place of an old copy of it: the log is read back from the custodians, all of them, before
+anything new is signed.
 
 Any custodian may hold the longest tree that the log has signed. Were one left out, the log might sign a second tree of
-the same size. So an empty ledger is taken as a new log only if every custodian of the manifest answers and holds
-nothing.
+the same size. So an empty ledger is taken as a new log, and an old one is continued, only when every custodian of the
+manifest has answered; the officials' quorum can say which need not (`audit.record.restart`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from audit.log.checkpoint import open_note
@@ -19,49 +20,83 @@ from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import parse_entry
 from audit.record.manifest import Manifest
+from audit.record.restart import Restart
 from infra import log
-from infra.seen import SqlSeen
 from tally.sequencer.custodian import Custodian, Rejected, Unavailable
-from tally.sequencer.joining import own_note
-from tally.sequencer.ledger import PAGE, Ledger, Stage
+from tally.sequencer.joining import custodian_of, lines_under, own_note
+from tally.sequencer.ledger import PAGE, Ledger, Stage, Transaction
 
 Sign = Callable[[Stage], bytes]
+NOBODY = Restart(frozenset(), 0)
 
-_log = log.Log("tally.adopt", asking=("custodian",), adopted=("size",), not_adopted=("custodian", "kind"))
+_log = log.Log(
+    "tally.adopt",
+    asking=("custodian",),
+    left_out=("custodian",),
+    too_short=("size", "least"),
+    adopted=("size",),
+    not_adopted=("custodian", "kind"),
+)
 
 
 class WrongCopy(Exception):
     """A custodian's entries are not those of the head that it shows with the log's signatures."""
 
 
+class Misplaced(Exception):
+    """At the address of one custodian another answers."""
+
+
 def survey(
-    custodians: Sequence[Custodian], manifest: Manifest, pause: Callable[[], None]
+    custodians: Sequence[Custodian], manifest: Manifest, pause: Callable[[], None], word: Restart = NOBODY
 ) -> Sequence[tuple[Custodian, Note]]:
     """The custodians that show the longest tree that the log signed, and the notes over it; none if all hold nothing.
 
-    Asks until every one has answered; `pause` waits between two attempts and raises to give up. An answer that the log
-    has not signed counts as none, since going on without that custodian's word would be guessing.
+    `custodians`, in the manifest's order, are asked until every one has answered, but for those that the officials'
+    `word` leaves out, which are asked once; `pause` waits between two attempts and raises to give up. An answer that
+    the log has not signed counts as none, since going on without that custodian's word would be guessing. So does a
+    tree shorter than the officials know the log to have been. Misplaced.
     """
-    found: list[tuple[int, Custodian, Note]] = []
-    for custodian in custodians:
-        while True:
-            try:
-                note = custodian.held()
-                if note:
-                    found.append((open_note(note, manifest.log, witnessed=False).size, custodian, note))
-                break
-            except (Unavailable, Rejected, Refused):
-                _log.warning("asking", custodian=custodian.label)
-                pause()
-    longest = max((size for size, _, _ in found), default=0)
-    return [(custodian, note) for size, custodian, note in found if size == longest]
+    while True:
+        found: list[tuple[int, Custodian, Note]] = []
+        for custodian, (name, _) in zip(custodians, manifest.log.custodians, strict=True):
+            note = _ask(custodian, name, manifest, pause, once=name in word.without)
+            if note is not None:
+                found.append((open_note(note, manifest.log, witnessed=False).size, custodian, note))
+        longest = max((size for size, _, _ in found), default=0)
+        if longest >= word.least:
+            return [(custodian, note) for size, custodian, note in found if size == longest]
+        _log.error("too-short", size=longest, least=word.least)
+        pause()
+
+
+def _ask(custodian: Custodian, name: str, manifest: Manifest, pause: Callable[[], None], once: bool) -> Note | None:
+    while True:
+        try:
+            note = custodian.held()
+            if note is None:
+                return None
+            open_note(note, manifest.log, witnessed=False)
+        except (Unavailable, Rejected, Refused):
+            if once:
+                _log.warning("left-out", custodian=custodian.label)
+                return None
+            _log.warning("asking", custodian=custodian.label)
+            pause()
+            continue
+        # One whose own lines are false has shown what the log signed all the same.
+        with suppress(Refused):
+            answering, _ = custodian_of(note.text, lines_under(note, manifest.log), manifest.log)
+            if answering != name:
+                raise Misplaced(f"{custodian.label}: {answering} answers where {name} is expected")
+        return note
 
 
 def adopt_any(
     ledger: Ledger, manifest: Manifest, showing: Sequence[tuple[Custodian, Note]], sign: Sign
 ) -> Custodian | None:
-    """Fills an empty ledger from the first of these custodians that has the entries of the tree it shows; None if none
-    has, and then the ledger is still empty.
+    """Fills the ledger up from the first of these custodians that has the entries of the tree it shows; None if none
+    has, and then the ledger is as it was.
 
     The log's signatures say which entries are meant, so nobody need be believed: one that gives others is passed over.
     """
@@ -78,34 +113,39 @@ def adopt_any(
 
 
 def adopt(ledger: Ledger, manifest: Manifest, custodian: Custodian, note: Note, sign: Sign) -> None:
-    """Fills an empty ledger with the tree that `note` is over, read from the custodian, all of it or nothing.
+    """Fills the ledger up to the tree that `note` is over, with what it lacks of it read from the custodian, all of it
+    or nothing. A ledger that holds as much already is left alone.
 
     It is staged in pages of 256, each signed as a beginning of the same tree, so that custodians that hold less can be
     sent the rest. WrongCopy; Refused, Rejected or Unavailable as the custodian gives cause.
     """
     own = own_note(note, manifest.log)
     head = open_note(own, manifest.log, witnessed=False)
+    newest = ledger.newest()
+    if newest.size >= head.size:
+        return
     election = Election(manifest.hash)
-    entries = iter(custodian.entries(head.size))
-    with ledger.engine.begin() as connection:
-        stages: list[Stage] = []
-        while page := list(islice(entries, PAGE)):
-            stages.append(_take_page(ledger, connection, election, page))
+    for raw in ledger.all_entries():
+        election.apply_recorded(parse_entry(raw))
+    entries = custodian.entries(head.size, election.size)
+    with ledger.begin() as transaction:
+        stages = list(_take_pages(transaction, election, entries))
         if (election.size, election.head.root()) != (head.size, head.root):
             raise WrongCopy(f"{custodian.label} does not hold the entries of the tree of {head.size} that it shows")
         # Only now: the log signs no beginning of a tree before it knows that it is one.
         for stage in stages:
-            ledger.sign_within(connection, stage.size, own.raw if stage.size == head.size else sign(stage))
+            transaction.sign(stage.size, own.raw if stage.size == head.size else sign(stage))
     _log.info("adopted", size=head.size)
 
 
-def _take_page(ledger: Ledger, connection: Connection, election: Election, page: Sequence[bytes]) -> Stage:
-    old_size = election.size
-    with SqlSeen(connection, ledger.origin) as seen:
-        for raw in page:
-            entry = parse_entry(raw)
-            election.apply_recorded(entry)
-            seen.add(entry)
-    stage = Stage(old_size, election.size, election.head.root(), election.head.to_bytes())
-    ledger.append(connection, stage, page)
-    return stage
+def _take_pages(transaction: Transaction, election: Election, entries: Iterator[bytes]) -> Iterator[Stage]:
+    while page := list(islice(entries, PAGE)):
+        old_size = election.size
+        with transaction.seen() as seen:
+            for raw in page:
+                entry = parse_entry(raw)
+                election.apply_recorded(entry)
+                seen.add(entry)
+        stage = Stage(old_size, election.size, election.head.root(), election.head.to_bytes())
+        transaction.append(stage, page)
+        yield stage

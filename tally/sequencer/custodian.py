@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import httpx
@@ -42,14 +42,39 @@ class Elsewhere(Exception):
         super().__init__(f"holds {size} entries")
 
 
-class Custodian:
-    """One custodian's calls for one log. `url` is its base address; every method raises Unavailable or Rejected."""
+Exchange = Callable[[str, str, bytes | None, int], Answer]
+"""A method, a path below the log's address, what is sent, and how long the answer may be; raises Unavailable."""
+
+
+class Wire:
+    """A custodian's address over HTTP, as an Exchange. The connection is kept open."""
 
     def __init__(self, url: str, origin: str, token: str) -> None:
-        self.label = log.word(urlsplit(url).netloc.rpartition("@")[2])
-        self._client = client(
-            TIMEOUT, base_url=f"{url.rstrip('/')}/{origin}/", headers={"Authorization": f"Bearer {token}"}
-        )
+        headers = {"Authorization": f"Bearer {token}"}
+        self._client = client(TIMEOUT, base_url=f"{url.rstrip('/')}/{origin}/", headers=headers)
+
+    def __call__(self, method: str, path: str, content: bytes | None, most: int) -> Answer:
+        try:
+            return ask(self._client, method, path, content, most=most, seconds=SECONDS)
+        except (httpx.HTTPError, RuntimeError) as error:
+            # RuntimeError: the client has been closed meanwhile.
+            raise Unavailable(type(error).__name__) from None
+        except Unusable:
+            raise Unavailable("unusable answer") from None
+
+    def close(self) -> None:
+        """A call that is running ends with Unavailable."""
+        self._client.close()
+
+
+class Custodian:
+    """One custodian's calls for one log, made by `exchange`. Every method raises Unavailable or Rejected; `label` is
+    what log lines name it by.
+    """
+
+    def __init__(self, label: str, exchange: Exchange) -> None:
+        self.label = label
+        self._exchange = exchange
 
     def held(self) -> Note | None:
         """The log's note and this custodian's own lines over the largest tree it stores, published or not."""
@@ -59,11 +84,11 @@ class Custodian:
         except Refused as refusal:
             raise Rejected(200, refusal.reason) from None
 
-    def entries(self, size: int) -> Iterator[bytes]:
-        """The first `size` entries it stores, published or not, as many as were asked for; nothing else about them is
-        verified.
+    def entries(self, size: int, first: int = 0) -> Iterator[bytes]:
+        """The entries [first, size) that it stores, published or not, as many as were asked for; nothing else about
+        them is verified.
         """
-        for start in range(0, size, WIDTH):
+        for start in range(first, size, WIDTH):
             end = min(start + WIDTH, size)
             answer = self._call("GET", f"held/{start}/{end}", most=MAX_BUNDLE)
             if answer is None:
@@ -90,19 +115,9 @@ class Custodian:
         """Has it serve this witnessed note and the tiles under it. Elsewhere if it does not hold them."""
         self._call("POST", "publish", note)
 
-    def close(self) -> None:
-        """Closes the connection; a call that is running ends with Unavailable."""
-        self._client.close()
-
     def _call(self, method: str, path: str, content: bytes | None = None, most: int = MAX_PROBLEM) -> bytes | None:
         """The body of an answer, None if a GET finds nothing."""
-        try:
-            answer = ask(self._client, method, path, content, most=max(most, MAX_PROBLEM), seconds=SECONDS)
-        except (httpx.HTTPError, RuntimeError) as error:
-            # RuntimeError: the client has been closed meanwhile.
-            raise Unavailable(type(error).__name__) from None
-        except Unusable:
-            raise Unavailable("unusable answer") from None
+        answer = self._exchange(method, path, content, max(most, MAX_PROBLEM))
         if answer.status >= 500:
             raise Unavailable(f"status {answer.status}")
         if answer.media_type.startswith("text/x.tlog.size"):
@@ -112,6 +127,11 @@ class Custodian:
         if not 200 <= answer.status < 300:
             raise Rejected(answer.status, _reason(answer))
         return answer.body
+
+
+def label_of(url: str) -> str:
+    """What log lines name the service at this address by: host and port."""
+    return log.word(urlsplit(url).netloc.rpartition("@")[2])
 
 
 def _size(answer: Answer) -> int:

@@ -7,6 +7,7 @@ restart goes on from what is written here, and never says a second thing about a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, Select, Table, insert, select, text
@@ -15,6 +16,10 @@ from sqlalchemy.exc import IntegrityError
 
 from audit.log.checkpoint import Checkpoint
 from audit.log.merkle import EMPTY_ROOT, CompactRange
+from audit.record.entries import parse_entry
+from infra import failpoints
+from infra.seen import SqlSeen
+from infra.seen_check import Expected, rebuild
 from tally.sequencer.schema import entry, signed, stage, witnessed
 
 PAGE = 256
@@ -40,12 +45,63 @@ class Stage:
 EMPTY = Stage(0, 0, EMPTY_ROOT, CompactRange().to_bytes())
 
 
+class Transaction:
+    """What is read, remembered and staged together, or not at all: on disk when `Ledger.begin` ends."""
+
+    def __init__(self, connection: Connection, origin: str) -> None:
+        self._connection, self._origin = connection, origin
+
+    def seen(self) -> SqlSeen:
+        """The index over the log; what is added to it within `with` is part of this transaction."""
+        return SqlSeen(self._connection, self._origin)
+
+    def append(self, new: Stage, entries: Sequence[bytes]) -> None:
+        """Stages entries. Overtaken."""
+        row = {"old_size": new.old_size, "size": new.size, "root": new.root, "frontier": new.frontier}
+        places = range(new.old_size, new.size)
+        rows = [{"origin": self._origin, "index": i, "data": data} for i, data in zip(places, entries, strict=True)]
+        try:
+            self._connection.execute(insert(stage).values(origin=self._origin, **row))
+            self._connection.execute(insert(entry), rows)
+        except IntegrityError:
+            raise Overtaken(f"the log has been continued from {new.old_size} entries by another sequencer") from None
+
+    def sign(self, size: int, note: bytes) -> None:
+        """Stores the log's note over a stage."""
+        self._connection.execute(insert(signed).values(origin=self._origin, size=size, note=note))
+
+
 class Ledger:
     """The tables of one log. Methods raise SQLAlchemyError when the database cannot be used."""
 
     def __init__(self, engine: Engine, origin: str) -> None:
         self.engine = engine
         self.origin = origin
+
+    @contextmanager
+    def begin(self) -> Iterator[Transaction]:
+        """A transaction; after the block, it is on disk. An exception undoes all of it."""
+        with self.engine.begin() as connection:
+            # Whatever the role or the cluster is set to: the commit below waits for the disk.
+            connection.execute(text("SET LOCAL synchronous_commit TO on"))
+            yield Transaction(connection, self.origin)
+            failpoints.at("sequencer.staging")
+
+    @contextmanager
+    def seen(self) -> Iterator[SqlSeen]:
+        """The index over the log, to be read."""
+        with self.engine.connect() as connection:
+            yield SqlSeen(connection, self.origin)
+
+    def differing(self, expected: Expected) -> list[str]:
+        """The names of the index's tables that do not hold what is expected, once rows that are missing are filled in
+        from the entries.
+        """
+        with self.engine.begin() as connection:
+            if not expected.differing(connection, self.origin):
+                return []
+            rebuild(connection, self.origin, map(parse_entry, self.all_entries()))
+            return expected.differing(connection, self.origin)
 
     def newest(self) -> Stage:
         """The stage with the most entries; the empty tree's if there is none."""
@@ -65,21 +121,6 @@ class Ledger:
         note = self.signed(found.size) if found else None
         return (found, note) if found and note else None
 
-    def append(self, connection: Connection, new: Stage, entries: Sequence[bytes]) -> None:
-        """Stages entries in the caller's transaction, whose commit then waits for the disk. Overtaken."""
-        connection.execute(text("SET LOCAL synchronous_commit TO on"))
-        row = {"old_size": new.old_size, "size": new.size, "root": new.root, "frontier": new.frontier}
-        try:
-            connection.execute(insert(stage).values(origin=self.origin, **row))
-            places = range(new.old_size, new.size)
-            rows = [
-                {"origin": self.origin, "index": index, "data": data}
-                for index, data in zip(places, entries, strict=True)
-            ]
-            connection.execute(insert(entry), rows)
-        except IntegrityError:
-            raise Overtaken(f"the log has been continued from {new.old_size} entries by another sequencer") from None
-
     def signed(self, size: int) -> bytes | None:
         """The log's note over the stage of this size, None if it has not been signed."""
         return self._note(signed, size)
@@ -87,10 +128,6 @@ class Ledger:
     def sign(self, size: int, note: bytes) -> bytes:
         """Stores the log's note over a stage and returns the one that stands: the first ever stored."""
         return self._store(signed, size, note)
-
-    def sign_within(self, connection: Connection, size: int, note: bytes) -> None:
-        """Stores the log's note over a stage in the caller's transaction."""
-        connection.execute(insert(signed).values(origin=self.origin, size=size, note=note))
 
     def witnessed(self, size: int) -> bytes | None:
         """The note over this stage with W cosignatures, None if it has not come so far."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from audit.log.checkpoint import LogPolicy, open_note
+from audit.log.checkpoint import Checkpoint, LogPolicy, open_note
 from audit.log.keys import Signature
 from audit.log.notes import Note, parse_note
 from audit.protocol.refused import Refused
@@ -43,12 +44,30 @@ class Stopped(Exception):
     """The process is told to end; what is under way goes on after a restart."""
 
 
-class Push:
-    """The couriers of one log and what they share. Its methods are for one thread, the sequencer's."""
+def start_thread(name: str, run: Callable[[], None]) -> None:
+    """Has `run` go on by the side of the caller, no longer than the process."""
+    threading.Thread(target=run, name=name, daemon=True).start()
 
-    def __init__(self, ledger: Ledger, policy: LogPolicy, custodians: Sequence[Custodian]) -> None:
-        self._ledger, self._policy = ledger, policy
-        self._changed = threading.Condition()
+
+class Push:
+    """The couriers of one log and what they share. Its methods are for one thread, the sequencer's.
+
+    What a custodian of `left_out` holds does not stop the log, whatever it is: the officials have gone on without it.
+    `changed` is what all of them wait on, and `start` sends a courier out: the clock and the threads are arguments.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        policy: LogPolicy,
+        custodians: Sequence[Custodian],
+        left_out: frozenset[str] = frozenset(),
+        changed: threading.Condition | None = None,
+        start: Callable[[str, Callable[[], None]], None] = start_thread,
+    ) -> None:
+        self._ledger, self._policy, self.left_out = ledger, policy, left_out
+        self._changed = changed or threading.Condition()
+        self._start = start
         self._stage: Stage | None = None
         self._note: Note | None = None
         # Each courier's last lines, whose they are and the size they are over: they may come before the stage is waited
@@ -63,7 +82,7 @@ class Push:
     def start(self) -> None:
         """Sends the couriers out."""
         for courier in self._couriers:
-            threading.Thread(target=courier.run, name=f"courier {courier.label}", daemon=True).start()
+            self._start(f"courier {courier.label}", courier.run)
 
     def close(self) -> None:
         """Calls the couriers back; who waits here gets Stopped."""
@@ -193,7 +212,7 @@ class Courier:
         elif stage is not None and self.size < stage.size:
             size, append = self._missing.after(self.size, stage.size)
             lines = self._custodian.append(append)
-            self._report(size, parse_note(append.note).text, lines)
+            self._push.report(self, size, *self._mine(parse_note(append.note).text, lines))
             self.size = size
         else:
             self._custodian.publish(witnessed[1])
@@ -209,18 +228,32 @@ class Courier:
             held = open_note(note, self._policy, witnessed=False)
         except Refused as refusal:
             raise Rejected(200, refusal.reason) from None
+        try:
+            self._compare(held)
+        except (LedgerBehind, Fork):
+            if self._left_out(note):
+                raise Rejected(200, "left-out") from None
+            raise
+        self._push.report(self, held.size, *self._mine(note.text, lines_under(note, self._policy)))
+        return held.size
+
+    def _compare(self, held: Checkpoint) -> None:
         newest = self._ledger.newest().size
         if held.size > newest:
             raise LedgerBehind(f"{self.label} holds {held.size} signed entries, the ledger {newest}: it is an old copy")
         if self._missing.frontier(held.size).root() != held.root:
             raise Fork(f"{self.label} holds another tree of {held.size} entries, signed by this log's keys")
-        self._report(held.size, note.text, lines_under(note, self._policy))
-        return held.size
 
-    def _report(self, size: int, text: bytes, lines: Sequence[Signature]) -> None:
-        """Passes on the custodian's lines over a tree; Rejected unless they are one custodian's, true and no more."""
+    def _left_out(self, note: Note) -> bool:
+        with suppress(Rejected):
+            return self._mine(note.text, lines_under(note, self._policy))[0] in self._push.left_out
+        return False
+
+    def _mine(self, text: bytes, lines: Sequence[Signature]) -> tuple[str, Lines]:
+        """Whose lines over a tree the custodian has answered with; Rejected unless they are one custodian's, true and
+        no more.
+        """
         try:
-            name, mine = custodian_of(text, lines, self._policy)
+            return custodian_of(text, lines, self._policy)
         except Refused as refusal:
             raise Rejected(200, refusal.reason) from None
-        self._push.report(self, size, name, mine)

@@ -20,10 +20,9 @@ from audit.record.checker import BallotChecker
 from audit.record.election import Election
 from audit.record.entries import Entry, parse_entry, seal
 from audit.record.manifest import Manifest
-from infra import log
+from infra import failpoints, log
 from infra.queue.frames import Row
-from infra.seen import SqlSeen
-from infra.seen_check import Expected, rebuild
+from infra.seen_check import Expected
 from infra.workers import CheckingPool
 from tally.sequencer.decide import Decision, Verdicts, check_ballots, decide, read
 from tally.sequencer.egress import Egress, QueueUnavailable
@@ -40,7 +39,6 @@ MakePool = Callable[[BallotChecker], CheckingPool]
 _log = log.Log(
     "tally.sequencer",
     opened=("size", "phase"),
-    index_differs=(),
     sequenced=("size", "entries", "refused", "repeated", "foreign", "ms"),
     not_acknowledged=("rows",),
 )
@@ -85,25 +83,13 @@ class Sequencer:
             expected.add(entry)
         if self.election.head.root() != stage.root:
             raise Damaged(f"the ledger's {stage.size} entries do not have the root that was staged")
-        self._check_index(expected)
+        if wrong := self._ledger.differing(expected):
+            text = "hold rows that are not the ledger's; emptied by their owner, they are filled again"
+            raise Damaged(f"{', '.join(wrong)} {text}")
         _log.info("opened", size=stage.size, phase=self.election.phase)
         if stage.size:
             self.finish(stage)
         self._count(Decision())
-
-    def _check_index(self, expected: Expected) -> None:
-        """Makes sure that what admission asks says what the ledger's entries say: what is missing is filled in, and
-        whatever else differs is Damaged.
-        """
-        ledger = self._ledger
-        with ledger.engine.begin() as connection:
-            if not expected.differing(connection, ledger.origin):
-                return
-            _log.warning("index-differs")
-            rebuild(connection, ledger.origin, map(parse_entry, ledger.all_entries()))
-            if wrong := expected.differing(connection, ledger.origin):
-                text = "hold rows that are not the ledger's; emptied by their owner, they are filled again"
-                raise Damaged(f"{', '.join(wrong)} {text}")
 
     def step(self) -> bool:
         """One round; False if the queue had nothing. QueueUnavailable, before anything is changed; otherwise as
@@ -113,6 +99,7 @@ class Sequencer:
         rows = self._egress.take(MOST)
         if not rows:
             return False
+        failpoints.at("sequencer.taken")
         decision = self.stage(rows)
         if decision.entries:
             self.finish(self._ledger.newest())
@@ -120,6 +107,7 @@ class Sequencer:
             self._egress.ack(row.key for row in rows)
         except QueueUnavailable:
             _log.warning("not-acknowledged", rows=len(rows))
+        failpoints.at("sequencer.acknowledged")
         self._count(decision)
         _log.info(
             "sequenced",
@@ -138,15 +126,18 @@ class Sequencer:
         parsed = [read(row.data, faults) for row in rows]
         entries = [entry for entry in parsed if entry is not None]
         verdicts = self._check(entries)
+        failpoints.at("sequencer.checked")
         old_size = self.election.size
-        with self._ledger.engine.begin() as connection, SqlSeen(connection, self._ledger.origin) as seen:
-            seen.look_up(entries)
-            decision = decide(self.election, seen, entries, verdicts, self._seal)
+        with self._ledger.begin() as transaction:
+            with transaction.seen() as seen:
+                seen.look_up(entries)
+                decision = decide(self.election, seen, entries, verdicts, self._seal)
             decision.foreign += len(parsed) - len(entries)
             if decision.entries:
                 head = self.election.head
                 new = Stage(old_size, head.size, head.root(), head.to_bytes())
-                self._ledger.append(connection, new, [entry.raw for entry in decision.entries])
+                transaction.append(new, [entry.raw for entry in decision.entries])
+        failpoints.at("sequencer.staged")
         for fault in (*faults, *decision.faults):
             log.failure(fault)
         return decision
@@ -156,10 +147,26 @@ class Sequencer:
         Fork.
         """
         size = stage.size
-        note = self._ledger.signed(size) or self._ledger.sign(size, self.signed_note(stage))
+        note = self._ledger.signed(size) or self._sign(stage)
         self._push.send(stage, note)
-        witnessed = self._ledger.witnessed(size) or self._ledger.witness(size, self._push.witness())
+        failpoints.at("sequencer.pushed")
+        witnessed = self._ledger.witnessed(size) or self._witness(size)
         self._push.publish(size, witnessed)
+        failpoints.at("sequencer.published")
+
+    def _sign(self, stage: Stage) -> bytes:
+        note = self.signed_note(stage)
+        failpoints.at("sequencer.signed")
+        stored = self._ledger.sign(stage.size, note)
+        failpoints.at("sequencer.signature-stored")
+        return stored
+
+    def _witness(self, size: int) -> bytes:
+        note = self._push.witness()
+        failpoints.at("sequencer.witnessed")
+        stored = self._ledger.witness(size, note)
+        failpoints.at("sequencer.witness-stored")
+        return stored
 
     def write_status(self, write: Callable[[Figures], None]) -> None:
         """Hands the figures, brought up to date, to `write`."""
@@ -170,12 +177,9 @@ class Sequencer:
         """Ends the workers."""
         if self._pool is not None:
             self._pool.close()
-        if self._mixes is not None:
-            self._mixes.shutdown(cancel_futures=True)
 
     def _check(self, entries: Sequence[Entry]) -> Verdicts:
-        with self._ledger.engine.connect() as connection:
-            seen = SqlSeen(connection, self._ledger.origin)
+        with self._ledger.seen() as seen:
             seen.look_up(entries)
             return check_ballots(self.election, seen, entries, self._check_texts)
 

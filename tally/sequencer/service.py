@@ -1,38 +1,61 @@
 """The tally service: reads its settings, joins ledger, queue and custodians, and sequences until it is told to end.
 
-It listens on nothing. It holds the log's two signing keys and nothing secret about any voter.
+It listens on nothing. It holds the log's two signing keys and nothing secret about any voter. Several may run on one
+ledger: one of them sequences, the others stand by (`leading`).
 """
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, time
+from typing import Protocol
 
 from audit.log.keys import Signer
 from audit.record.manifest import Manifest, load_manifest
+from audit.record.restart import Restart, open_restart
 from infra import log
 from infra.config import ConfigError, load
 from infra.database import RETRY_SECONDS, UNAVAILABLE, check_url, engine, tell
 from infra.keys import read_signer, read_token
 from infra.workers import CheckingPool
-from tally.sequencer.adopt import adopt_any, survey
-from tally.sequencer.custodian import Custodian
+from tally.sequencer.adopt import NOBODY, adopt_any, survey
+from tally.sequencer.custodian import Custodian, Wire, label_of
 from tally.sequencer.egress import Egress, QueueUnavailable
-from tally.sequencer.ledger import EMPTY, Ledger, Stage
-from tally.sequencer.push import Push, Stopped
+from tally.sequencer.leading import BEAT_SECONDS, Leading
+from tally.sequencer.ledger import EMPTY, Ledger
+from tally.sequencer.push import LedgerBehind, Push, Stopped
 from tally.sequencer.sequence import Sequencer
-from tally.sequencer.status import write_status
+from tally.sequencer.status import Report
 
 POLL_SECONDS = 0.1
-STATUS_SECONDS = 1.0
+STANDBY_SECONDS = 0.25
+"""Between two looks of one that stands by."""
 
-_log = log.Log("tally", queue_unavailable=("kind",), started=("workers",), ended=())
+_log = log.Log(
+    "tally",
+    queue_unavailable=("kind",),
+    started=("workers",),
+    standing_by=(),
+    leading=(),
+    leading_lost=(),
+    ledger_behind=(),
+    ended=(),
+)
 _silent = log.Seldom(10)
+
+
+class Stop(Protocol):
+    """When to end; see `threading.Event`."""
+
+    def is_set(self) -> bool: ...
+
+    def wait(self, timeout: float | None = None) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -45,8 +68,8 @@ class Place:
 
 @dataclass(frozen=True)
 class TallyConfig:
-    """`keys`: the log's private keys, Ed25519 then ML-DSA-44; `custodians`: all of the manifest's; `status`: the
-    figures' file.
+    """`keys`: the log's private keys, Ed25519 then ML-DSA-44; `custodians`: all of the manifest's, in its order;
+    `status`: the figures' file; `restart`: the officials' word that a lost log may go on without some custodians.
     """
 
     manifest: Path
@@ -58,6 +81,7 @@ class TallyConfig:
     custodians: tuple[Place, ...]
     workers: int
     status: Path
+    restart: Path | None = None
 
     def __post_init__(self) -> None:
         check_url(self.database)
@@ -66,43 +90,47 @@ class TallyConfig:
 
 
 def run(path: Path) -> None:
-    """Sequences until SIGTERM or SIGINT. ConfigError, KeyFileError, Refused (the manifest); Overtaken, LedgerBehind,
-    Fork, Damaged.
+    """Sequences, or stands by, until SIGTERM or SIGINT. ConfigError, KeyFileError, OSError, Refused (the manifest, the
+    officials' word); Overtaken, Fork, Damaged, Misplaced.
     """
     config = load(TallyConfig, path)
     manifest, _ = load_manifest(config.manifest, config.manifest_hash)
     signers = [read_signer(key) for key in config.keys]
     check_office(path, config, manifest, signers)
+    word = open_restart(config.restart.read_bytes(), manifest) if config.restart else NOBODY
     log.quieten_libraries()
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     ledger = Ledger(engine(config.database, config.passfile, name="psephos-tally", connections=8), manifest.origin)
-    custodians = [Custodian(c.url, manifest.origin, read_token(c.token)) for c in config.custodians]
-    push = Push(ledger, manifest.log, custodians)
+    one_session = engine(config.database, config.passfile, name="psephos-tally-leading", connections=1)
+    custodians = [
+        Custodian(label_of(c.url), Wire(c.url, manifest.origin, read_token(c.token))) for c in config.custodians
+    ]
     egress = Egress(config.egress.url, read_token(config.egress.token))
-    sequencer = Sequencer(
-        ledger,
-        manifest,
-        signers,
-        push,
-        egress,
-        lambda checker: CheckingPool(checker, config.workers),
-        lambda: int(time()),
-        # Threads: the group's arithmetic runs outside of Python's lock, and they cost nothing when mixing is over.
-        ThreadPoolExecutor(config.workers, "mix"),
-    )
+    # Threads: the group's arithmetic runs outside of Python's lock, and they cost nothing when mixing is over.
+    mixes = ThreadPoolExecutor(config.workers, "mix")
+    report = Report(config.status)
+
+    def make_term() -> Term:
+        push = Push(ledger, manifest.log, custodians, word.without)
+        sequencer = Sequencer(
+            ledger,
+            manifest,
+            signers,
+            push,
+            egress,
+            lambda checker: CheckingPool(checker, config.workers),
+            lambda: int(time()),
+            mixes,
+        )
+        return Term(ledger, manifest, custodians, word, push, sequencer, report)
+
     _log.info("started", workers=config.workers)
-    threading.Thread(target=_call_back, args=(stop, push), daemon=True).start()
     try:
-        begin(ledger, manifest, custodians, sequencer.signed_note, _pause(stop))
-        push.start()
-        sequence(sequencer, stop, config.status)
-    except Stopped:
-        pass
+        stand_by(make_term, Leading(one_session, manifest.origin), stop)
     finally:
-        push.close()
-        sequencer.close()
+        mixes.shutdown(cancel_futures=True)
     _log.info("ended")
 
 
@@ -117,37 +145,121 @@ def check_office(path: Path, config: TallyConfig, manifest: Manifest, signers: S
         raise ConfigError(path, faults)
 
 
-def begin(
-    ledger: Ledger,
-    manifest: Manifest,
-    custodians: Sequence[Custodian],
-    sign: Callable[[Stage], bytes],
-    pause: Callable[[], None],
-) -> None:
-    """Makes sure that an empty ledger is that of a new log, or fills it from the custodians; `pause` waits between two
-    attempts and raises to give up.
+@dataclass(frozen=True)
+class Term:
+    """What sequences from one beginning to the next: nothing in its memory is of use to the one that follows."""
+
+    ledger: Ledger
+    manifest: Manifest
+    custodians: Sequence[Custodian]
+    word: Restart
+    push: Push
+    sequencer: Sequencer
+    report: Callable[[Sequencer], None]
+
+    def serve(self, stop: Stop, behind: bool) -> None:
+        """Sequences until stopped; `behind`: the ledger is known to be an old copy. Raises as `sequence`, and
+        LedgerBehind if it shows to be one.
+        """
+        try:
+            self.begin(behind, pausing(stop))
+            self.push.start()
+            sequence(self.sequencer, stop, self.report)
+        except Stopped:
+            pass
+        finally:
+            self.push.close()
+            self.sequencer.close()
+
+    def begin(self, behind: bool, pause: Callable[[], None]) -> None:
+        """Makes sure that an empty ledger is that of a new log, or fills it, or an old copy, from the custodians;
+        `pause` waits between two attempts and raises to give up.
+        """
+        while True:
+            try:
+                if not behind and self.ledger.newest() != EMPTY:
+                    return
+                showing = survey(self.custodians, self.manifest, pause, self.word)
+                if not showing or adopt_any(self.ledger, self.manifest, showing, self.sequencer.signed_note):
+                    return
+            except UNAVAILABLE as error:
+                tell(error)
+            pause()
+
+
+def stand_by(make_term: Callable[[], Term], leading: Leading, stop: threading.Event) -> None:
+    """Waits for its turn, serves, and waits again if the turn was lost, until told to stop. All else that ends a term
+    ends it.
     """
-    if ledger.newest() != EMPTY:
-        return
-    while showing := survey(custodians, manifest, pause):
-        if adopt_any(ledger, manifest, showing, sign) is not None:
-            return
-        pause()
+    behind = said = False
+    while not stop.is_set():
+        try:
+            if not leading.seize():
+                if not said:
+                    _log.info("standing-by")
+                said = True
+                stop.wait(STANDBY_SECONDS)
+                continue
+        except UNAVAILABLE as error:
+            tell(error)
+            stop.wait(RETRY_SECONDS)
+            continue
+        _log.info("leading")
+        said = False
+        try:
+            term = make_term()
+            with turn(leading, term.push, stop) as over:
+                term.serve(over, behind)
+            behind = False
+        except LedgerBehind:
+            # A copy of the ledger from before: the log is read back, as if it were lost.
+            _log.error("ledger-behind")
+            behind = True
+        finally:
+            leading.leave()
 
 
-def sequence(sequencer: Sequencer, stop: threading.Event, status: Path) -> None:
+@contextmanager
+def turn(leading: Leading, push: Push, stop: threading.Event) -> Iterator[threading.Event]:
+    """The end of a term: set when the process is told to stop, or has lost its turn; who waits in `push` is told at
+    once.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        confirmed = monotonic()
+        try:
+            while not over.is_set() and not stop.wait(POLL_SECONDS):
+                if monotonic() - confirmed > BEAT_SECONDS:
+                    leading.confirm()
+                    confirmed = monotonic()
+        except UNAVAILABLE as error:
+            tell(error)
+            _log.warning("leading-lost")
+        over.set()
+        push.close()
+
+    thread = threading.Thread(target=watch, name="turn", daemon=True)
+    thread.start()
+    try:
+        yield over
+    finally:
+        over.set()
+        thread.join()
+
+
+def sequence(sequencer: Sequencer, stop: Stop, report: Callable[[Sequencer], None]) -> None:
     """Opens and steps until stopped. While the database or the queue is away it waits; all else ends it."""
     while not stop.is_set():
         try:
             sequencer.open()
-            _rounds(sequencer, stop, status)
+            _rounds(sequencer, stop, report)
         except UNAVAILABLE as error:
             tell(error)
             stop.wait(RETRY_SECONDS)
 
 
-def _rounds(sequencer: Sequencer, stop: threading.Event, status: Path) -> None:
-    written = 0.0
+def _rounds(sequencer: Sequencer, stop: Stop, report: Callable[[Sequencer], None]) -> None:
     while not stop.is_set():
         try:
             wait = 0.0 if sequencer.step() else POLL_SECONDS
@@ -155,21 +267,15 @@ def _rounds(sequencer: Sequencer, stop: threading.Event, status: Path) -> None:
             if _silent.due(str(error)):
                 _log.warning("queue-unavailable", kind=log.word(str(error)))
             wait = RETRY_SECONDS
-        if monotonic() - written > STATUS_SECONDS:
-            sequencer.write_status(lambda figures: write_status(status, figures))
-            written = monotonic()
+        report(sequencer)
         stop.wait(wait)
 
 
-def _pause(stop: threading.Event) -> Callable[[], None]:
+def pausing(stop: Stop) -> Callable[[], None]:
+    """Waits between two attempts; raises Stopped when it is time to stop."""
+
     def pause() -> None:
         if stop.wait(RETRY_SECONDS):
             raise Stopped
 
     return pause
-
-
-def _call_back(stop: threading.Event, push: Push) -> None:
-    # Whatever the sequencer waits for in `push`, it is told at once that the process ends.
-    stop.wait()
-    push.close()

@@ -8,6 +8,13 @@ import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tally.sequencer.sequence import Sequencer
+
+SECONDS = 1.0
+"""Between two writings of the file."""
 
 
 @dataclass
@@ -31,3 +38,15 @@ def write_status(path: Path, figures: Figures) -> None:
     content = {**dataclasses.asdict(figures), "time": int(time.time()), "pid": os.getpid()}
     part.write_text(json.dumps(content, sort_keys=True) + "\n")
     part.replace(path)
+
+
+class Report:
+    """Writes a sequencer's figures to the file at `path`, once a second at most."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._written = path, 0.0
+
+    def __call__(self, sequencer: Sequencer) -> None:
+        if time.monotonic() - self._written > SECONDS:
+            sequencer.write_status(lambda figures: write_status(self._path, figures))
+            self._written = time.monotonic()

@@ -18,6 +18,7 @@ from tests.simulator.ceremonies import with_complaint
 from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
 from tests.simulator.parties import Parties
+from tests.simulator.rekeys import rekey
 
 H = b64(bytes(32))
 PROOF = {"c": H, "z": H}
@@ -68,6 +69,12 @@ FIELDS: dict[str, dict[str, Any]] = {
     "notice": {"subject": "incident", "text": "The lights went out."},
     "snapshot": {"classes": [SNAPPED], "record_date": "2026-04-01", "register": H, "signer": "trustee-1"},
     "receipt": {"deadline": 1, "identity": H, "leaf": H},
+    "rekey": {
+        "kind": "intake",
+        "name": "intake-1",
+        "new": [Dice(11).signers("intake-1")[0].vkey],
+        "old": [Dice(12).signers("intake-1")[0].vkey],
+    },
     "restart": {"least": 1, "without": ["custodian-a"]},
 }
 SIGNER = {"roll": "issuer-1", "roll-signed": "issuer-2", "refusal": "log"}
@@ -94,7 +101,7 @@ def named(meeting: Meeting, name: str) -> Signer:
 
 def signers_of(meeting: Meeting, kind: str) -> list[Signer]:
     """Those whose lines an entry of this kind should bear."""
-    if kind in ("manifest", "open", "closing", "close", "certify", "notice"):
+    if kind in ("manifest", "open", "closing", "close", "certify", "notice", "rekey"):
         return list(meeting.parties.officials[:2])
     return [named(meeting, SIGNER.get(kind, "trustee-1"))]
 
@@ -138,10 +145,11 @@ def test_missing_row_is_refused(in_phase: Meeting, kind: str) -> None:
 
 
 def refuse(meeting: Meeting, number: int) -> None:
-    """And the officials say so, though they need not."""
+    """And the officials say so, though they need not, and replace the key of an intake."""
     meeting.resolve("notice", subject="incident", text=f"Refused for the {number}. time.")
     body = {**FIELDS["refusal"], "identity": b64(bytes([number]) * 32)}
     meeting.act("refusal", body, meeting.parties.log[0])
+    rekey(meeting, "intake", "intake-2", Dice(100 + number).signers("intake-2"))
 
 
 def test_every_row_is_used_by_a_simulated_election(monkeypatch: pytest.MonkeyPatch) -> None:

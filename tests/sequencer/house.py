@@ -24,13 +24,15 @@ from audit.protocol.refused import Refused
 from audit.record.checker import BallotChecker
 from audit.record.election import Election
 from audit.record.entries import Entry, parse_entry, read_text
+from audit.record.restart import Restart
 from audit.record.seen import MemorySeen
 from infra.queue.frames import Row
-from tally.sequencer.custodian import Custodian
+from tally.sequencer.adopt import NOBODY
+from tally.sequencer.custodian import Custodian, Wire, label_of
 from tally.sequencer.ledger import Ledger
 from tally.sequencer.push import Push
 from tally.sequencer.sequence import Sequencer
-from tally.sequencer.service import begin
+from tally.sequencer.service import Term
 from tests.loopback import serving
 from tests.simulator.meeting import Meeting
 from vault.custodian.custody import Custodian as Keeper
@@ -191,20 +193,22 @@ class House:
     pools: list[InlinePool] = field(default_factory=list)
 
     @contextmanager
-    def sequencer(self) -> Iterator[Sequencer]:
+    def sequencer(self, behind: bool = False, word: Restart = NOBODY) -> Iterator[Sequencer]:
         """A sequencer that has not been opened yet, its couriers under way. Leaving the block is a crash to it."""
         parties, manifest = self.meeting.parties, self.meeting.manifest
-        custodians = [Custodian(url, self.meeting.origin, TOKEN) for url in self.vault.urls]
-        push = Push(self.ledger, manifest.log, custodians)
+        wires = [Wire(url, self.meeting.origin, TOKEN) for url in self.vault.urls]
+        custodians = [Custodian(label_of(url), wire) for url, wire in zip(self.vault.urls, wires, strict=True)]
+        push = Push(self.ledger, manifest.log, custodians, word.without)
         made = Sequencer(self.ledger, manifest, parties.log, push, self.queue, self.pool, lambda: int(time.time()))
         try:
-            begin(self.ledger, manifest, custodians, made.signed_note, self._no_pause)
+            term = Term(self.ledger, manifest, custodians, word, push, made, lambda _: None)
+            term.begin(behind, self._no_pause)
             push.start()
             yield made
         finally:
             push.close()
-            for custodian in custodians:
-                custodian.close()
+            for wire in wires:
+                wire.close()
 
     @contextmanager
     def opened(self) -> Iterator[Sequencer]:

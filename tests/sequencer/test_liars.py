@@ -17,7 +17,7 @@ from audit.log.tiles import frame
 from audit.protocol.refused import Refused
 from infra.log import WORD
 from tally.sequencer import custodian as client
-from tally.sequencer.custodian import Custodian, Rejected, Unavailable
+from tally.sequencer.custodian import Custodian, Rejected, Unavailable, Wire, label_of
 from tally.sequencer.joining import custodian_of, join
 from tally.sequencer.ledger import Ledger
 from tally.sequencer.push import FIRST_PAUSE
@@ -42,9 +42,9 @@ def published(house: House, custodian: int = 1) -> bytes:
 
 @pytest.fixture
 def one(house: House) -> Iterator[Custodian]:
-    made = Custodian(house.vault.urls[0], house.meeting.origin, TOKEN)
-    yield made
-    made.close()
+    wire = Wire(house.vault.urls[0], house.meeting.origin, TOKEN)
+    yield Custodian("custodian-0", wire)
+    wire.close()
 
 
 def test_a_hundred_true_lines_of_one_custodian_neither_count_nor_get_into_the_note(open_house: House) -> None:
@@ -105,7 +105,7 @@ def test_an_answer_nobody_foresaw_stops_nobody(open_house: House, monkeypatch: p
 
     before = len(open_house.vault.entries())
     with open_house.opened() as sequencer:
-        monkeypatch.setattr(sequencer._push._couriers[0], "_report", stumbles)
+        monkeypatch.setattr(sequencer._push._couriers[0], "_mine", stumbles)
         open_house.queue.put(open_house.ballot())
         sequencer.step()
     assert open_house.vault.size(1) == before + 1
@@ -255,6 +255,6 @@ def test_joined_they_are_a_note_that_everybody_believes(
     ],
 )
 def test_every_address_has_a_label_that_may_be_logged(url: str) -> None:
-    label = Custodian(url, "vote.example/x", TOKEN).label
+    label = label_of(url)
     assert WORD.fullmatch(label)
     assert "secret" not in label

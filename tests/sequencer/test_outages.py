@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -16,7 +15,7 @@ from infra.log import Seldom
 from infra.queue.frames import Row
 from tally.sequencer import service
 from tally.sequencer.egress import QueueUnavailable
-from tally.sequencer.ledger import Overtaken
+from tally.sequencer.ledger import Overtaken, Transaction
 from tally.sequencer.sequence import Damaged, Sequencer
 from tests.loopback import PATIENCE, wait_until
 from tests.sequencer.house import House
@@ -40,7 +39,7 @@ def reported_lost(call: Callable[..., object]) -> Callable[..., object]:
 
 
 STEPS = {
-    "stage": lambda s: (s._ledger, "append"),
+    "stage": lambda s: (Transaction, "append"),
     "commit": lambda s: (s, "stage"),
     "sign": lambda s: (s._ledger, "sign"),
     "cosign": lambda s: (s._push, "witness"),
@@ -172,15 +171,16 @@ def away(times: int, call: Callable[..., object]) -> Callable[..., object]:
 
 
 def test_a_storage_error_twice_in_a_row_and_a_reload_that_fails_lose_nothing(
-    open_house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    open_house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
     before, ballots = len(open_house.vault.entries()), [open_house.ballot(account) for account in range(3)]
     stop = threading.Event()
     with open_house.sequencer() as sequencer:
         for name, times in (("append", 2), ("all_entries", 1), ("sign", 1), ("witness", 1), ("newest", 1)):
-            monkeypatch.setattr(open_house.ledger, name, away(times, getattr(open_house.ledger, name)))
-        loop = threading.Thread(target=service.sequence, args=(sequencer, stop, tmp_path / "status"), daemon=True)
+            owner = Transaction if name == "append" else open_house.ledger
+            monkeypatch.setattr(owner, name, away(times, getattr(owner, name)))
+        loop = threading.Thread(target=service.sequence, args=(sequencer, stop, lambda _: None), daemon=True)
         loop.start()
         open_house.queue.put(*ballots)
         wait_until(lambda: open_house.vault.size(0) == before + 3 and not open_house.queue.rows)
@@ -190,7 +190,7 @@ def test_a_storage_error_twice_in_a_row_and_a_reload_that_fails_lose_nothing(
 
 
 def test_the_queue_away_is_waited_for(
-    open_house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    open_house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(service, "_silent", Seldom(10))
@@ -204,7 +204,7 @@ def test_the_queue_away_is_waited_for(
     monkeypatch.setattr(open_house.queue, "take", unavailable)
     stop = threading.Event()
     with open_house.sequencer() as sequencer:
-        loop = threading.Thread(target=service.sequence, args=(sequencer, stop, tmp_path / "status"), daemon=True)
+        loop = threading.Thread(target=service.sequence, args=(sequencer, stop, lambda _: None), daemon=True)
         loop.start()
         open_house.queue.put(open_house.ballot())
         wait_until(lambda: not open_house.queue.rows)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tally.sequencer.custodian import Custodian
+from tally.sequencer.custodian import Custodian, Wire
 from tally.sequencer.ledger import Ledger
 from tally.sequencer.push import Fork, LedgerBehind, Push
 from tally.sequencer.sequence import Sequencer
@@ -39,7 +39,7 @@ def signed_and_sent_to_one(house: House, ballot: bytes) -> None:
     """The sequencer stages a ballot, signs, brings it to custodian 2, and is gone."""
     house.queue.put(ballot)
     parties, manifest = house.meeting.parties, house.meeting.manifest
-    custodian = Custodian(house.vault.urls[2], house.meeting.origin, TOKEN)
+    custodian = Custodian("custodian-2", Wire(house.vault.urls[2], house.meeting.origin, TOKEN))
     push = Push(house.ledger, manifest.log, [custodian])
     sequencer = Sequencer(house.ledger, manifest, parties.log, push, house.queue, house.pool, lambda: 1_800_000_000)
     for raw in house.ledger.all_entries():

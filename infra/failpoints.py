@@ -1,0 +1,59 @@
+"""The places at which a test may end, or fail, a process: every step between two writes of what must not be lost.
+
+`at` does nothing unless a hook is set in this process. Production code never sets one, and no setting does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+NAMES = (
+    # An intake: an entry is promised once its outbox is committed; it leaves the outbox once the log holds it.
+    "outbox.committing",
+    "outbox.committed",
+    "mover.offered",
+    "mover.put",
+    "mover.passed-on",
+    "outbox.settling",
+    "outbox.settled",
+    # The queue.
+    "queue.storing",
+    "queue.stored",
+    "queue.deleting",
+    "queue.deleted",
+    # The sequencer's round, in its order.
+    "sequencer.taken",
+    "sequencer.checked",
+    "sequencer.staging",
+    "sequencer.staged",
+    "sequencer.signed",
+    "sequencer.signature-stored",
+    "sequencer.pushed",
+    "sequencer.witnessed",
+    "sequencer.witness-stored",
+    "sequencer.published",
+    "sequencer.acknowledged",
+    # A custodian.
+    "custodian.storing",
+    "custodian.committing",
+    "custodian.stored",
+    "custodian.cosigned",
+    "custodian.publishing",
+    "custodian.published",
+)
+
+Hook = Callable[[str], None]
+
+_hook: Hook | None = None
+
+
+def set(hook: Hook | None) -> None:
+    """Has `hook` called with the name of every failpoint that this process comes to; None ends that. For tests."""
+    global _hook
+    _hook = hook
+
+
+def at(name: str) -> None:
+    """The process is at this point: what was written before it stands, what comes after it has not begun."""
+    if _hook is not None:
+        _hook(name)
