@@ -71,7 +71,7 @@ def privacy(
         units=tuple(unit or default_units(electorate)),
     )
     with bar("simulated votes", len(settings.turnouts) * settings.votes) as progress:
-        found = estimate(electorate, asked.minimum, settings, progress.advance)
+        found = estimate(electorate, asked, settings, progress.advance)
     if html is not None:
         write_secret(html, page(found, asked.skipped))
     if as_json:

@@ -39,13 +39,14 @@ class Item:
 
 @dataclass(frozen=True)
 class Agenda:
-    """`minimum`: how many ballots there must be before a total is decrypted. `skipped`: contests of a form that the
-    estimate does not know.
+    """`minimum_pseudonyms`: of how many voters a total, and what follows from several, must tell at least. `items`: the
+    questions in `contests`. `skipped`: contests of a form that the estimate does not know.
     """
 
     classes: tuple[ShareClass, ...]
+    contests: tuple[Contest, ...]
     items: tuple[Item, ...]
-    minimum: int
+    minimum_pseudonyms: int
     skipped: tuple[str, ...]
 
 
@@ -63,7 +64,7 @@ def read_agenda(path: Path) -> Agenda:
     skipped = tuple(contest.id for contest in contests if not items_of(contest))
     if not items:
         raise ConfigError(path, ["contests: all are cumulative, whose totals this estimate does not know"])
-    return Agenda(classes, items, body["minimum"]["pseudonyms"], skipped)
+    return Agenda(classes, contests, items, body["minimum"]["pseudonyms"], skipped)
 
 
 def items_of(contest: Contest) -> tuple[Item, ...]:

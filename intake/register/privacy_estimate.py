@@ -12,11 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from math import comb, log2, sqrt
+from math import sqrt
 from random import Random
 
 from intake.register.holdings import Account
+from intake.register.privacy_agenda import Agenda
+from intake.register.privacy_bound import Bound, bound_of
 from intake.register.privacy_follows import Findings, Judge, Judgement, Verdict
+from intake.register.privacy_published import published
 from intake.register.privacy_sampling import Sampler
 from intake.register.privacy_votes import Electorate, Vote, ballots_at, draw_vote, in_units, merged
 
@@ -57,23 +60,16 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Bound:
-    """How many votes there are with these numbers of ballots, and at most how many totals they can have; in bits."""
-
-    votes: float
-    totals: float
-
-    @property
-    def share(self) -> float:
-        """At most this share of those votes is the only one with its totals."""
-        return float(min(1.0, 2 ** min(0.0, self.totals - self.votes)))
-
-
-@dataclass(frozen=True)
 class Turnout:
+    """`withheld`: the contests of which no total is published at this turnout, and `hidden` the classes of which the
+    weight present is not; `bound` is of the items that are published, None if none is.
+    """
+
     percent: int
     ballots: int
-    bound: Bound
+    withheld: tuple[str, ...]
+    hidden: tuple[str, ...]
+    bound: Bound | None
 
 
 @dataclass
@@ -84,6 +80,9 @@ class Tally:
     largest: list[tuple[float, float]] = field(default_factory=list)
 
     def add(self, findings: Findings, largest: Sequence[int]) -> None:
+        """Nothing is counted if no item was published: then there is nothing that votes could follow from."""
+        if not any(findings.votes.values()):
+            return
         self.everything.append(_pair([findings.everything]))
         if present := [findings.exposed(i) for i in largest if i in findings.votes]:
             self.largest.append(_pair(present))
@@ -92,7 +91,7 @@ class Tally:
 @dataclass(frozen=True)
 class Measure:
     """How the votes are taken and counted, and the rates at each turnout: that all votes follow, and of the votes of
-    the largest holders, the share that follows on at least one item. None where no total is published.
+    the largest holders, the share that follows on at least one item. None where no item's total is published.
     """
 
     name: str
@@ -115,9 +114,12 @@ class Risk:
 
 @dataclass(frozen=True)
 class Estimate:
-    """`searched`: whether all votes with the same totals were; `judged`: the accounts looked at one by one."""
+    """`minimum` is the agenda's; `searched`: whether all votes with the same totals were; `judged`: the accounts looked
+    at one by one.
+    """
 
     electorate: Electorate
+    minimum: int
     settings: Settings
     searched: bool
     turnouts: tuple[Turnout, ...]
@@ -172,59 +174,68 @@ def moved_by(electorate: Electorate, unit: int) -> float:
 
 
 def estimate(
-    electorate: Electorate, minimum: int, settings: Settings, advance: Callable[[], None] = lambda: None
+    electorate: Electorate, agenda: Agenda, settings: Settings, advance: Callable[[], None] = lambda: None
 ) -> Estimate:
-    """The estimate for an agenda that decrypts no total of fewer than `minimum` ballots; `advance` is called after each
-    simulated vote. The same arguments give the same estimate.
+    """The estimate for an agenda, of which only what its minimum lets trustees decrypt is taken as published; `advance`
+    is called after each simulated vote. The same arguments give the same estimate.
     """
     searched = len(electorate.accounts) <= MOST_SEARCHED
     largest = electorate.largest(settings.largest)
     judged = range(len(electorate.accounts)) if searched else largest
     risks = [Risk(electorate.accounts[i]) for i in judged]
     changes = runs(electorate, settings)
-    tallies: dict[str, list[Tally]] = {name: [] for name in ("agenda", "attended", *(run.name for run in changes))}
+    pools = {f"pool-{pool}": pool for pool in settings.pools}
+    tallies: dict[str, list[Tally]] = {
+        name: [] for name in ("agenda", "attended", *pools, *(run.name for run in changes))
+    }
     turnouts = []
     for percent in settings.turnouts:
         for counted in tallies.values():
             counted.append(Tally())
         found: list[Findings] = []
+        ballots = ballots_at(electorate, percent)
+        shown = published(agenda, ballots)
+        raised = {name: max(pool, agenda.minimum_pseudonyms) for name, pool in pools.items()}
+        pooled = {name: published(agenda, ballots, minimum) for name, minimum in raised.items()}
         for number in range(settings.votes):
             vote = draw_vote(electorate, percent, settings.support, _rng("vote", settings, percent, number))
             rng = _rng("search", settings, percent, number)
-            if judgement := judge(vote, minimum, judged, rng):
-                found.append(judgement.alone)
-                tallies["agenda"][-1].add(judgement.alone, largest)
-                tallies["attended"][-1].add(judgement.attended, largest)
+            if as_it_is := judge(shown.of(vote), judged, rng):
+                found.append(as_it_is.alone)
+                tallies["agenda"][-1].add(as_it_is.alone, largest)
+                tallies["attended"][-1].add(as_it_is.attended, largest)
+            for name, less in pooled.items():
+                if judgement := as_it_is if less == shown else judge(less.of(vote), judged, rng):
+                    tallies[name][-1].add(judgement.alone, largest)
             for run in changes:
-                if judgement := judge(run.change(vote), minimum, judged, rng):
+                if judgement := judge(shown.of(run.change(vote)), judged, rng):
                     tallies[run.name][-1].add(judgement.alone, largest)
             advance()
         for i, risk in zip(judged, risks, strict=True):
-            risk.votes.append(_rate([_pair([f.exposed(i)]) for f in found if i in f.votes]))
+            risk.votes.append(_rate([_pair([f.exposed(i)]) for f in found if f.votes.get(i)]))
             risk.absences.append(_rate([_pair([f.absences[i]]) for f in found if i in f.absences]))
-        ballots = ballots_at(electorate, percent)
-        turnouts.append(Turnout(percent, sum(ballots.values()), bound_of(electorate, ballots)))
+        bound = bound_of(electorate, ballots, shown)
+        turnouts.append(Turnout(percent, sum(ballots.values()), shown.withheld, tuple(sorted(shown.hidden)), bound))
     labels = {"agenda": "as the agenda has it", "attended": "the same, for one who knows who took part"}
+    labels |= {name: f"no total that tells of fewer than {pool:,} ballots" for name, pool in pools.items()}
     labels |= {run.name: run.label for run in changes}
     measures = [_measure(name, label, tallies[name]) for name, label in labels.items()]
-    measures[2:2] = [_pooled(measures[0], pool, turnouts) for pool in settings.pools]
-    return Estimate(electorate, settings, searched, tuple(turnouts), tuple(measures), tuple(risks))
+    least = agenda.minimum_pseudonyms
+    return Estimate(electorate, least, settings, searched, tuple(turnouts), tuple(measures), tuple(risks))
 
 
-def judge(vote: Vote, minimum: int, judged: Sequence[int], rng: Random) -> Judgement | None:
-    """What follows from the totals that are decrypted; None if none is. The weight present is taken as known."""
-    items = vote.electorate.items
-    published = [j for j, item in enumerate(items) if sum(vote.ballots(c) for c in item.classes) >= minimum]
-    if not published or not any(row is not None for row in vote.rows):
+def judge(vote: Vote, judged: Sequence[int], rng: Random) -> Judgement | None:
+    """What follows from what is published of a vote; None if nobody voted or no sum is."""
+    present = {a.share_class for a, row in zip(vote.electorate.accounts, vote.rows, strict=True) if row is not None}
+    if not present or not (vote.electorate.items or present - vote.hidden):
         return None
-    shown = vote.over(published)
     if len(vote.rows) <= MOST_SEARCHED:
-        return Judge(shown).judge()
-    sampled = Sampler(shown, judged, rng).judge()
+        return Judge(vote).judge()
+    sampled = Sampler(vote, judged, rng).judge()
     if sum(row is not None for row in vote.rows) > MOST_SEARCHED:
         return sampled
     # So few were present that all votes of theirs can be searched; what is open to one who knows them is open to all.
-    attended = Judge(shown, STEPS_GIVEN_FEW).attended()
+    attended = Judge(vote, STEPS_GIVEN_FEW).attended()
     for account, verdicts in sampled.alone.votes.items():
         for j in verdicts:
             if attended.votes[account][j] is Verdict.OPEN:
@@ -234,36 +245,10 @@ def judge(vote: Vote, minimum: int, judged: Sequence[int], rng: Random) -> Judge
     return Judgement(sampled.alone, attended)
 
 
-def bound_of(electorate: Electorate, ballots: dict[str, int]) -> Bound:
-    """The counting bound for these numbers of ballots of each class."""
-    votes = totals = 0.0
-    heaviest: dict[str, int] = {}
-    unit = electorate.unit
-    for share_class, number in ballots.items():
-        weights = sorted(electorate.accounts[i].weight // unit for i in electorate.of_class(share_class))
-        heaviest[share_class] = sum(weights[len(weights) - number :])
-        votes += log2(comb(len(weights), number))
-        totals += log2(heaviest[share_class] - sum(weights[:number]) + 1)
-    for item in electorate.items:
-        choices = len(item.choices)
-        votes += log2(choices + 1) * sum(ballots.get(c, 0) for c in item.classes)
-        # So many ways there are to write at most this weight as a sum of so many totals.
-        totals += log2(comb(sum(heaviest.get(c, 0) for c in item.classes) + choices, choices))
-    return Bound(votes, totals)
-
-
 def _measure(name: str, label: str, tallies: Iterable[Tally]) -> Measure:
     tallies = list(tallies)
     everything = tuple(_rate(tally.everything) for tally in tallies)
     return Measure(name, label, everything, tuple(_rate(tally.largest) for tally in tallies))
-
-
-def _pooled(base: Measure, pool: int, turnouts: Sequence[Turnout]) -> Measure:
-    def published(rates: tuple[Rate | None, ...]) -> tuple[Rate | None, ...]:
-        return tuple(r if t.ballots >= pool else None for r, t in zip(rates, turnouts, strict=True))
-
-    label = f"no total of fewer than {pool:,} ballots"
-    return Measure(f"pool-{pool}", label, published(base.everything), published(base.largest))
 
 
 def _rate(pairs: Sequence[tuple[float, float]]) -> Rate | None:

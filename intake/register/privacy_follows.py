@@ -1,10 +1,12 @@
 """What follows from the totals of one vote, for who knows the register and reads the log.
 
-Known are every account's weight; of every class, how many ballots were cast and the weight present; of every item, the
-votes for each choice. What an account did *follows* if it did the same in every vote of these accounts that has these
-totals, and is *open* if in two such votes it did different things. Up to about 40 accounts all such votes are searched:
-every set of accounts that could have been present, and for each item every division of it into the choices. Accounts of
-equal weight are alike, so one that did another thing than its equal is open.
+Known are every account's weight; of every class, how many ballots were cast and, unless it is withheld, the weight
+present; of every item that is not withheld, the votes for each choice. Where the weight present is withheld, so are the
+votes of those present who chose nothing, but to one who knows who they were. What an account did *follows* if it did
+the same in every vote of these accounts that has these totals, and is *open* if in two such votes it did different
+things. Up to about 40 accounts all such votes are searched: every set of accounts that could have been present, and for
+each item every division of it into the choices. Accounts of equal weight are alike, so one that did another thing than
+its equal is open.
 
 Given who was present, the items have nothing to do with each other: the votes that have all totals are then all
 combinations of those that have each item's. So the search is first made for who was really present, which also shows
@@ -148,7 +150,12 @@ class Judge:
                 still.remove(t)
 
     def _ways(self, j: int, present: int, work: Work) -> Iterator[Way]:
-        return ways(self.kinds, present & self.asked[j], self.totals[j], work)
+        totals, within = self.totals[j], present & self.asked[j]
+        if present != self.present and not self.vote.weighed(j):
+            # Who else could have been present may weigh more or less: as much less or more then chose nothing.
+            chosen = totals[:-1]
+            totals = [*chosen, self.kinds.total(within) - sum(chosen)]
+        return ways(self.kinds, within, totals, work) if totals[-1] >= 0 else iter(())
 
     def _exchanges(self, j: int, within: int, work: Work) -> Iterator[Way]:
         """Divisions in which only two groups exchange accounts: found soon where there are many."""
@@ -161,15 +168,18 @@ class Judge:
             yield Way(self.kinds, fixed, smaller, found.always, found.ever, both)
 
     def _attendances(self, work: Work) -> Iterator[int]:
-        """Every set of accounts that could have been present, by the ballots and the weight present of each class."""
+        """Every set of accounts that could have been present, by the ballots of each class and the weight present of
+        each whose weight is published.
+        """
         # Weights and numbers, class by class, are added up in one integer.
         low = len(self.kind).bit_length()
         room = self.kinds.total(self.all).bit_length() + low
         place = {c: i * room for i, c in enumerate(self.absent)}
-        values = [(value << low) + 1 << place[c] for value, c in zip(self.kinds.values, self.classes, strict=True)]
+        weights = [0 if c in self.vote.hidden else v for v, c in zip(self.kinds.values, self.classes, strict=True)]
+        values = [(weight << low) + 1 << place[c] for weight, c in zip(weights, self.classes, strict=True)]
         kinds = Kinds(tuple(values), self.kinds.width)
         # The lighter side has fewer sets of its weight.
-        side = min(self.present, self.all - self.present, key=self.kinds.total)
+        side = min(self.present, self.all - self.present, key=kinds.total)
         for other in parts(kinds, self.all, kinds.total(side), work):
             work.spend(1)
             yield other if side == self.present else self.all - other
@@ -203,13 +213,13 @@ class Judge:
     def _by_size(self, j: int, t: int, known: bool) -> bool:
         """Whether kind t weighs more than every group but its own, and so cannot stand in another."""
         value, group = self.kinds.values[t], self.same[j].get(t)
-        here = known or value > self.absent[self.classes[t]][0]
+        here = known or (self.vote.weighed(j) and value > self.absent[self.classes[t]][0])
         return here and all(value > total for g, total in enumerate(self.totals[j]) if g != group)
 
     def _absence_by_size(self, t: int) -> bool:
         """Whether kind t weighs more than every group of some item of its class."""
         asked = [j for j in self.items if self.classes[t] in self.vote.electorate.items[j].classes]
-        return any(self.kinds.values[t] > max(self.totals[j]) for j in asked)
+        return any(self.vote.weighed(j) and self.kinds.values[t] > max(self.totals[j]) for j in asked)
 
     def _same(self, j: int) -> dict[int, int]:
         did: dict[int, set[int]] = {}
@@ -243,7 +253,7 @@ class Judge:
 
 
 def everything(findings: Findings) -> Verdict:
-    """Whether the votes of all judged accounts on all items follow."""
+    """Whether the votes of all judged accounts on all items whose totals are published follow."""
     verdicts = {verdict for items in findings.votes.values() for verdict in items.values()}
     if Verdict.OPEN in verdicts:
         return Verdict.OPEN

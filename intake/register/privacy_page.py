@@ -19,6 +19,7 @@ from intake.register.privacy_report import (
     rows_of_turnouts,
     skipped_note,
     verdict,
+    withheld_notes,
 )
 
 STYLE = """
@@ -66,6 +67,7 @@ def page(estimate: Estimate, skipped: Sequence[str]) -> str:
         "<h2>What follows, by turnout</h2>",
         plot(estimate),
         table("Turnout in percent of the accounts; in brackets the 95% interval.", COLUMNS, rows_of_turnouts(estimate)),
+        *(f"<p>{escape(text)}</p>" for text in withheld_notes(estimate)),
         "<h2>Accounts at risk</h2>",
         table(
             "Accounts of which something was proven to follow, with the turnout where it did most often.",

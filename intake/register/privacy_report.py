@@ -9,9 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from intake.register.privacy_estimate import Bound, Estimate, Rate, Risk
+from intake.register.privacy_bound import Bound
+from intake.register.privacy_estimate import Estimate, Rate, Risk, Turnout
 
 MOST_NAMED = 20
+MOST_LISTED = 5
 
 
 def headline(estimate: Estimate) -> str:
@@ -46,7 +48,7 @@ def verdict(estimate: Estimate) -> str:
     base = estimate.measures[0].largest
     rated = [(rate, t) for rate, t in zip(base, estimate.turnouts, strict=True) if rate]
     if not rated:
-        return "At these turnouts no total is published, so nothing follows."
+        return "At these turnouts no total is published, so no vote follows."
     worst, at = max(rated, key=lambda pair: pair[0].low)
     possible, when = max(rated, key=lambda pair: pair[0].high)
     if worst.low:
@@ -100,10 +102,34 @@ def with_interval(rate: Rate | None, everything: Rate | None = None) -> str:
     return f"{shown(rate)} [{low:.0%} to {high:.0%}]"
 
 
-def bound_shown(bound: Bound) -> str:
+def bound_shown(bound: Bound | None) -> str:
+    if bound is None:
+        return "withheld"
     if bound.share == 1:
         return "no bound"
     return percent(bound.share) if bound.share > 1e-4 else f"2^-{bound.votes - bound.totals:.0f}"
+
+
+def withheld_notes(estimate: Estimate) -> list[str]:
+    """What the agenda's minimum keeps secret, a sentence for each turnout at which it is anything."""
+    contests = {item.contest for item in estimate.electorate.items}
+    told = [(turnout.percent, _withheld(turnout, contests)) for turnout in estimate.turnouts]
+    least = f"no sum that tells of fewer than {estimate.minimum:,} voters is decrypted"
+    return [f"At a turnout of {percent}% {what} withheld: {least}." for percent, what in told if what]
+
+
+def _withheld(turnout: Turnout, contests: set[str]) -> str:
+    items = "" if not turnout.withheld else f"the totals of {_listed(turnout.withheld)}"
+    if contests <= set(turnout.withheld):
+        items = "all totals"
+    weights = f"the weight present of {_listed(turnout.hidden)}" if turnout.hidden else ""
+    both = " and ".join(filter(None, (items, weights)))
+    return both and f"{both} {'is' if both == weights else 'are'}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = [f"{len(names) - MOST_LISTED} more"] if len(names) > MOST_LISTED else []
+    return ", ".join([*names[:MOST_LISTED], *more])
 
 
 def worst_of(rates: Sequence[Rate | None], estimate: Estimate) -> str:
@@ -171,6 +197,8 @@ def print_report(console: Console, estimate: Estimate, skipped: Sequence[str]) -
     for line in (method(estimate), verdict(estimate), *skipped_note(skipped)):
         console.print(line, highlight=False, markup=False)
     table(console, "What follows from the totals", COLUMNS, rows_of_turnouts(estimate), left=0)
+    for line in withheld_notes(estimate):
+        console.print(line, highlight=False, markup=False)
     risks = estimate.at_risk
     if risks:
         more = f" (the first {MOST_NAMED} of {len(risks)})" if len(risks) > MOST_NAMED else ""
@@ -209,17 +237,15 @@ def to_json(estimate: Estimate, skipped: Sequence[str]) -> dict[str, Any]:
         "method": "searched" if estimate.searched else "sampled",
         "simulated": settings.votes,
         "support": settings.support,
+        "minimum": estimate.minimum,
         "seed": settings.seed,
         "largest": [estimate.electorate.accounts[i].id for i in estimate.electorate.largest(settings.largest)],
         "turnouts": [
             {
                 "percent": turnout.percent,
                 "ballots": turnout.ballots,
-                "bound": {
-                    "bits_of_votes": round(turnout.bound.votes, 3),
-                    "bits_of_totals": round(turnout.bound.totals, 3),
-                    "share": turnout.bound.share,
-                },
+                "withheld": {"contests": list(turnout.withheld), "weight_present": list(turnout.hidden)},
+                "bound": _bound(turnout.bound),
             }
             for turnout in estimate.turnouts
         ],
@@ -243,6 +269,13 @@ def to_json(estimate: Estimate, skipped: Sequence[str]) -> dict[str, Any]:
             for risk in estimate.at_risk
         ],
     }
+
+
+def _bound(bound: Bound | None) -> dict[str, Any] | None:
+    if bound is None:
+        return None
+    bits = {"bits_of_votes": round(bound.votes, 3), "bits_of_totals": round(bound.totals, 3)}
+    return {**bits, "share": bound.share}
 
 
 def _rate(rate: Rate | None) -> dict[str, Any] | None:

@@ -4,7 +4,8 @@ Size: an account that weighs more than each of the other groups, the absent incl
 is proven. Another vote with the same totals, in which the account did another thing, proves that it is open; such votes
 are looked for by moving the account, then moving others, largest first, towards the old totals, and last by dividing
 two dozen of the smaller accounts so that the totals come out exactly. Not finding one proves nothing: sampling shows
-that votes are open, never that they follow.
+that votes are open, never that they follow. The weight present is kept even where it is withheld, for what is open so
+is open; by size something then follows only for one who knows who took part.
 """
 
 from __future__ import annotations
@@ -52,11 +53,12 @@ class Sampler:
 
     def _by_size(self, account: int, j: int, attended: bool) -> bool:
         weight, group = self.weights[account], self.vote.group(account, j)
-        here = attended or weight > self.absent[self.accounts[account].share_class]
+        here = attended or (self.vote.weighed(j) and weight > self.absent[self.accounts[account].share_class])
         return here and all(weight > total for g, total in enumerate(self.totals[j]) if g != group)
 
     def _absence_by_size(self, account: int) -> bool:
-        return any(self.weights[account] > max(self.totals[j]) for j in self._asked(account))
+        asked = [j for j in self._asked(account) if self.vote.weighed(j)]
+        return any(self.weights[account] > max(self.totals[j]) for j in asked)
 
     def _open_given_attendance(self, j: int) -> set[int]:
         """Judged accounts whose vote on item j is open even to one who knows who was present."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 from random import Random
 
@@ -56,10 +56,13 @@ class Electorate:
 
 @dataclass(frozen=True)
 class Vote:
-    """One vote, every account's row, with the totals that follow from it and are published."""
+    """One vote, every account's row, with the totals that follow from it and are published. Of the classes in `hidden`
+    the weight present is not.
+    """
 
     electorate: Electorate
     rows: tuple[Row, ...]
+    hidden: frozenset[str] = frozenset()
 
     def group(self, account: int, item: int) -> int:
         row = self.rows[account]
@@ -68,13 +71,19 @@ class Vote:
     def ballots(self, share_class: str) -> int:
         return sum(self.rows[i] is not None for i in self.electorate.of_class(share_class))
 
+    def weighed(self, item: int) -> bool:
+        """Whether the weight present of all classes that the item asks is published."""
+        return self.hidden.isdisjoint(self.electorate.items[item].classes)
+
     def present(self, share_class: str) -> int:
-        """The published weight present of a class."""
+        """The weight present of a class."""
         accounts = self.electorate.accounts
         return sum(accounts[i].weight for i in self.electorate.of_class(share_class) if self.rows[i] is not None)
 
     def totals(self, item: int) -> list[int]:
-        """The votes for each choice, as published, and last those present without a vote on the item, which follow."""
+        """The votes for each choice, as published, and last those present without a vote on the item: they follow if
+        the weight present of all its classes is published.
+        """
         asked = self.electorate.items[item]
         totals = [0] * (len(asked.choices) + 1)
         for account, row in zip(self.electorate.accounts, self.rows, strict=True):
@@ -85,11 +94,12 @@ class Vote:
     def over(self, items: Sequence[int]) -> Vote:
         """The same ballots on some of the items alone."""
         electorate = Electorate(self.electorate.accounts, tuple(self.electorate.items[j] for j in items))
-        return Vote(electorate, tuple(row and tuple(row[j] for j in items) for row in self.rows))
+        rows = tuple(row and tuple(row[j] for j in items) for row in self.rows)
+        return replace(self, electorate=electorate, rows=rows)
 
     def weighing(self, electorate: Electorate) -> Vote:
         """The same ballots over other weights of the same accounts."""
-        return Vote(Electorate(electorate.accounts, self.electorate.items), self.rows)
+        return replace(self, electorate=Electorate(electorate.accounts, self.electorate.items))
 
 
 def ballots_at(electorate: Electorate, percent: int) -> dict[str, int]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 from hypothesis import strategies as st
 
+from audit.protocol.contest import ContestForm
+from audit.record.agenda import Contest, ShareClass
 from intake.register.holdings import Account
-from intake.register.privacy_agenda import Item
+from intake.register.privacy_agenda import Agenda, Item
 from intake.register.privacy_follows import Findings, Verdict
 from intake.register.privacy_votes import Electorate, Row, Vote
 
@@ -26,16 +29,30 @@ def electorate(*weights: int, items: tuple[Item, ...] | None = None) -> Electora
     return Electorate(tuple(accounts), (item(),) if items is None else items)
 
 
+def form_of(asked: Item) -> ContestForm:
+    return ContestForm(asked.contest, "choose-one", len(asked.choices), 1)
+
+
+def agenda(voters: Electorate, minimum: int = 1) -> Agenda:
+    """The agenda that asks these items, each a contest of its own."""
+    classes = tuple(ShareClass(c, 1, 1) for c in voters.classes)
+    contests = tuple(
+        Contest(i.contest, "", "", "resolution", form_of(i), i.choices, i.classes, rule={}) for i in voters.items
+    )
+    return Agenda(classes, contests, voters.items, minimum, ())
+
+
 def vote(weights: tuple[int, ...], did: tuple[int | None, ...]) -> Vote:
     """One item, and what each account did on it; None if it cast no ballot."""
     return Vote(electorate(*weights), tuple(None if group is None else (group,) for group in did))
 
 
 def published(made: Vote) -> Any:
-    """All that is known of a vote: by class ballots and weight present, by item the totals."""
-    voters = made.electorate
-    return [(made.ballots(c), made.present(c)) for c in voters.classes], [
-        made.totals(j) for j in range(len(voters.items))
+    """All that is known of a vote: by class ballots and weight present, by item the totals; less what is withheld."""
+    voters, hidden = made.electorate, made.hidden
+    return [(made.ballots(c), None if c in hidden else made.present(c)) for c in voters.classes], [
+        made.totals(j) if hidden.isdisjoint(asked.classes) else made.totals(j)[:-1]
+        for j, asked in enumerate(voters.items)
     ]
 
 
@@ -51,7 +68,7 @@ def fitting(made: Vote, attended: bool) -> list[tuple[Row, ...]]:
     known = published(made)
     here = [row is None for row in made.rows]
     fits = (rows for rows in every if not attended or [row is None for row in rows] == here)
-    return [rows for rows in fits if published(Vote(voters, rows)) == known]
+    return [rows for rows in fits if published(replace(made, rows=rows)) == known]
 
 
 def by_trying(made: Vote, attended: bool) -> Findings:
@@ -77,7 +94,9 @@ def verdict(follows: bool) -> Verdict:
 
 @st.composite
 def small_votes(draw: st.DrawFn) -> Vote:
-    """Up to two classes, two items and five accounts, with holdings that are often equal or add up to each other."""
+    """Up to two classes, two items and five accounts, with holdings that are often equal or add up to each other;
+    of some classes the weight present is not published.
+    """
     classes = draw(st.sampled_from([("a",), ("a", "b")]))
     asked = st.sampled_from(["a", "b", "a b"] if len(classes) > 1 else ["a"])
     items = tuple(
@@ -88,4 +107,5 @@ def small_votes(draw: st.DrawFn) -> Vote:
     size = draw(st.integers(1, 5 if len(items) == 1 else 4))
     accounts = tuple(Account(f"A{i}", draw(st.sampled_from(classes)), draw(weights)) for i in range(size))
     rows = tuple(draw(st.sampled_from(list(rows_of(account, items)))) for account in accounts)
-    return Vote(Electorate(accounts, items), rows)
+    hidden = draw(st.frozensets(st.sampled_from(classes)))
+    return Vote(Electorate(accounts, items), rows, hidden)

@@ -17,10 +17,13 @@ from infra.config import ConfigError
 from intake.register.holdings import Account
 from intake.register.privacy import default_votes
 from intake.register.privacy_agenda import read_agenda
-from intake.register.privacy_estimate import Rate, Settings, bound_of, default_units, estimate, moved_by
+from intake.register.privacy_bound import Bound, bound_of
+from intake.register.privacy_estimate import Rate, Settings, default_units, estimate, moved_by
 from intake.register.privacy_page import table
+from intake.register.privacy_published import published
 from intake.register.privacy_report import shown
 from intake.register.privacy_votes import Electorate, ballots_at, draw_vote, in_units, merged
+from tests.register.elector import agenda as agenda_of
 from tests.register.elector import electorate, item
 
 HEADER = "account_id,holder_id,group_id,nominee_parent,class,shares,name,email,postal_address,language\n"
@@ -123,6 +126,61 @@ def test_fewer_ballots_than_the_minimum_give_nothing_away(tmp_path: Path) -> Non
     assert measure(found, "pool-5") == measure(found, "agenda") and measure(found, "pool-11") == [None, None]
 
 
+def shares(tmp_path: Path, minimum: int, preferred: int = 1) -> list[str]:
+    """Five or more holders of common shares and few of preferred ones, who all vote on one item: ADR 11's example."""
+    holdings = [("common", 100 + 7 * n) for n in range(6)] + [("preferred", 1000 + n) for n in range(preferred)]
+    lines = [f"A{n},H{n},,,{name},{weight},Ann,,,\n" for n, (name, weight) in enumerate(holdings, 1)]
+    path, asked = tmp_path / "register.csv", agenda(tmp_path, 705, question("item-1"), minimum=minimum)
+    path.write_text(HEADER + "".join(lines))
+    votes = sum(weight for name, weight in holdings if name == "preferred")
+    more = f'[[classes]]\nid = "preferred"\nvotes = {votes}\nvotes_per_share = 1\n[[contests]]'
+    asked.write_text(asked.read_text().replace("[[contests]]", more, 1))
+    return [str(path), "--agenda", str(asked)]
+
+
+def test_a_difference_of_totals_is_withheld_too(tmp_path: Path) -> None:
+    """Both classes' votes less the weight present in common would be the one preferred holder's: one is withheld."""
+    all_of_them = ("--votes", "4", "--turnout", "100", "--largest", "1")
+    found = figures(*shares(tmp_path, minimum=1), *all_of_them)
+    assert found["turnouts"][0]["withheld"] == {"contests": [], "weight_present": []}
+    found = figures(*shares(tmp_path, minimum=5), *all_of_them)
+    assert found["turnouts"][0]["withheld"] == {"contests": [], "weight_present": ["common", "preferred"]}
+    assert found["minimum"] == 5
+    words = " ".join(run(*shares(tmp_path, minimum=5), *all_of_them).split())
+    told = "At a turnout of 100% the weight present of common, preferred is withheld: no sum that tells of fewer than 5"
+    assert told in words
+    found = figures(*shares(tmp_path, minimum=8), *all_of_them)
+    assert found["turnouts"][0]["withheld"]["contests"] == ["item-1"] and found["turnouts"][0]["bound"] is None
+    assert measure(found, "agenda") == [None]
+
+
+def test_a_pool_is_tried_by_the_rule_of_the_trustees() -> None:
+    """With a pool of 5 no total is missing, but the weight present is; of the second preferred holder, who stays away,
+    no more follows."""
+    voters = Electorate(
+        tuple(Account(f"A{n}", "common" if n < 6 else "preferred", 64 + 2**n) for n in range(8)),
+        (item(classes="common preferred"),),
+    )
+    settings = Settings((80,), 12, 0.4, 8, 1, (5,), ())
+    found = estimate(voters, agenda_of(voters, 1), settings)
+    raised = estimate(voters, agenda_of(voters, 5), settings)
+    by_name = {m.name: m for m in found.measures}
+    assert by_name["pool-5"].largest == raised.measures[0].largest
+    assert found.turnouts[0].hidden == () and raised.turnouts[0].hidden == ("common", "preferred")
+    few, many = by_name["pool-5"].largest[0], by_name["agenda"].largest[0]
+    assert few is not None and many is not None and few.high < many.low
+
+
+def test_where_only_the_weight_present_is_published_absences_follow_and_no_votes() -> None:
+    accounts = (*electorate(1, 2, 4, 8, 16).accounts, Account("P", "preferred", 5))
+    voters = Electorate(accounts, (item(classes="preferred"),))
+    found = estimate(voters, agenda_of(voters, 3), Settings((60,), 20, 0.7, 6, 1, (), ()))
+    assert found.turnouts[0].withheld == ("item-1",) and found.turnouts[0].hidden == ("preferred",)
+    assert found.measures[0].largest == (None,)
+    assert {risk.account.id for risk in found.at_risk} == {"A1", "A2", "A3", "A4", "A5"}
+    assert all(risk.votes == [None] for risk in found.judged)
+
+
 def test_coarser_units_make_holdings_equal(tmp_path: Path) -> None:
     found = figures(*files(tmp_path, *range(1000, 1016)), *SMALL, "--unit", "100", "--support", "0.4")
     assert [rate["proven"] for rate in measure(found, "unit-100") if rate] == [0, 0]
@@ -207,7 +265,7 @@ def test_an_agenda_is_read_for_its_items_alone(tmp_path: Path) -> None:
     found = read_agenda(agenda(tmp_path, 10, *contests, minimum=4, more='origin = "vote.example/x"\nissuers = []\n'))
     assert [i.id for i in found.items] == ["one", "seats/ann", "seats/bob", "seats/cem"]
     assert found.items[0].choices == ("for", "against", "abstain") and found.items[1].choices == ("ann",)
-    assert found.minimum == 4 and found.skipped == ("c",) and found.items[0].classes == ("common",)
+    assert found.minimum_pseudonyms == 4 and found.skipped == ("c",) and found.items[0].classes == ("common",)
 
 
 @pytest.mark.parametrize(
@@ -244,14 +302,20 @@ def test_turnout_is_of_accounts_class_by_class() -> None:
     assert sum(made.totals(0)) == 4 and sum(made.totals(1)) == 2
 
 
+def bound_at(voters: Electorate, ballots: int, minimum: int = 1) -> Bound | None:
+    return bound_of(voters, {"common": ballots}, published(agenda_of(voters, minimum), {"common": ballots}))
+
+
 def test_the_bound_counts_votes_against_totals() -> None:
     # Three of four present, each with two choices or none; the weight present is from 30 to 45.
-    bound = bound_of(electorate(5, 10, 15, 20, items=(item(choices="for against"),)), {"common": 3})
+    bound = bound_at(electorate(5, 10, 15, 20, items=(item(choices="for against"),)), 3)
+    assert bound is not None
     assert bound.votes == pytest.approx(log2(comb(4, 3)) + 3 * log2(3))
     assert bound.totals == pytest.approx(log2(4) + log2(comb(9 + 2, 2)))
     assert bound.share == 1
-    many = bound_of(electorate(*[1] * 100), {"common": 100})
-    assert many.share == pytest.approx(comb(103, 3) / 4**100)
+    many = bound_at(electorate(*[1] * 100), 100)
+    assert many is not None and many.share == pytest.approx(comb(103, 3) / 4**100)
+    assert bound_at(electorate(1, 2, 3, 4), 3, minimum=4) is None
 
 
 def test_the_interval_is_wilsons_and_wider_for_the_undecided() -> None:
@@ -268,7 +332,8 @@ def test_a_rate_that_is_not_there_says_why() -> None:
 def test_every_simulated_vote_is_told(tmp_path: Path) -> None:
     told: list[None] = []
     settings = Settings((50, 100), 3, 0.7, 1, 1, (), ())
-    estimate(electorate(1, 2, 4), 1, settings, lambda: told.append(None))
+    voters = electorate(1, 2, 4)
+    estimate(voters, agenda_of(voters), settings, lambda: told.append(None))
     assert len(told) == 6
 
 

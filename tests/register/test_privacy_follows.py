@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -110,6 +111,19 @@ def test_who_weighs_less_than_all_absent_is_not_told_by_size() -> None:
     made = vote((100, 150, *(2**i for i in range(6))), (FOR, None, *[AGAINST] * 6))
     found = Judge(made, steps=10).judge()
     assert found.alone.votes[0] == {0: UNDECIDED} and found.attended.votes[0] == {0: FOLLOWS}
+
+
+@pytest.mark.parametrize("did", [(NONE, None, None), (None, NONE, None)])
+def test_size_tells_nothing_where_the_weight_present_is_withheld(did: tuple[int | None, ...]) -> None:
+    """One ballot without a vote: 100 weighs more than everybody else, but that 100 were present nobody knows."""
+    made = vote((100, 30, 20), did)
+    hidden = replace(made, hidden=frozenset({"common"}))
+    for open_one, searched in ((made, FOLLOWS), (hidden, OPEN)):
+        found = Judge(open_one).judge().alone
+        assert votes(found) == [searched] and set(found.absences.values()) == {searched}
+    for found in (Judge(hidden, steps=10).judge().alone, Sampler(hidden, range(3), Random(1)).judge().alone):
+        assert FOLLOWS not in {*votes(found), *found.absences.values()}
+    assert Judge(hidden).judge().attended == Judge(made).judge().attended
 
 
 def test_sampling_tries_others_who_could_have_been_present() -> None:
