@@ -1,7 +1,7 @@
 """`./run bench [NAME...]`: measured figures as a table; nothing here is a test.
 
-Names are `proof`, `mix`, `path`, `demo`, `memory` and `large-mix`; without any, all but the last two, which cast 20,000
-ballots and mix 100,000 rows. What else runs on the machine is measured along.
+Names are `proof`, `mix`, `path`, `demo`, `memory`, `large-mix` and `roll`; without any, all but the last three, which
+cast 20,000 ballots and mix 100,000 rows. What else runs on the machine is measured along.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ TITLES = {
     "demo": "The demo",
     "memory": "Memory",
     "large-mix": "Mixing a roll of 100,000 rows",
+    "roll": "A roll of 100,000 rows: its log, and a voter's client",
 }
-ASKED_FOR = ("memory", "large-mix")
+ASKED_FOR = ("memory", "large-mix", "roll")
 
 
 def main(names: list[str]) -> int:
@@ -54,6 +55,10 @@ def measurement(name: str, console: Console) -> Callable[[], list[Figure]]:
         from tests.bench import demo
 
         return demo.measure
+    if name == "roll":
+        from tests.bench import roll
+
+        return lambda: roll.measure(console)
     from tests.bench import memory
 
     return lambda: memory.measure(console)
