@@ -16,7 +16,7 @@ from fastapi import FastAPI, Query, Request, Response
 from sqlalchemy import Engine, delete, select, text
 from starlette.concurrency import run_in_threadpool
 
-from infra import config, database, http
+from infra import config, database, failpoints, http
 from infra.keys import read_token
 from infra.queue.face import MOST_ENTRIES, FaceConfig
 from infra.queue.frames import Row, read_keys, write_rows
@@ -62,6 +62,8 @@ class Outlet:
         with self._engine.begin() as connection:
             connection.execute(text("SET LOCAL synchronous_commit TO on"))
             connection.execute(delete(queued).where(queued.c.key.in_(keys)))
+            failpoints.at("queue.deleting")
+        failpoints.at("queue.deleted")
         with self._lock:
             for key in keys:
                 self._leases.pop(key, None)

@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from audit.log.tiles import MAX_BUNDLE, unframe
 from audit.protocol.refused import Refused
-from infra import config, database, http
+from infra import config, database, failpoints, http
 from infra.keys import read_token
 from infra.queue.face import MOST_ENTRIES, FaceConfig
 from infra.queue.schema import KEY_BYTES, queued
@@ -51,6 +51,8 @@ class Inlet:
             # Whatever the role or the cluster is set to: the commit below waits for the disk.
             connection.execute(text("SET LOCAL synchronous_commit TO on"))
             connection.execute(insert(queued), rows)
+            failpoints.at("queue.storing")
+        failpoints.at("queue.stored")
 
 
 def ingress(store: Callable[[Sequence[bytes]], None], token: str) -> FastAPI:

@@ -19,6 +19,7 @@ from typing import Protocol
 import httpx
 
 from audit.log.tiles import frame
+from infra import failpoints
 from infra.database import tell
 from infra.exchange import Unusable, ask, client
 from infra.log import Log, Seldom
@@ -53,6 +54,18 @@ class Store(Protocol):
     def passed_on(self, identities: Sequence[bytes], now: int, again_after: int) -> None: ...
 
 
+class Bell(Protocol):
+    """Something to wait for; see `threading.Event`."""
+
+    def is_set(self) -> bool: ...
+
+    def set(self) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> bool: ...
+
+
 class NotStored(Exception):
     """The queue did not say that it has stored a batch; it may have."""
 
@@ -74,6 +87,8 @@ class Mover:
         clock: Callable[[], float] = time.time,
         shuffle: Callable[[list[Waiting]], None] = SHUFFLE,
         draw: Callable[[int], bytes] = os.urandom,
+        monotonic: Callable[[], float] = time.monotonic,
+        bell: Bell | None = None,
     ) -> None:
         self._store, self._put = store, put
         self._batch_min, self._batch_wait = min(batch_min, MOST_ENTRIES), batch_wait
@@ -81,7 +96,7 @@ class Mover:
         self._clock, self._shuffle, self._draw = clock, shuffle, draw
         self._repeat_at = 0.0
         self._said = Seldom(SAID_AGAIN_SECONDS)
-        self._bell = threading.Event()
+        self._monotonic, self._bell = monotonic, bell or threading.Event()
         self._counting = threading.Lock()
         self._rung = 0
         self._counted = 0
@@ -92,23 +107,23 @@ class Mover:
             self._rung += 1
         self._bell.set()
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: Bell) -> None:
         """Moves until told to stop, which `ring` makes it notice. Whatever fails ends one round only."""
         first: float | None = None
         while not stop.is_set():
             self._bell.clear()
             try:
-                first = self._round(first, time.monotonic())
-                self._repeat_if_due(time.monotonic())
+                first = self._round(first, self._monotonic())
+                self._repeat_if_due(self._monotonic())
             except Exception as error:
                 # Whatever it is, what was promised is still in the outbox, and the next round finds it.
                 tell(error)
                 first = None
                 stop.wait(IDLE_SECONDS)
-                self._repeat_at = time.monotonic() + self._pause
-            wait = self._repeat_at - time.monotonic()
+                self._repeat_at = self._monotonic() + self._pause
+            wait = self._repeat_at - self._monotonic()
             if first is not None:
-                wait = min(wait, first + self._batch_wait - time.monotonic())
+                wait = min(wait, first + self._batch_wait - self._monotonic())
             if wait > 0 and (first is None or self._expected() < self._batch_min):
                 self._bell.wait(wait)
 
@@ -172,13 +187,16 @@ class Mover:
         # Noted before, for the queue has seen them even if its answer is lost, or if this process ends here: then they
         # are passed on again, and recorded once all the same.
         self._store.offered(identities, self._now() + max(1, int(self._pause * 1000)))
+        failpoints.at("mover.offered")
         try:
             self._put([one.entry for one in batch])
         except NotStored as error:
             if self._said.due(str(error)):
                 log.warning("queue-silent", kind=str(error))
             return 0
+        failpoints.at("mover.put")
         self._store.passed_on(identities, self._now(), self._again)
+        failpoints.at("mover.passed-on")
         log.info("passed-on", entries=len(batch))
         return len(batch)
 

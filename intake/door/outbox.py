@@ -37,6 +37,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from audit.record.entries import Entry
+from infra import failpoints
+from intake.door.relearning import agrees, is_restored, learn, note_drained, settle_answered
 from intake.door.schema import accepted, drained, outbox
 
 NEVER = 0
@@ -70,6 +72,12 @@ class Drained(Exception):
     """The account of all ballots has been handed in, so no ballot can be accepted any more."""
 
 
+class CannotAccount(Exception):
+    """This outbox was restored, and the log holds other ballots from this intake than it knows: no account of them
+    would be true, and one may have been given before.
+    """
+
+
 class Outbox:
     """The outbox of the log `origin`. Methods raise SQLAlchemyError when the database cannot be used."""
 
@@ -90,6 +98,8 @@ class Outbox:
             on_disk = func.set_config("synchronous_commit", "on", True)
             connection.execute(select(on_disk, func.pg_advisory_xact_lock_shared(self._lock())))
             standing = self._insert(connection, entries)
+            failpoints.at("outbox.committing")
+        failpoints.at("outbox.committed")
         return [standing.get(entry.identity) or Drained() for entry, _ in entries]
 
     def find(self, identity: bytes) -> Accepted | None:
@@ -170,25 +180,41 @@ class Outbox:
         with self._engine.connect() as connection:
             yield from map(bytes, connection.scalars(query.execution_options(yield_per=PAGE)))
 
-    def drain(self, account: Callable[[Iterator[bytes]], tuple[Entry, int]]) -> bool:
+    def restored(self) -> bool:
+        """Whether it may have promised more than it knows."""
+        with self._engine.connect() as connection:
+            return is_restored(connection, self._origin)
+
+    def learn(
+        self, connection: Connection, entries: Sequence[Entry], deadline: int, is_ours: Callable[[Entry], bool]
+    ) -> None:
+        """See `relearning.learn`; in the caller's transaction."""
+        if entries:
+            learn(connection, self._origin, entries, deadline, is_ours)
+
+    def drain(self, intake: str, account: Callable[[Iterator[bytes]], tuple[Entry, int]]) -> bool:
         """Once every ballot is settled, stores the entry that accounts for them, and accepts no ballot ever after.
 
         `account` is given the identities of all ballots ever accepted, in ascending order, and returns the entry and
         its deadline. False while a ballot is still on its way; True if the account stands, also from before.
+        CannotAccount.
         """
         with self._engine.begin() as connection:
             connection.execute(select(func.pg_advisory_xact_lock(self._lock())))
             if self._drained(connection):
                 return True
+            settle_answered(connection, self._origin, intake)
             ballots = select(1).where(outbox.c.origin == self._origin, outbox.c.kind == "ballot").limit(1)
             if connection.execute(ballots).first():
                 return False
+            if is_restored(connection, self._origin) and not agrees(connection, self._origin, intake):
+                raise CannotAccount
             mine = accepted.c.origin == self._origin, accepted.c.kind == "ballot"
             query = select(accepted.c.identity).where(*mine).order_by(accepted.c.identity)
             found = connection.scalars(query.execution_options(yield_per=PAGE))
             entry, deadline = account(bytes(identity) for identity in found)
             self._insert(connection, [(entry, deadline)])
-            connection.execute(insert(drained).values(origin=self._origin, identity=entry.identity))
+            note_drained(connection, self._origin, entry.identity)
         return True
 
     def _insert(self, connection: Connection, entries: Sequence[tuple[Entry, int]]) -> dict[bytes, Accepted]:

@@ -16,16 +16,19 @@ from sqlalchemy import Engine
 
 from audit.log.keys import Signer
 from audit.protocol.group import b64
+from audit.protocol.refused import Refused
+from audit.record.admission import check_signatures, signer_of
 from audit.record.entries import Entry, make_text, parse_entry, seal
 from audit.record.manifest import Manifest
 from audit.record.seen import Seen
 from audit.record.voting import reconcile_root
+from infra import failpoints
 from infra.database import RETRY_SECONDS, UNAVAILABLE, tell
 from infra.follow import Follower, Unreadable, WrongLog
-from infra.log import Log
+from infra.log import Log, Seldom
 from infra.seen import SqlSeen
-from intake.door.outbox import Outbox
-from intake.door.receipt import deadline
+from intake.door.outbox import CannotAccount, Outbox
+from intake.door.receipt import WAITS, deadline
 from intake.door.standing import Standing
 
 log = Log(
@@ -34,7 +37,12 @@ log = Log(
     custodians_silent=("custodians",),
     wrong_log=("number",),
     reconciled=("ballots",),
+    cannot_account=(),
 )
+
+SIGNED_HERE = frozenset({"ballot", "reconcile"})
+"""Kinds that bear the line of the intake they came through."""
+SAID_AGAIN_SECONDS = 60.0
 
 
 class Watch:
@@ -64,6 +72,9 @@ class Watch:
         self._silent = False
         self._away = False
         self._drained = False
+        self._idle = 0
+        self._closing_since: float | None = None
+        self._said = Seldom(SAID_AGAIN_SECONDS)
         self._begin()
 
     def run(self, stop: threading.Event, pause: float) -> None:
@@ -82,6 +93,7 @@ class Watch:
         """Takes in the next entries, if any; whether there were some. Raises WrongLog."""
         try:
             entries = self._follower.read()
+            self._idle = 0 if entries else self._idle + 1
             if entries:
                 self._take_in(entries)
             elif self._follower.caught_up or self._follower.head is None:
@@ -114,27 +126,63 @@ class Watch:
                 self._follower.apply(entries, seen)
             standing.learn(entries)
             self._outbox.settle(connection, settled)
+            signed_here = [entry for entry in entries if entry.kind in SIGNED_HERE and signer_of(entry) == self._name]
+            self._outbox.learn(connection, signed_here, self._deadline(), self._is_ours)
+            failpoints.at("outbox.settling")
+        failpoints.at("outbox.settled")
         log.info("log-read", size=standing.election.size, phase=standing.election.phase)
 
     def _when_caught_up(self) -> None:
         standing = self._standing
         if not standing.ready:
+            if self._idle < len(self._manifest.log.custodians) and self._outbox.restored():
+                # It may have closed its own account before it was lost, and must see what all custodians show of that.
+                return
             # After a restart: what was accepted before it, and is not in the log yet, counts as it did.
             standing.learn(parse_entry(raw) for raw in self._outbox.ballots())
             standing.ready = True
         if standing.election.phase == "open":
             self._when_open()
         if standing.election.phase == "closing" and not self._drained:
-            self._drained = self._outbox.drain(self._account)
+            self._drain()
+
+    def _drain(self) -> None:
+        now = self._clock()
+        if self._closing_since is None:
+            self._closing_since = now
+        if now < self._closing_since + WAITS * self._manifest.batch_wait and self._outbox.restored():
+            # What it passed on before it was lost, and has forgotten, may still be on its way into the log.
+            return
+        try:
+            self._drained = self._outbox.drain(self._name, self._account)
+        except CannotAccount:
+            if self._said.due():
+                log.error("cannot-account")
+
+    @property
+    def _name(self) -> str:
+        return self._signer.name
+
+    def _deadline(self) -> int:
+        return deadline(self._clock(), self._manifest.batch_wait)
+
+    def _is_ours(self, entry: Entry) -> bool:
+        """Whether this intake's own key, or the one that it had before, has signed this entry of the log."""
+        for manifest in self._standing.election.manifest.history:
+            try:
+                check_signatures(manifest, entry)
+                return True
+            except Refused:
+                pass
+        return False
 
     def _account(self, ballots: Iterator[bytes]) -> tuple[Entry, int]:
         """The `reconcile` entry over the identities of all ballots this intake passed on."""
         count, root = reconcile_root(ballots)
-        name = self._signer.name
-        body = {"count": count, "manifest": b64(self._manifest.hash), "root": b64(root), "signer": name}
+        body = {"count": count, "manifest": b64(self._manifest.hash), "root": b64(root), "signer": self._name}
         entry = parse_entry(seal(make_text("reconcile", self._manifest.origin, body), [self._signer]))
         log.info("reconciled", ballots=count)
-        return entry, deadline(self._clock(), self._manifest.batch_wait)
+        return entry, self._deadline()
 
 
 def settled_by(entries: Sequence[Entry], intake: str, seen: Seen) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from audit.log.keys import Signer
 from audit.log.notes import parse_note
 from audit.log.tiles import WIDTH, frame, width_of
 from audit.protocol.refused import Refused
+from infra import failpoints
 from vault.custodian.cosign import WrongOldSize, check_clock, check_log_signed, cosignatures, next_head, parse_append
 from vault.custodian.storage import Damaged, Overtaken, Store
 
@@ -53,12 +54,16 @@ class Custodian:
             now = self._clock()
             new, leaves = next_head(self._store.newest(origin), append, now)
             check_clock(self._store.last_time(), now)
+            failpoints.at("custodian.storing")
             try:
                 self._store.append(origin, new, leaves, append.entries)
             except Overtaken:
                 raise WrongOldSize(self._store.newest(origin).size) from None
         # A crash here leaves a stored head without a cosignature: the log asks again and gets it then.
-        return cosignatures(self._signers, new)
+        failpoints.at("custodian.stored")
+        lines = cosignatures(self._signers, new)
+        failpoints.at("custodian.cosigned")
+        return lines
 
     def publish(self, origin: str, raw: bytes) -> None:
         """Takes a checkpoint with W cosignatures as the one to serve. Older than the present one, it changes nothing.
@@ -74,7 +79,9 @@ class Custodian:
         if held.root != checkpoint.root:
             raise Refused("wrong-root", f"this custodian holds another tree of {checkpoint.size} entries")
         if checkpoint.size > self._published[origin][0]:
+            failpoints.at("custodian.publishing")
             self._store.publish(origin, checkpoint.size, note.raw)
+            failpoints.at("custodian.published")
             self._published[origin] = max(self._published[origin], (checkpoint.size, note.raw))
 
     def held(self, origin: str) -> bytes | None:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from audit.log.merkle import CompactRange
 from audit.log.tiles import WIDTH
+from infra import failpoints
 from vault.custodian.cosign import EMPTY, Head
 from vault.custodian.nodes import completed
 from vault.custodian.schema import entry, head, node, observed, published
@@ -61,6 +62,7 @@ class SqlStore:
             connection.execute(insert(head).values(origin=origin, **{name: getattr(new, name) for name in _FIELDS}))
             insert_entries(connection, origin, new.size - len(entries), leaves, entries)
             complete_nodes(connection, origin, new.old_size, new.size)
+            failpoints.at("custodian.committing")
 
     def staged(self, origin: str) -> int:
         """How many entries are stored, those included that no head covers yet."""
