@@ -6,6 +6,7 @@ anything that was not synced may be there, or not, or in part.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import Protocol
@@ -59,9 +60,11 @@ class RealDisk:
             os.close(number)
 
     def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
-        # O_NONBLOCK: opening a pipe that somebody put there returns at once, and seeking in it fails.
+        # O_NONBLOCK: to open a pipe that somebody put there would otherwise not return.
         number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(number, "rb") as file:
+            if not stat.S_ISREG(os.fstat(number).st_mode):
+                raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), path)
             file.seek(start)
             return file.read(length)
 

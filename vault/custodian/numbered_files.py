@@ -54,7 +54,8 @@ class NumberedFiles:
 
     def highest(self, tree: str, most: int = MOST) -> int | None:
         """The highest number in a tree that is at most `most`; None if there is none."""
-        return self._highest(f"logs/{tree}", _digits(min(most, MOST))) if most >= 0 else None
+        digits = self._highest(f"logs/{tree}", _digits(min(most, MOST))) if most >= 0 else None
+        return None if digits is None else int(digits)
 
     def newest(self, tree: str) -> int | None:
         """The highest number of a tree, once its name is on disk: who reads it may then vouch for it."""
@@ -76,18 +77,18 @@ class NumberedFiles:
         """At most `length` bytes of a file from `start` on, all of them if -1. Damaged if it is not there."""
         return self._read(_path(tree, number), start, length)
 
-    def _highest(self, folder: str, digits: tuple[str, ...]) -> int | None:
+    def _highest(self, folder: str, digits: tuple[str, ...]) -> str | None:
         depth = len(digits)
         for name in self._groups(folder):
             if name > digits[0]:
                 continue
             if depth == 1:
-                return int(name)
+                return name
             below = digits[1:] if name == digits[0] else ("999",) * (depth - 1)
             # A folder is empty if a crash came between making it and filling it: then the one before it counts.
             found = self._highest(f"{folder}/{name}", below)
             if found is not None:
-                return int(name) * 1000 ** (depth - 1) + found
+                return name + found
         return None
 
     def _groups(self, folder: str) -> list[str]:

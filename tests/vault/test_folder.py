@@ -1,0 +1,396 @@
+"""A custodian's folder: a crash at any operation loses nothing that was acknowledged, and nothing else is believed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audit.log.merkle import CompactRange, leaf_hash
+from tests.vault.power import MemoryDisk, PowerCut
+from vault.custodian.cosign import EMPTY, Head
+from vault.custodian.folder_store import FolderStore
+from vault.custodian.storage import Damaged, Overtaken, Unsafe
+
+ORIGIN = "vote.example/folder"
+Step = tuple[str, int]
+# Appends of several lengths, across the end of a tile and alone; heads that were seen; entries before their head.
+STEPS: list[Step] = [
+    ("append", 3),
+    ("publish", 0),
+    ("append", 255),
+    ("observe", 300),
+    ("stage", 200),
+    ("stage", 100),
+    ("append", 0),
+    ("publish", 0),
+    ("append", 1),
+]
+
+
+@lru_cache(1 << 12)
+def entry(index: int) -> bytes:
+    return f"entry {index}".encode() * (1 + index % 3)
+
+
+@lru_cache(1 << 12)
+def leaf(index: int) -> bytes:
+    return leaf_hash(entry(index))
+
+
+@lru_cache(1 << 12)
+def tree(size: int) -> CompactRange:
+    grown = CompactRange()
+    grown.extend(leaf(i) for i in range(size))
+    return grown
+
+
+def head(old: int, size: int) -> Head:
+    grown = tree(size)
+    return Head(old, size, grown.root(), grown.to_bytes(), f"note of {size} \u2014\n".encode(), 1000 + size)
+
+
+@dataclass
+class Keeping:
+    """A store on a disk, and what has been acknowledged of it."""
+
+    disk: MemoryDisk = field(default_factory=MemoryDisk)
+    size: int = 0
+    staged: int = 0
+    observed: int = 0
+    published: int = 0
+
+    def __post_init__(self) -> None:
+        self.open()
+
+    def open(self) -> None:
+        self.store = FolderStore("/kept", [ORIGIN], self.disk)
+
+    def do(self, step: Step) -> None:
+        """One thing that the store is asked to do, noted down once it has returned."""
+        kind, count = step
+        if kind == "stage":
+            start = self.staged
+            self.store.stage(ORIGIN, start, *rows(start, start + count))
+            self.staged = start + count
+        elif kind == "append":
+            size = self.staged + count
+            if size > self.size:
+                self.store.append(ORIGIN, head(self.size, size), *rows(self.staged, size))
+                self.size = self.staged = size
+        elif kind == "observe":
+            size = max(self.size, self.observed) + count
+            self.store.observe(ORIGIN, Head(self.observed, size, tree(size).root(), b"", b"seen\n", 1000 + size))
+            self.observed = size
+        elif self.size > self.published:
+            self.store.publish(ORIGIN, self.size, b"published")
+            self.published = self.size
+
+    def check(self) -> None:
+        """The store opens, has all that was acknowledged, and nothing that is wrong; what it has more counts now."""
+        self.open()
+        newest = self.store.newest(ORIGIN)
+        assert newest == (head(newest.old_size, newest.size) if newest.size else EMPTY)
+        assert newest.size >= self.size
+        held = self.store.staged(ORIGIN)
+        assert held >= self.staged
+        assert self.store.entries(ORIGIN, 0, held + 9) == [entry(i) for i in range(held)]
+        leaves = [leaf(i) for i in range(held)]
+        assert self.store.hashes(ORIGIN, 0, 0, held + 9) == leaves
+        roots = [tile_root(leaves[i : i + 256]) for i in range(0, newest.size - 255, 256)]
+        assert self.store.hashes(ORIGIN, 1, 0, len(roots)) == roots
+        observed, published = self.store.observed(ORIGIN).size, self.store.published(ORIGIN)[0]
+        assert observed >= self.observed
+        assert published >= self.published
+        assert self.store.last_time() == max((1000 + size for size in (newest.size, observed) if size), default=0)
+        self.size, self.staged, self.observed, self.published = newest.size, held, observed, published
+
+
+def rows(start: int, end: int) -> tuple[list[bytes], list[bytes]]:
+    entries = [entry(i) for i in range(start, end)]
+    return [leaf(i) for i in range(start, end)], entries
+
+
+def tile_root(leaves: list[bytes]) -> bytes:
+    grown = CompactRange()
+    grown.extend(leaves)
+    return grown.root()
+
+
+def fail_at(operation: int, error: BaseException) -> Callable[[str], None]:
+    counted = iter(range(operation + 1))
+
+    def count(_: str) -> None:
+        if next(counted, None) == operation:
+            raise error
+
+    return count
+
+
+def operations(steps: list[Step]) -> int:
+    """How many operations all of these take."""
+    names: list[str] = []
+    made = Keeping(MemoryDisk(before=names.append))
+    for step in steps:
+        made.do(step)
+    made.check()
+    return len(names)
+
+
+def test_what_is_stored_is_read_again() -> None:
+    made = Keeping()
+    for step in STEPS:
+        made.do(step)
+        made.check()
+    assert (made.size, made.observed) == (559, 558)
+    assert made.store.head_at(ORIGIN, 258) == head(3, 258)
+    assert made.store.head_at(ORIGIN, 257) is made.store.head_at(ORIGIN, 0) is None
+    assert made.store.observed_at(ORIGIN, 558) is not None
+    assert made.store.observed_at(ORIGIN, 559) is None
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["lost", "done-but-not-reported"])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_power_cut_at_any_operation_loses_nothing_acknowledged(done: bool, seed: int) -> None:
+    for operation in range(operations(STEPS)):
+        dice = random.Random(1000 * operation + seed)
+        disk = MemoryDisk()
+        setattr(disk, "after" if done else "before", fail_at(operation, PowerCut()))
+        cut_and_go_on(disk, dice, STEPS)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["append", "stage", "observe", "publish"]), st.integers(1, 40)), max_size=8),
+    st.lists(st.integers(1, 60), max_size=3),
+    st.integers(0, 2**32),
+)
+def test_power_cuts_in_any_course_lose_nothing_acknowledged(steps: list[Step], cuts: list[int], seed: int) -> None:
+    disk = MemoryDisk()
+    cuts_left = iter(cuts)
+    disk.before = fail_at(next(cuts_left, 10**6), PowerCut())
+    cut_and_go_on(disk, random.Random(seed), steps, cuts_left)
+
+
+def cut_and_go_on(disk: MemoryDisk, dice: random.Random, steps: list[Step], cuts: Iterator[int] | None = None) -> None:
+    """Takes the steps; after every power cut looks at what is there, then goes on."""
+    made: Keeping | None = None
+    waiting = list(steps)
+    while waiting:
+        try:
+            if made is None:
+                made = Keeping(disk)
+            made.check()
+            while waiting:
+                made.do(waiting.pop(0))
+        except PowerCut:
+            disk.cut(dice)
+            disk.before = disk.after = lambda _: None
+            if made is not None:
+                made.check()
+            if cuts and (more := next(cuts, None)) is not None:
+                disk.before = fail_at(more, PowerCut())
+    disk.before = disk.after = lambda _: None
+    assert made is not None or not steps
+    if made is not None:
+        made.check()
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["lost", "done-but-not-reported"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_an_error_at_any_operation_is_an_error_and_no_acknowledgement(done: bool, number: int) -> None:
+    for operation in range(operations([]), operations(STEPS)):
+        disk = MemoryDisk()
+        made = Keeping(disk)
+        setattr(disk, "after" if done else "before", fail_at(operation, OSError(number, os.strerror(number))))
+        for step in STEPS:
+            try:
+                made.do(step)
+            except (OSError, Unsafe, Overtaken):
+                disk.before = disk.after = lambda _: None
+                # Whatever was not confirmed is gone after a power cut, or is there and right.
+                disk.cut(random.Random(operation))
+                made.check()
+        disk.before = disk.after = lambda _: None
+        made.check()
+
+
+def test_after_a_sync_that_failed_nothing_is_vouched_for_until_the_next_start() -> None:
+    made = Keeping()
+    made.do(("append", 1))
+
+    def fail(name: str) -> None:
+        if name == "sync-folder":
+            raise OSError(errno.EIO, "the disk is ill")
+
+    made.disk.before = fail
+    with pytest.raises(OSError, match="ill"):
+        made.do(("append", 1))
+    made.disk.before = lambda _: None
+    for call in (made.store.newest, made.store.published, made.store.staged, made.store.observed):
+        with pytest.raises(Unsafe, match="did not confirm a write"):
+            call(ORIGIN)
+    made.check()
+
+
+def test_when_there_is_room_again_it_goes_on() -> None:
+    made = Keeping()
+
+    def full(name: str) -> None:
+        if name in ("create", "make-folder"):
+            raise OSError(errno.ENOSPC, "no space left")
+
+    made.disk.before = full
+    for _ in range(2):
+        with pytest.raises(OSError, match="no space"):
+            made.do(("append", 3))
+    assert made.store.newest(ORIGIN) == EMPTY
+    made.disk.before = lambda _: None
+    made.do(("append", 3))
+    made.check()
+
+
+def test_of_two_appends_from_one_size_one_is_overtaken() -> None:
+    made = Keeping()
+    other = FolderStore("/kept", [ORIGIN], made.disk)
+    other.append(ORIGIN, head(0, 2), *rows(0, 2))
+    with pytest.raises(Overtaken):
+        made.store.append(ORIGIN, head(0, 3), *rows(0, 3))
+    assert made.store.newest(ORIGIN).size == 2
+
+
+def test_a_large_folder_is_opened_without_reading_it() -> None:
+    made = Keeping()
+    for _ in range(40):
+        made.do(("append", 40))
+    looked: list[str] = []
+    read = made.disk.read
+    made.disk.read = lambda path, *rest: (looked.append(path), read(path, *rest))[1]
+    made.open()
+    assert made.store.newest(ORIGIN).size == 1600
+    assert sorted(looked) == ["/kept/format", next(path for path in looked if "/heads/" in path)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o700)
+    store = FolderStore(str(tmp_path), [ORIGIN])
+    store.append(ORIGIN, head(0, 3), *rows(0, 3))
+    store.append(ORIGIN, head(3, 4), *rows(3, 4))
+    return tmp_path
+
+
+def the_file(folder: Path, number: int) -> Path:
+    (found,) = folder.glob(f"logs/*/heads/000/000/000/{number:03d}")
+    return found
+
+
+def test_files_and_folders_are_its_owners_alone(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
+    assert list((folder / "new").iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o702])
+def test_a_folder_that_others_may_change_is_refused(folder: Path, mode: int) -> None:
+    folder.chmod(mode)
+    with pytest.raises(Unsafe, match=r"lets others change it; it must be 0700 \(chmod 700\)"):
+        FolderStore(str(folder), [ORIGIN])
+
+
+def test_a_folder_of_another_account_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+    with pytest.raises(Unsafe, match="belongs to another account"):
+        FolderStore(str(folder), [ORIGIN])
+
+
+def test_a_folder_that_holds_other_things_is_refused(folder: Path) -> None:
+    (folder / "thesis.tex").write_text("mine")
+    with pytest.raises(Unsafe, match=r"'thesis\.tex' is not a custodian's"):
+        FolderStore(str(folder), [ORIGIN])
+
+
+def test_the_folder_of_another_version_is_refused(folder: Path) -> None:
+    (folder / "format").write_text("psephos/v2 custodian folder\n")
+    with pytest.raises(Unsafe, match="not the folder of a custodian of this version"):
+        FolderStore(str(folder), [ORIGIN])
+
+
+def test_a_foreign_file_within_is_named(folder: Path) -> None:
+    (the_file(folder, 3).parent / "003.bak").write_text("")
+    with pytest.raises(Damaged, match=r"/003\.bak is not a custodian's"):
+        FolderStore(str(folder), [ORIGIN]).newest(ORIGIN)
+
+
+def test_a_symbolic_link_is_not_followed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = the_file(folder, 3)
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "file"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    with pytest.raises(Damaged, match="is a symbolic link"):
+        FolderStore(str(folder), [ORIGIN]).newest(ORIGIN)
+    path.unlink()
+    elsewhere.rename(path)
+    path.parent.rename(elsewhere)
+    path.parent.symlink_to(elsewhere)
+    with pytest.raises(Damaged, match="is a symbolic link"):
+        FolderStore(str(folder), [ORIGIN]).newest(ORIGIN)
+
+
+def test_what_is_no_file_is_refused(folder: Path) -> None:
+    path = the_file(folder, 3)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(Damaged, match="is not a file"):
+        FolderStore(str(folder), [ORIGIN]).newest(ORIGIN)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(Damaged, match="is a folder where a file must be"):
+        FolderStore(str(folder), [ORIGIN]).newest(ORIGIN)
+
+
+def test_any_flipped_bit_is_found_before_it_is_used(folder: Path) -> None:
+    path = the_file(folder, 0)
+    good = path.read_bytes()
+    path.chmod(0o600)
+    for place in range(0, len(good), 5):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
+        store = FolderStore(str(folder), [ORIGIN])
+        with pytest.raises(Damaged):
+            store.hashes(ORIGIN, 0, 0, 3)
+            store.entries(ORIGIN, 0, 3)
+    path.write_bytes(good[:-1])
+    with pytest.raises(Damaged):
+        store.hashes(ORIGIN, 0, 0, 3)
+
+
+def test_a_file_that_is_gone_is_missed(folder: Path) -> None:
+    the_file(folder, 0).unlink()
+    store = FolderStore(str(folder), [ORIGIN])
+    assert store.entries(ORIGIN, 0, 4) == []
+    assert store.entries(ORIGIN, 3, 4) == [entry(3)]
+
+
+def test_a_file_of_another_log_is_refused(folder: Path) -> None:
+    log = the_file(folder, 0).parents[4]
+    other = FolderStore(str(folder), ["vote.example/another"])
+    other.append("vote.example/another", head(0, 1), *rows(0, 1))
+    (mine,) = (path for path in folder.glob("logs/*") if path != log)
+    the_file_there = mine / "heads/000/000/000/000"
+    the_file_there.unlink()
+    os.link(log / "heads/000/000/000/000", the_file_there)
+    with pytest.raises(Damaged, match="of another log"):
+        other.newest("vote.example/another")
+
+
+def test_what_a_crash_left_half_written_is_swept_away(folder: Path) -> None:
+    (folder / "new" / "0").write_bytes(b"half")
+    FolderStore(str(folder), [ORIGIN])
+    assert list((folder / "new").iterdir()) == []
