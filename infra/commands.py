@@ -79,7 +79,8 @@ KEY_TYPES = {KeyType.ED25519: keys.ED25519, KeyType.COSIGNATURE: keys.COSIGNATUR
 
 
 def register(app: typer.Typer) -> None:
-    """Adds `key new`, `key show`, `serve queue-ingress`, `serve queue-egress` and `schema queue`."""
+    """Adds `key new`, `key show`, `serve queue-ingress`, `serve queue-egress`, `schema queue`, `queue backup` and
+    `queue restore`."""
     key = group(app, "key", "Keys that sign entries, log heads and cosignatures.")
     key.command("new")(new_key)
     key.command("show")(show_key)
@@ -87,6 +88,9 @@ def register(app: typer.Typer) -> None:
     serve.command("queue-ingress")(serve_ingress)
     serve.command("queue-egress")(serve_egress)
     group(app, "schema", "Makes a service's tables, as the owner of its database.").command("queue")(schema_queue)
+    queue = group(app, "queue", "Copies of what waits in the queue.")
+    queue.command("backup")(back_up_queue)
+    queue.command("restore")(restore_queue)
 
 
 def new_key(
@@ -132,6 +136,26 @@ def schema_queue(
 
     with engine(database, passfile, name="psephos-schema").begin() as connection:
         install(connection, ingress, egress)
+
+
+def back_up_queue(
+    config: Config,
+    out: Annotated[Path, typer.Option("--out", help="The new file to write.", metavar="FILE")],
+) -> None:
+    """Copies what waits to a file, with the configuration of egress; both services may run meanwhile."""
+    from infra.queue import copies
+
+    print(f"{out}: {copies.back_up(copies.opened(config), out)} entries")
+
+
+def restore_queue(
+    file: Annotated[Path, typer.Argument(help="What `queue backup` wrote.", metavar="FILE")],
+    config: Config,
+) -> None:
+    """Puts the entries of a copy into the queue, with the configuration of ingress: whole, or not at all."""
+    from infra.queue import copies
+
+    print(f"{file}: {copies.restore(copies.opened(config), file)} entries")
 
 
 def _load(entry: EntryPoint) -> Callable[[typer.Typer], None] | None:

@@ -15,9 +15,13 @@ OFFLINE = ("intake.register", "intake.voter")
 
 
 def register(app: typer.Typer) -> None:
-    """Adds `serve intake` and `schema intake`, and what the offline parts that are installed add."""
+    """Adds `serve intake`, `schema intake`, `outbox backup` and `outbox restore`, and what the offline parts that are
+    installed add."""
     group(app, "serve", "Runs one service until it is told to stop.").command("intake")(serve_intake)
     group(app, "schema", "Makes a service's tables, as the owner of its database.").command("intake")(schema_intake)
+    outbox = group(app, "outbox", "Copies of what an intake has promised.")
+    outbox.command("backup")(back_up_outbox)
+    outbox.command("restore")(restore_outbox)
     for part in OFFLINE:
         # An image that runs the door does not hold them.
         if find_spec(part) is not None and find_spec(f"{part}.commands") is not None:
@@ -42,3 +46,29 @@ def schema_intake(
 
     with engine(database, passfile, name="psephos-schema").begin() as connection:
         install(connection, role)
+
+
+def back_up_outbox(
+    config: Config,
+    out: Annotated[Path, typer.Option("--out", help="The new file to write.", metavar="FILE")],
+) -> None:
+    """Copies what this intake has promised, and what waits, to a file; the service may run meanwhile."""
+    from infra.config import load
+    from intake.door import copies, serve
+    from intake.door.config import DoorConfig
+
+    count = copies.back_up(*serve.opened(config, load(DoorConfig, config)), out)
+    print(f"{out}: {count} promises")
+
+
+def restore_outbox(
+    file: Annotated[Path, typer.Argument(help="What `outbox backup` wrote.", metavar="FILE")],
+    config: Config,
+) -> None:
+    """Takes a copy in, whole or not at all, while the service stands still; what is there already stays as it is."""
+    from infra.config import load
+    from intake.door import copies, serve
+    from intake.door.config import DoorConfig
+
+    count = copies.restore(*serve.opened(config, load(DoorConfig, config)), file)
+    print(f"{file}: {count} promises that were not known here")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from sqlalchemy import Engine, insert, text
+from sqlalchemy import Connection, Engine, insert, text
 from starlette.concurrency import run_in_threadpool
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -46,13 +46,17 @@ class Inlet:
     def store(self, entries: Sequence[bytes]) -> None:
         """Stores all entries or none; when it returns they are on disk. SQLAlchemyError if the database cannot be
         used."""
-        rows = [{"key": self._draw(KEY_BYTES), "data": entry} for entry in entries]
         with self._engine.begin() as connection:
-            # Whatever the role or the cluster is set to: the commit below waits for the disk.
-            connection.execute(text("SET LOCAL synchronous_commit TO on"))
-            connection.execute(insert(queued), rows)
+            self.store_within(connection, entries)
             failpoints.at("queue.storing")
         failpoints.at("queue.stored")
+
+    def store_within(self, connection: Connection, entries: Sequence[bytes]) -> None:
+        """As `store`, in the caller's transaction."""
+        rows = [{"key": self._draw(KEY_BYTES), "data": entry} for entry in entries]
+        # Whatever the role or the cluster is set to: the commit waits for the disk.
+        connection.execute(text("SET LOCAL synchronous_commit TO on"))
+        connection.execute(insert(queued), rows)
 
 
 def ingress(store: Callable[[Sequence[bytes]], None], token: str) -> FastAPI:

@@ -18,8 +18,11 @@ WAITS = 10
 
 
 def deadline(now: float, batch_wait: float) -> int:
-    """POSIX seconds, rounded up, ten batch waits (seconds) after `now`."""
-    return ceil(now + WAITS * batch_wait)
+    """POSIX seconds, ten batch waits (seconds) after `now`, rounded up to a whole wait, and a whole second: so that a
+    receipt, or a copy of what was promised, tells no more of when an entry came than the log does.
+    """
+    step = max(1, ceil(batch_wait))
+    return ceil((now + WAITS * batch_wait) / step) * step
 
 
 def make_receipt(signer: Signer, origin: str, manifest: bytes, accepted: Accepted) -> bytes:

@@ -56,10 +56,15 @@ drained = Table(
     Column("identity", LargeBinary, nullable=False),
 )
 
+# Marks, for good, an outbox that may have promised more than it knows: it was restored from a copy, or found itself
+# older than the log.
+restored = Table("restored", metadata, Column("origin", Text, primary_key=True))
+
 RIGHTS = {
     accepted: "SELECT, INSERT, UPDATE (deadline, leaf)",
     outbox: "SELECT, INSERT, UPDATE (due, puts), DELETE",
     drained: "SELECT, INSERT",
+    restored: "SELECT, INSERT",
 }
 
 

@@ -49,15 +49,25 @@ BODY_SECONDS = 20.0
 def run(path: Path) -> None:
     """Serves until told to stop. ConfigError, KeyFileError, Refused or OSError if it cannot begin."""
     config = load(DoorConfig, path)
+    database, manifest, signer = opened(path, config)
+    readers = [HttpReader(f"{url.rstrip('/')}/{manifest.origin}") for url in config.custodians]
+    queue = QueueClient(config.queue.url, read_token(config.queue.token))
+    door = Door(manifest, signer, database, readers, queue.put, config.workers, config.poll_ms / 1000)
+    serve(door.app(), config.listen)
+
+
+def opened(path: Path, config: DoorConfig) -> tuple[Engine, Manifest, Signer]:
+    """What the configuration at `path` names: the outbox's database, whose election it is, and the intake's key.
+
+    ConfigError, KeyFileError, Refused or OSError.
+    """
     manifest, _ = load_manifest(config.manifest, config.manifest_hash)
     signer = read_signer(config.key)
     if signer.verifier not in manifest.intakes:
         raise ConfigError(path, [f"key `key` holds the key of no intake of {manifest.origin}"])
-    readers = [HttpReader(f"{url.rstrip('/')}/{manifest.origin}") for url in config.custodians]
-    queue = QueueClient(config.queue.url, read_token(config.queue.token))
-    database = engine(config.database, config.passfile, name="psephos-intake", connections=CONNECTIONS)
-    door = Door(manifest, signer, database, readers, queue.put, config.workers, config.poll_ms / 1000)
-    serve(door.app(), config.listen)
+    return (
+        engine(config.database, config.passfile, name="psephos-intake", connections=CONNECTIONS), manifest, signer
+    )
 
 
 @dataclass(frozen=True)

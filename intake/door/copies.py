@@ -1,0 +1,106 @@
+"""Backup and restore of an outbox: what was promised, what waits, and the account of ballots.
+
+A copy says nothing that will not be public, and no more of when or in which order things came than the log itself: rows
+stand by their identities, which are hashes, and their deadlines are whole batch waits; when an entry was, or will be,
+passed on is left out. It is signed by the intake, for a strange row would become part of its account.
+
+An old copy costs nothing but time: what it holds is passed on again and recorded once, and what it does not hold is
+learned from the log. But it does not know what was promised after it was made; so an outbox that was restored says so
+(`restored`), and accounts for its ballots only if the log holds exactly those that it knows (see `Outbox.drain`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from audit.log.keys import Signer
+from audit.log.merkle import leaf_hash
+from audit.log.notes import parse_signature_lines, verify_signature
+from audit.protocol.group import b64
+from audit.record.manifest import Manifest
+from audit.record.shapes import integer, octets, record, string
+from infra.backup import BackupError, read_backup, write_backup
+from intake.door.relearning import Kept, note_restored, put_back
+from intake.door.schema import accepted, drained, outbox
+
+PAGE = 256
+MOST_TEXT = 65_535
+ROW = record(
+    deadline=integer(0, 2**53 - 1),
+    drained=integer(0, 1),
+    entry=string(MOST_TEXT),
+    identity=octets(32),
+    kind=string(40),
+    leaf=octets(32),
+)
+
+
+def back_up(engine: Engine, manifest: Manifest, signer: Signer, path: Path) -> int:
+    """Writes a copy of the outbox as it is at one moment; how many entries were ever promised. KeyFileError if there is
+    a file already.
+    """
+    of = described(manifest, signer)
+    return write_backup(path, of, rows_of(engine, manifest.origin), lambda text: signer.sign(text).line)
+
+
+def restore(engine: Engine, manifest: Manifest, signer: Signer, path: Path) -> int:
+    """Takes in a copy, all of it or nothing; how many promises were not known here. What is known stays as it is.
+
+    BackupError for a file that is damaged, forged, or of another outbox; OSError.
+    """
+    # Rotated since the copy was made, the key of before signed it.
+    keys = (signer.verifier, *(key for key in manifest.intakes if key.name == signer.name))
+
+    def verify(text: bytes, line: str) -> None:
+        (signature,) = parse_signature_lines(line.encode())
+        key = next((key for key in keys if key.key_id == signature.key_id), keys[0])
+        verify_signature(key, text, signature)
+
+    new = 0
+    with engine.begin() as connection:
+        rows = (read_row(path, row) for row in read_backup(path, described(manifest, signer), ROW, verify))
+        while page := list(islice(rows, PAGE)):
+            new += put_back(connection, manifest.origin, page)
+        note_restored(connection, manifest.origin)
+    return new
+
+
+def described(manifest: Manifest, signer: Signer) -> dict[str, str]:
+    """What a copy is of."""
+    return {"intake": signer.name, "manifest": b64(manifest.hash), "of": "outbox", "origin": manifest.origin}
+
+
+def rows_of(engine: Engine, origin: str) -> Iterator[dict[str, Any]]:
+    """Every promise, in the order of identities, with its entry if the log was not seen to hold it yet."""
+    waits = (outbox.c.origin == accepted.c.origin) & (outbox.c.identity == accepted.c.identity)
+    account = (drained.c.origin == accepted.c.origin) & (drained.c.identity == accepted.c.identity)
+    columns = (accepted.c.identity, accepted.c.kind, accepted.c.leaf, accepted.c.deadline)
+    query = select(*columns, outbox.c.entry, drained.c.identity.label("drained"))
+    query = query.select_from(accepted.outerjoin(outbox, waits).outerjoin(drained, account))
+    query = query.where(accepted.c.origin == origin).order_by(accepted.c.identity)
+    # One moment for all pages, whatever the service does meanwhile.
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        for row in connection.execute(query, execution_options={"yield_per": PAGE}):
+            yield {
+                "deadline": row.deadline,
+                "drained": int(row.drained is not None),
+                "entry": bytes(row.entry or b"").decode(),
+                "identity": b64(bytes(row.identity)),
+                "kind": row.kind,
+                "leaf": b64(bytes(row.leaf)),
+            }
+
+
+def read_row(path: Path, row: dict[str, Any]) -> Kept:
+    """The promise in a row. BackupError if its entry is another than was promised."""
+    entry = row["entry"].encode()
+    if entry and leaf_hash(entry) != row["leaf"]:
+        raise BackupError(f"{path}: damaged: holds another entry than the one promised as {b64(row['identity'])}")
+    return Kept(row["identity"], row["kind"], row["leaf"], row["deadline"], entry, bool(row["drained"]))
+
+
