@@ -18,12 +18,13 @@ from audit.log.checkpoint import Checkpoint, LogPolicy, cosigned_by
 from audit.log.merkle import CompactRange, leaf_hash
 from audit.log.notes import Note, verified_lines
 from audit.log.proof import HEADER
-from audit.log.reader import Head, Reader, ReadError, open_head, read_entries, unverified_first_entry
+from audit.log.reader import Head, Reader, ReadError, read_entries, unverified_first_entry
 from audit.protocol.refused import Refused
 from audit.receipts import Promise, open_promise
 from audit.record.admission import check_signatures, signer_of
 from audit.record.election import check_binding
 from audit.record.entries import PREFIX, Entry, identity_of, parse_entry, parse_text, read_text
+from audit.record.heads import open_head, with_rekeys
 from audit.record.manifest import Manifest, open_manifest
 
 
@@ -130,10 +131,11 @@ def open_log(reader: Reader, pinned: bytes | None) -> tuple[Manifest, Entry, Hea
     if raw is None:
         raise ReadError("has published no log yet", str(reader), "not-found")
     manifest, entry = open_manifest(raw, pinned)
-    head = open_head(reader, manifest.log)
-    if head is None:
+    found = open_head(reader, manifest, whole=True)
+    if found is None:
         raise ReadError("has published no log yet", str(reader), "not-found")
-    return manifest, entry, head
+    head, manifest = found
+    return with_rekeys(reader, manifest, head), entry, head
 
 
 def search(
@@ -153,7 +155,7 @@ def search(
         if earlier is not None and tree.size == earlier.size and tree.root() != earlier.root:
             text = f"two witnessed trees of {earlier.size} entries have different roots: there are two logs"
             raise Refused("fork", text)
-        entry = _concerning(raw, claim, manifest)
+        entry = _concerning(raw, claim, manifest.at(index))
         if entry is None:
             continue
         found = Place(index, entry)

@@ -14,6 +14,7 @@ from audit.log.export import export_record
 from audit.log.reader import Head, ReadError, open_reader, unverified_first_entry
 from audit.protocol.group import b64, unb64
 from audit.protocol.refused import Refused
+from audit.record.heads import open_head
 from audit.record.manifest import Manifest, open_manifest
 
 Told = Callable[[], AbstractContextManager[Callable[[int, int], None]]]
@@ -36,7 +37,10 @@ def export(
     raw = unverified_first_entry(reader)
     if raw is None:
         raise ReadError("nothing has been published there", source, "not-found")
-    manifest, _ = open_manifest(raw, pinned)
+    found = open_head(reader, open_manifest(raw, pinned)[0], exact=True, whole=True)
+    if found is None:
+        raise ReadError("nothing is published there any more", source, "stale")
+    _, manifest = found
     with told() as progress:
         if bucket is None:
             assert folder is not None

@@ -18,13 +18,15 @@ from typing import Annotated, Any
 import typer
 
 from audit.log.checkpoint import cosigned_by
-from audit.log.proof import HEADER, MAX_FILE, Proof, open_proof, parse_proof
+from audit.log.proof import EXTENSION, HEADER, MAX_FILE, Proof, open_proof, parse_proof
 from audit.log.proving import TreeTiles
+from audit.log.treehead import parse_checkpoint
 from audit.protocol.group import b64, unb64
 from audit.protocol.refused import Refused
 from audit.record.admission import check_signatures
 from audit.record.election import check_binding
 from audit.record.entries import Entry, check_lines, parse_entry
+from audit.record.heads import succeed
 from audit.record.manifest import Manifest, check_pinned, load_manifest, parse_manifest
 
 _HASH_HELP = "The manifest's hash, as printed on the letter."
@@ -32,6 +34,8 @@ _NOTE_HELP = "The manifest; by default the file `manifest` beside each FILE."
 
 MANIFEST = "manifest"
 """The file, beside a receipt, that holds the election's manifest."""
+REKEY = "rekey-"
+"""How the files beside it begin, each the proof of an entry that has replaced keys: needed for what came after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +66,15 @@ class Recorded:
 @dataclass(frozen=True, slots=True)
 class Promise:
     """An intake's promise that an entry will be in the log by `deadline` (POSIX seconds). It does not show that it is.
+    `replaced`: the number of the entry that replaced the key it is signed with, if one has: whoever has got hold of
+    that key may have signed it since.
     """
 
     intake: str
     identity: bytes
     leaf: bytes
     deadline: int
+    replaced: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -76,10 +83,12 @@ class Promise:
             "leaf": b64(self.leaf),
             "intake": self.intake,
             "deadline": self.deadline,
+            **({} if self.replaced is None else {"replaced": self.replaced}),
         }
 
     def __str__(self) -> str:
-        return f"{self.intake} promised to have {b64(self.identity)} in the log by {utc(self.deadline)}"
+        key = "" if self.replaced is None else f", with a key that entry {self.replaced} replaced"
+        return f"{self.intake} promised to have {b64(self.identity)} in the log by {utc(self.deadline)}{key}"
 
 
 def utc(seconds: int) -> str:
@@ -111,8 +120,9 @@ def open_kept(raw: bytes, manifest: Manifest) -> Recorded | Promise:
 def open_recorded(proof: Proof, manifest: Manifest) -> Recorded:
     """The entry in a proof, signed as its kind demands and recorded under a witnessed checkpoint.
 
-    Refused `missing-entry` if the proof holds none, `another-election`, `wrong-signers`, `bad-signature`, as
-    `open_proof`, or as `parse_entry`.
+    The entry's lines count by the keys at its place, the checkpoint's by those over its size: `manifest` holds the
+    rekeys that are known. Refused `missing-entry` if the proof holds none, `another-election`, `wrong-signers`,
+    `bad-signature`, as `open_proof`, or as `parse_entry`.
     """
     if not proof.extra:
         raise Refused("missing-entry", "the proof does not hold the entry that it proves")
@@ -121,9 +131,24 @@ def open_recorded(proof: Proof, manifest: Manifest) -> Recorded:
         check_pinned(parse_manifest(entry), manifest.hash)
     else:
         check_binding(manifest.origin, manifest.hash, entry)
-    check_signatures(manifest, entry)
-    checkpoint = open_proof(proof, entry.leaf, manifest.log)
-    return Recorded(entry, proof.index, checkpoint.size, tuple(cosigned_by(proof.note, manifest.log)))
+    check_signatures(manifest.at(proof.index), entry)
+    policy = manifest.at(parse_checkpoint(proof.note.text).size).log
+    checkpoint = open_proof(proof, entry.leaf, policy)
+    return Recorded(entry, proof.index, checkpoint.size, tuple(cosigned_by(proof.note, policy)))
+
+
+def with_kept_rekeys(manifest: Manifest, proofs: Iterable[Proof]) -> Manifest:
+    """The manifest with the keys that the entries in these proofs have made it, each shown to be recorded.
+
+    They are taken in the log's order, so that each is signed, and each checkpoint judged, by what those before it have
+    left. Refused as `open_recorded`, and as `heads.succeed`; who leaves one out is left with keys that no longer sign.
+    """
+    ordered = sorted(proofs, key=lambda proof: proof.index)
+    for proof in ordered:
+        manifest = succeed(manifest, proof.extra, proof.index)
+    for proof in ordered:
+        open_recorded(proof, manifest)
+    return manifest
 
 
 def open_promise(raw: bytes, manifest: Manifest) -> Promise:
@@ -136,9 +161,12 @@ def open_promise(raw: bytes, manifest: Manifest) -> Promise:
     if receipt.kind != "receipt":
         raise Refused("unknown-kind", f"this is neither a proof nor a receipt, but of type {receipt.kind}", "type")
     check_binding(manifest.origin, manifest.hash, receipt)
-    check_lines(receipt, manifest.intakes, 1, 1, "exactly one intake")
-    fields = receipt.fields
-    return Promise(receipt.signatures[0].name, fields["identity"], fields["leaf"], fields["deadline"])
+    # A receipt has no place in the log: any key that the intake has had makes one, and it is said which.
+    held = [key for past in manifest.history for key in past.intakes]
+    check_lines(receipt, held, 1, 1, "exactly one intake")
+    fields, (line,) = receipt.fields, receipt.signatures
+    replaced = next((r.index for r in manifest.rekeys if line.key_id in {key.key_id for key in r.old}), None)
+    return Promise(line.name, fields["identity"], fields["leaf"], fields["deadline"], replaced)
 
 
 def hash_in(text: str | None) -> bytes | None:
@@ -169,7 +197,7 @@ def verify_receipt(
         try:
             where = note or file.parent / MANIFEST
             if where not in manifests:
-                manifests[where] = load_manifest(where, wanted)[0]
+                manifests[where] = load_kept(where, wanted)
             shown = open_kept(_read(file), manifests[where])
         except (Refused, OSError) as error:
             failed = True
@@ -183,6 +211,18 @@ def verify_receipt(
         _warn_unpinned(manifests.values())
     if failed:
         raise typer.Exit(1)
+
+
+def load_kept(note: Path, pinned: bytes | None) -> Manifest:
+    """The manifest in a file, with the keys that the proofs of rekeys beside it have made it. OSError; Refused with the
+    path in front.
+    """
+    manifest, _ = load_manifest(note, pinned)
+    paths = sorted(note.parent.glob(f"{REKEY}*{EXTENSION}"))
+    try:
+        return with_kept_rekeys(manifest, [parse_proof(_read(path)) for path in paths])
+    except Refused as refusal:
+        raise Refused(refusal.reason, f"{note.parent}/{REKEY}*{EXTENSION}: {refusal.detail}", refusal.field) from None
 
 
 def _say_unkept(found: Mapping[Path, Recorded | Promise]) -> None:

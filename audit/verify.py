@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.ballot_checks import CHUNK, Pending, Row, Sent, Verdict, Window, row_of, sum_chunk
-from audit.log.checkpoint import cosigned_by
+from audit.log.checkpoint import cosigned_by, open_note
 from audit.log.export import check_folder
 from audit.log.merkle import CompactRange, leaf_hash
 from audit.log.reader import (
@@ -27,7 +27,6 @@ from audit.log.reader import (
     Reader,
     ReadError,
     bundle_entries,
-    open_head,
     read_entries,
     unverified_first_entry,
 )
@@ -36,6 +35,7 @@ from audit.protocol.canonical import canonical
 from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import PREFIX, Entry, parse_entry
+from audit.record.heads import open_head
 from audit.record.manifest import Manifest, open_manifest
 from audit.record.outcome import first_difference, result_of
 from audit.record.seen import MemorySeen
@@ -87,13 +87,14 @@ def verify_record(
         head = verified_head(reader, manifest)
         verification = Verification(reader, head, executor, progress)
         election = verification.run()
+        check_keys(head, election.manifest)
     except ReadError as error:
         raise NotVerified(error.detail, error.reason, error.where) from None
     return Report(
         election=election,
         pinned=pinned is not None,
         head=head.checkpoint,
-        custodians=tuple(cosigned_by(head.note, manifest.log)),
+        custodians=tuple(cosigned_by(head.note, election.manifest.log)),
         kinds=dict(verification.kinds),
         refusals=dict(verification.refusals),
         superseded=len(verification.index.superseded),
@@ -114,12 +115,29 @@ def first_manifest(reader: Reader, pinned: bytes | None) -> Manifest:
 
 
 def verified_head(reader: Reader, manifest: Manifest) -> Head:
-    if isinstance(reader, FolderReader):
-        return check_folder(Path(str(reader)), manifest.log)
-    head = open_head(reader, manifest.log, exact=True)
-    if head is None:
+    """The head by the keys that count over its size, as far as the log itself says at first sight. ReadError."""
+    found = open_head(reader, manifest, exact=True, whole=True)
+    if found is None:
         raise ReadError("no checkpoint is there", str(reader), "not-found")
-    return head
+    head, manifest = found
+    return check_folder(Path(str(reader)), manifest.log) if isinstance(reader, FolderReader) else head
+
+
+def check_keys(head: Head, manifest: Manifest) -> None:
+    """The checkpoint is signed by the keys that count over all of its entries. NotVerified, naming the rekey that says
+    otherwise.
+    """
+    try:
+        open_note(head.note, manifest.log, exact=True)
+    except Refused as refusal:
+        assert manifest.rekey is not None
+        raise NotVerified(
+            f"replaces keys by which the checkpoint is signed: {refusal}",
+            refusal.reason,
+            f"entry {manifest.rekey.index} (rekey)",
+            manifest.rekey.index,
+            "rekey",
+        ) from None
 
 
 class PlaceIndex(MemorySeen):

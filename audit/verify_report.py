@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from audit.log.treehead import Checkpoint
 from audit.protocol.group import b64
 from audit.record.election import Election
-from audit.record.manifest import Manifest
+from audit.record.manifest import Manifest, Rekey
 from audit.record.mixing import next_mixer
 from audit.record.notices import DESTROYED
 from audit.record.rolls import Roll
@@ -82,6 +82,10 @@ class Report:
                 share_class: {"anonymous": self.is_anonymous(roll), "mixers": list(roll.mixers), "rows": len(roll.rows)}
                 for share_class, roll in sorted(self.election.rolls.items())
             },
+            "rekeys": [
+                {"entry": rekey.index, "name": rekey.name, "office": rekey.office, "to": rekey.to}
+                for rekey in self.manifest.rekeys
+            ],
             "refusals": [{**refusal._asdict(), "count": n} for refusal, n in sorted(self.refusals.items())],
             "superseded": self.superseded,
             "result": self.result,
@@ -99,6 +103,8 @@ def checked(report: Report) -> Iterator[str]:
         f"cosigned by {len(report.custodians)} of {len(log.custodians)} custodians ({', '.join(report.custodians)}); "
         f"{log.W} are demanded"
     )
+    for rekey in manifest.rekeys:
+        yield f"entry {rekey.index} is the officials' word that {replaced(rekey)}: the new ones count from there on"
     yield "every entry is signed by whoever its rule demands, and was admitted in the phase it stands in"
     if election.ceremony.complete:
         yield (
@@ -129,6 +135,12 @@ def checked(report: Report) -> Iterator[str]:
         yield from withheld(report.result, manifest)
     if report.certified:
         yield "the certified result is the one that follows from the log"
+
+
+def replaced(rekey: Rekey) -> str:
+    """Whose keys were replaced."""
+    whose = rekey.name if rekey.office == "log" else f"{rekey.office} {rekey.name}"
+    return f"the keys of {whose} are replaced" + (f" by those of {rekey.to}" if rekey.to != rekey.name else "")
 
 
 def refused(report: Report) -> Iterator[str]:

@@ -2,8 +2,9 @@
 
 A follower trusts no custodian it reads from. Entry 0 must be the manifest whose hash is pinned; the manifest names the
 log's and the custodians' keys; a checkpoint counts only with the log's signatures and W cosignatures over it; and
-entries are handed on only once they lead from the tree held here to that checkpoint's root. What is held is the
-frontier of the tree and the election, not the log.
+entries are handed on only once they lead from the tree held here to that checkpoint's root. Keys that the officials
+replace are followed, as `audit.record.heads` says. What is held is the frontier of the tree and the election, not the
+log.
 
 What a follower's loss or capture buys an attacker: nothing; it starts again from entry 0.
 """
@@ -14,10 +15,12 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Protocol
 
-from audit.log.reader import Head, Reader, ReadError, open_head, read_entries, unverified_first_entry
+from audit.log.checkpoint import open_note
+from audit.log.reader import Head, Reader, ReadError, read_entries, unverified_first_entry
 from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import Entry, parse_entry
+from audit.record.heads import open_head
 from audit.record.manifest import Manifest, open_manifest
 from audit.record.seen import MemorySeen, Seen
 
@@ -64,7 +67,7 @@ class Follower:
         self.seen: Index = MemorySeen() if seen is None else seen
         self._readers = list(readers)
         self._pinned = manifest_hash
-        self._manifest: Manifest | None = None
+        self._manifest: Manifest | None = None  # with the keys that count at the head
         self._full = full
         self._turn = 0
         self._source = 0
@@ -122,6 +125,21 @@ class Follower:
             except Refused as refusal:
                 raise WrongLog(number, entry.kind, refusal) from None
             seen.add(entry)
+        self._check_keys()
+
+    def _check_keys(self) -> None:
+        """Once all that a head covers is applied: it was believed by the keys that count there, none of which an entry
+        under it has replaced. WrongLog.
+        """
+        if self.head is None or not self.caught_up or self._manifest is None:
+            return
+        manifest, self._manifest, believed = self.election.manifest, self.election.manifest, self._manifest
+        if manifest.log != believed.log:
+            try:
+                open_note(self.head.note, manifest.log)
+            except Refused as refusal:
+                assert manifest.rekey is not None
+                raise WrongLog(manifest.rekey.index, "rekey", refusal) from None
 
     def _order(self) -> list[int]:
         # While entries of one checkpoint are still to be read, the custodian that gave it has them for certain.
@@ -140,13 +158,14 @@ class Follower:
         if self.head is not None and reader.checkpoint() == self.head.note.raw:
             # The very note that was verified before: most of the time there is nothing new.
             return
-        new = open_head(reader, self._manifest.log)
-        if new is None:
+        found = open_head(reader, self._manifest)
+        if found is None:
             return
+        new, manifest = found
         if self.head is not None and new.size == self.head.size and new.root != self.head.root:
             raise Refused("fork", f"{reader}: two witnessed trees of {new.size} entries have different roots")
         if self.head is None or new.size > self.head.size:
-            self.head = new
+            self.head, self._manifest = new, manifest
 
     def _find_manifest(self, reader: Reader) -> bool:
         """Whether the reader has the manifest. What it gives is unverified but for its hash, which is pinned."""

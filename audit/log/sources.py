@@ -8,18 +8,23 @@ can be asked then. Nothing read once is kept, so a fault of one moment does not 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import httpx
 
 from audit.log.deadline import Deadline, client_with
+from audit.log.encoding import parse_decimal
 from audit.log.merkle import HASH_SIZE
 from audit.log.notes import MAX_NOTE
 from audit.log.tiles import MAX_BUNDLE, WIDTH, bundle_path, tile_path, unframe
 from audit.protocol.refused import Refused
 
 CHECKPOINT = "checkpoint"
+REKEYS = "rekeys"
+"""What a custodian serves beside the tiles: where in the log a key was changed, a number on each line."""
+MAX_REKEYS = 1 << 14
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 TRIES = 2
 SECONDS = 60.0
@@ -45,6 +50,10 @@ class Reader(Protocol):
 
     def checkpoint(self) -> bytes | None:
         """The newest checkpoint, a note; None if nothing has been published yet."""
+
+    def rekeys(self) -> Sequence[int] | None:
+        """Where in the log a key was changed, as far as is said: numbers of entries, ascending; None if it is not said.
+        """
 
     def tile(self, level: int, index: int, width: int) -> bytes:
         """`width` hashes of a tile, exactly 32 * width bytes. Only for a tile that a verified checkpoint demands."""
@@ -82,6 +91,10 @@ class HttpReader:
     def checkpoint(self) -> bytes | None:
         return self._get(CHECKPOINT, MAX_NOTE)
 
+    def rekeys(self) -> Sequence[int] | None:
+        raw = self._get(REKEYS, MAX_REKEYS)
+        return None if raw is None else parse_rekeys(raw, f"{self}/{REKEYS}")
+
     def tile(self, level: int, index: int, width: int) -> bytes:
         raw = self._get(tile_path(level, index, width), WIDTH * HASH_SIZE)
         if raw is None and width < WIDTH:
@@ -96,13 +109,23 @@ class HttpReader:
             raw = self._get(bundle_path(index), MAX_BUNDLE)
         return _cut_bundle(raw, width, where)
 
-    def _get(self, path: str, most: int) -> bytes | None:
-        """The body of a 200, None for a 404."""
+    def bundle_start(self, index: int, width: int, most: int) -> bytes:
+        """The first `most` bytes of a bundle, all if it is shorter. More may be sent by who knows no ranges, and is not
+        read."""
+        raw = self._get(bundle_path(index, width), most, start=True)
+        if raw is None and width < WIDTH:
+            raw = self._get(bundle_path(index), most, start=True)
+        if raw is None:
+            raise ReadError("is missing", f"{self}/{bundle_path(index, width)}", "not-found")
+        return raw
+
+    def _get(self, path: str, most: int, start: bool = False) -> bytes | None:
+        """The body of a 200, None for a 404; with `start`, its first `most` bytes."""
         where = f"{self._url}/{path}"
         self._deadline.set(self._seconds)
         for left in reversed(range(TRIES)):
             try:
-                return self._get_once(where, most)
+                return self._get_start(where, most) if start else self._get_once(where, most)
             except httpx.TransportError as error:
                 # A kept connection may have been closed from the other side at any moment: asking again costs nothing.
                 if self._deadline.over:
@@ -127,6 +150,21 @@ class HttpReader:
                     raise ReadError(f"is longer than the {most} bytes it may have", where, "wrong-length")
             return bytes(body)
 
+    def _get_start(self, where: str, most: int) -> bytes | None:
+        # Packed, the bytes asked for would be others.
+        headers = {"Range": f"bytes=0-{most - 1}", "Accept-Encoding": "identity"}
+        with self._client.stream("GET", where, headers=headers) as answer:
+            if answer.status_code == 404:
+                return None
+            if answer.status_code not in (200, 206):
+                raise ReadError(f"answered {answer.status_code} {answer.reason_phrase}".strip(), where, "unreachable")
+            body = bytearray()
+            for part in answer.iter_raw():
+                body += part
+                if len(body) >= most:
+                    break
+            return bytes(body[:most])
+
 
 class FolderReader:
     """An exported record: the files of one log in a folder."""
@@ -141,6 +179,10 @@ class FolderReader:
         if not self._path.is_dir():
             raise ReadError("is not a folder", str(self._path), "not-found")
         return self._read(CHECKPOINT, MAX_NOTE)
+
+    def rekeys(self) -> Sequence[int] | None:
+        """A record says it by its entries alone."""
+        return None
 
     def tile(self, level: int, index: int, width: int) -> bytes:
         path = tile_path(level, index, width)
@@ -171,6 +213,33 @@ def open_reader(source: str) -> HttpReader | FolderReader:
     if not source:
         raise ReadError("an empty SOURCE names neither a folder nor an address")
     return HttpReader(source) if source.startswith(("http://", "https://")) else FolderReader(Path(source))
+
+
+def bundle_start(reader: Reader, index: int, width: int, most: int) -> bytes:
+    """The claimed first `most` bytes of a bundle; all of it from a reader that cannot stop, for which it is near at
+    hand. ReadError.
+    """
+    start: Callable[[int, int, int], bytes] | None = getattr(reader, "bundle_start", None)
+    return reader.bundle(index, width) if start is None else start(index, width, most)
+
+
+def rekeys_text(places: Iterable[int]) -> bytes:
+    """What a custodian serves as `rekeys`; `parse_rekeys` reads it."""
+    return "".join(f"{index}\n" for index in places).encode()
+
+
+def parse_rekeys(raw: bytes, where: str) -> list[int]:
+    """The numbers in a file `rekeys`, each larger than the one before. ReadError."""
+    try:
+        lines = raw.decode("ascii", "replace").split("\n")
+        if lines.pop():
+            raise Refused("syntax", "does not end in a newline")
+        places = [parse_decimal(line, "a number") for line in lines]
+    except Refused as refusal:
+        raise ReadError(refusal.detail, where, refusal.reason) from None
+    if places != sorted(set(places)):
+        raise ReadError("its numbers do not ascend", where, "syntax")
+    return places
 
 
 def _cause(error: httpx.HTTPError) -> str:

@@ -118,7 +118,9 @@ def check_lines(entry: Entry, keys: Iterable[Verifier], least: int, most: int, w
     """Refuses an entry that does not bear `least` to `most` lines, each true and by one of `keys`; `wanted` says so in
     words.
     """
-    known = {key.name: key for key in keys}
+    known: dict[str, dict[bytes, Verifier]] = {}
+    for key in keys:
+        known.setdefault(key.name, {})[key.key_id] = key
     for line in entry.signatures:
         if line.name not in known:
             raise Refused("wrong-signers", f"{line.name} does not sign {entry.kind}", "signatures")
@@ -126,4 +128,5 @@ def check_lines(entry: Entry, keys: Iterable[Verifier], least: int, most: int, w
         found = ", ".join(line.name for line in entry.signatures) or "nobody"
         raise Refused("wrong-signers", f"{entry.kind} is signed by {wanted}; this one by {found}", "signatures")
     for line in entry.signatures:
-        verify_signature(known[line.name], entry.text, line)
+        of_name = known[line.name]
+        verify_signature(of_name.get(line.key_id, next(reversed(of_name.values()))), entry.text, line)

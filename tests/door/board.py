@@ -8,6 +8,7 @@ from audit.log.reader import ReadError
 from audit.log.tiles import HEIGHT, WIDTH, frame
 from audit.log.treehead import Checkpoint
 from audit.record.entries import Entry
+from audit.record.heads import is_rekey
 from tests.simulator.meeting import Meeting
 
 TIME = 1_790_000_000
@@ -46,6 +47,9 @@ class Board:
     def checkpoint(self) -> bytes | None:
         self._check()
         return self._shown
+
+    def rekeys(self) -> list[int]:
+        return [index for index, entry in enumerate(self._entries) if is_rekey(entry)]
 
     def tile(self, level: int, index: int, width: int) -> bytes:
         self._check()

@@ -71,6 +71,9 @@ class MemoryReader:
     def checkpoint(self) -> bytes | None:
         return self.files.get("checkpoint")
 
+    def rekeys(self) -> None:
+        return None
+
     def tile(self, level: int, index: int, width: int) -> bytes:
         return self._file(Tile(level, index, width))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from audit.log.merkle import CompactRange, LeafHashes, leaf_hash
 from audit.log.notes import Note
 from audit.log.reader import ReadError
+from audit.log.sources import parse_rekeys
 from audit.log.tiles import HEIGHT, WIDTH, Tile, frame, tiles_of
 from audit.log.treehead import Checkpoint
 from tests.simulator.parties import Parties
@@ -58,6 +59,9 @@ class MemoryReader:
 
     def checkpoint(self) -> bytes | None:
         return self.files.get("checkpoint")
+
+    def rekeys(self) -> list[int] | None:
+        return parse_rekeys(self.files["rekeys"], "memory/rekeys") if "rekeys" in self.files else None
 
     def tile(self, level: int, index: int, width: int) -> bytes:
         return self._file(Tile(level, index, width))

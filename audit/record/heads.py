@@ -1,0 +1,108 @@
+"""The head of a log whose keys may have changed: what a reader who knows the manifest believes of a checkpoint.
+
+A checkpoint over n entries is signed by the keys that count at n: those of the manifest, changed by every rekey among
+the n entries. A reader that meets keys it does not know looks for those rekeys before it believes anything. Where they
+stand a custodian may say (`rekeys`, numbers and no more), and is trusted with nothing: each is shown to be in the very
+tree of the checkpoint, and to be signed by the officials' quorum; only then do its keys count, and only by these is the
+checkpoint judged. One that is left out leaves the old keys in force, which a true checkpoint does not bear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from audit.log.checkpoint import open_note
+from audit.log.merkle import CompactRange, leaf_hash
+from audit.log.notes import parse_note
+from audit.log.proving import TreeTiles
+from audit.log.reader import Head, Reader, ReadError, bundle_entries, read_entries
+from audit.log.sources import CHECKPOINT
+from audit.log.tiles import WIDTH, width_of
+from audit.log.treehead import parse_checkpoint
+from audit.protocol.refused import Refused
+from audit.record.admission import check_signatures
+from audit.record.election import check_binding
+from audit.record.entries import PREFIX, parse_entry
+from audit.record.manifest import Manifest
+from audit.record.rekeying import KIND, rekeyed
+
+FIRST_LINE = f"{PREFIX}{KIND}\n".encode()
+
+
+def is_rekey(raw: bytes) -> bool:
+    """Whether an entry says it is a rekey, and so whether it may have changed a key."""
+    return raw.startswith(FIRST_LINE)
+
+
+def succeed(manifest: Manifest, raw: bytes, index: int) -> Manifest:
+    """The manifest after a rekey, which is entry `index`, its signatures checked. Refused as the rules say."""
+    entry = parse_entry(raw)
+    if entry.kind != KIND:
+        raise Refused("unknown-kind", f"entry {index} is no rekey, but of type {entry.kind}", "type")
+    check_binding(manifest.origin, manifest.hash, entry)
+    check_signatures(manifest, entry)
+    return rekeyed(manifest, entry, index)
+
+
+def open_head(
+    reader: Reader, manifest: Manifest, *, exact: bool = False, whole: bool = False
+) -> tuple[Head, Manifest] | None:
+    """The reader's newest checkpoint, by the keys that count over its size, and the manifest with those; None if
+    nothing has been published.
+
+    `manifest` is that of the reader's last entry, or of entry 0. Where nobody says which entries are rekeys, none is
+    looked for, unless `whole`: then every entry is read. ReadError as `audit.log.reader.open_head`, of the checkpoint
+    by the keys that are known.
+    """
+    raw = reader.checkpoint()
+    if raw is None:
+        return None
+    where = f"{reader}/{CHECKPOINT}"
+    try:
+        note = parse_note(raw)
+        claim = Head(parse_checkpoint(note.text), note)
+    except Refused as refusal:
+        raise ReadError(str(refusal), where, refusal.reason) from None
+    try:
+        open_note(note, manifest.at(claim.size).log, exact=exact)
+        return claim, manifest
+    except Refused as refusal:
+        doubt = refusal
+    try:
+        manifest = with_rekeys(reader, manifest, claim, whole=whole)
+        open_note(note, manifest.at(claim.size).log, exact=exact)
+    except Refused as refusal:
+        raise ReadError(str(refusal if manifest.rekey else doubt), where, refusal.reason) from None
+    return claim, manifest
+
+
+def with_rekeys(reader: Reader, manifest: Manifest, head: Head, *, whole: bool = True) -> Manifest:
+    """The manifest with the keys that every rekey under this head has made it; without `whole`, those of which the
+    reader says where they stand.
+
+    ReadError if one is not in the tree of the head; Refused if one is against the rules.
+    """
+    for index, entry in _rekeys(reader, manifest, head, whole):
+        manifest = succeed(manifest, entry, index)
+    return manifest
+
+
+def _rekeys(reader: Reader, manifest: Manifest, claim: Head, whole: bool) -> Iterator[tuple[int, bytes]]:
+    """Number and entry of the rekeys beyond those known, all in the tree of the claimed head. ReadError."""
+    known = manifest.rekey.index if manifest.rekey else 0
+    places = reader.rekeys()
+    if places is None:
+        # What cannot be read through is no tree of this checkpoint, and the checkpoint was in doubt before.
+        with suppress(ReadError):
+            for index, entry in enumerate(read_entries(reader, CompactRange(), claim) if whole else ()):
+                if index > known and is_rekey(entry):
+                    yield index, entry
+        return
+    tiles = TreeTiles(reader, claim)
+    for index in places:
+        if known < index < claim.size:
+            place, offset = divmod(index, WIDTH)
+            entry = bundle_entries(reader, place, width_of(claim.size, 0, place))[offset]
+            tiles.inclusion(index, leaf_hash(entry))
+            yield index, entry
