@@ -6,6 +6,7 @@ import errno
 import os
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -165,6 +166,22 @@ def test_a_power_cut_at_any_operation_loses_nothing_acknowledged(done: bool, see
         disk = MemoryDisk()
         setattr(disk, "after" if done else "before", fail_at(operation, PowerCut()))
         cut_and_go_on(disk, dice, STEPS)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_what_a_killed_process_left_is_relied_on_only_once_it_is_on_disk(seed: int) -> None:
+    for operation in range(operations(STEPS)):
+        disk = MemoryDisk(after=fail_at(operation, PowerCut()))
+        with suppress(PowerCut):
+            made = Keeping(disk)
+            for step in STEPS:
+                made.do(step)
+        disk.after = lambda _: None
+        # The process alone has ended: the next one sees all that it did, and has what it says of it on disk.
+        made = Keeping(disk)
+        made.check()
+        disk.cut(random.Random(1000 * operation + seed))
+        made.check()
 
 
 @given(
