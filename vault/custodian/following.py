@@ -15,16 +15,15 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from audit.log.checkpoint import LogPolicy, open_note
 from audit.log.encoding import encode_base64
-from audit.log.merkle import consistency_proof, frontier, verify_consistency
+from audit.log.merkle import consistency_proof, frontier, leaf_hash, verify_consistency
 from audit.log.notes import Note, parse_note
 from audit.log.proving import TreeTiles
 from audit.log.reader import Head as SignedHead
-from audit.log.reader import Reader, ReadError, bundle_entries
+from audit.log.reader import Reader, ReadError, bundle_entries, split_hashes, tile_root
 from audit.log.tiles import HEIGHT, WIDTH, width_of
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
@@ -33,7 +32,7 @@ from vault.custodian.alarms import Alarms, write_whole
 from vault.custodian.cosign import Head
 from vault.custodian.pulling import Keys, pull
 from vault.custodian.storage import Damaged, Store
-from vault.custodian.stored import StoreReader, check_head, hash_all, root_at, tree
+from vault.custodian.stored import StoreReader, check_head, root_at, tree
 
 Clock = Callable[[], float]
 
@@ -125,6 +124,10 @@ class Follower:
                 self._fork(source, held, head, "held", root_at(self._store, self._keys.origin, held, head.size), proof)
         else:
             held = self._grow(source, held, head, policy)
+        if head.size > self._store.published(self._keys.origin)[0]:
+            # After the head is stored; a crash between the two is made good by the next round.
+            open_note(note, policy, exact=True)
+            self._store.publish(self._keys.origin, head.size, note.raw)
         source.largest = max(source.largest, head.size)
         self._compare(source, min(head.size, held.size))
 
@@ -158,8 +161,6 @@ class Follower:
             if error.reason in ("wrong-root", "wrong-entry"):
                 self.alarms("changed", source=source.label, what=error.reason, number=held.size)
             raise
-        # A crash before this leaves a head that is served from the next round on.
-        self._store.publish(self._keys.origin, new.size, head.note.raw)
         self._grew, self.size = self._clock(), new.size
         self.alarms.stored(source.label, new.size, new.size - held.size)
         return new
@@ -222,18 +223,31 @@ class Follower:
         ours = bundle_entries(own, place, width)
         if ours != theirs:
             number = next(i for i in range(width) if ours[i] != theirs[i])
-            self._differ(source, "entry", place * WIDTH + number, ours, own.tile(0, place, width), theirs)
+            # The stored hash decides whether the own bytes are those that were verified.
+            right = leaf_hash(ours[number]) == split_hashes(own.tile(0, place, width))[number]
+            values = {"held": encode_base64(ours[number]), "other": encode_base64(theirs[number])}
+            self._differ(source, "entry", place * WIDTH + number, right, values)
             return
+        self._compare_tiles(source, own, place, size)
+
+    def _compare_tiles(self, source: Source, own: StoreReader, place: int, size: int) -> None:
+        """The tiles above a bundle, up to the highest."""
         level = 0
         while size >> (HEIGHT * level):
-            wide = width_of(size, level, place)
-            try:
-                tile = source.reader.tile(level, place, wide) if wide else b""
-            except ReadError as error:
-                self._lacking(source, error, place)
-                return
-            if wide and tile != own.tile(level, place, wide):
-                self._differ(source, f"tile-{level}", place, ours, own.tile(0, place, width), None)
+            if width := width_of(size, level, place):
+                try:
+                    theirs = split_hashes(source.reader.tile(level, place, width))
+                except ReadError as error:
+                    self._lacking(source, error, place)
+                    return
+                ours = split_hashes(own.tile(level, place, width))
+                if ours != theirs:
+                    at = next(i for i in range(width) if ours[i] != theirs[i])
+                    number = place * WIDTH + at
+                    right = ours[at] == made_of_below(own, level, number)
+                    values = {"held": encode_base64(ours[at]), "other": encode_base64(theirs[at])}
+                    self._differ(source, f"tile-{level}", number, right, values)
+                    return
             level, place = level + 1, place // WIDTH
 
     def _lacking(self, source: Source, error: ReadError, place: int) -> None:
@@ -245,17 +259,12 @@ class Follower:
         else:
             raise error
 
-    def _differ(
-        self, source: Source, what: str, number: int, ours: list[bytes], leaves: bytes, theirs: list[bytes] | None
-    ) -> None:
-        """Says whose bytes changed: the stored hashes decide whether the own ones are those that were verified."""
-        if b"".join(hash_all(ours)) != leaves:
+    def _differ(self, source: Source, what: str, number: int, right: bool, values: dict[str, str]) -> None:
+        """Raises the alarm against who does not have the bytes that were verified; `right` if the own ones are."""
+        if not right:
             self.alarms("damaged", what=f"{what}-{number}")
             return
-        evidence: dict[str, Any] = {"source": str(source.reader), "what": what, "number": number}
-        if theirs is not None:
-            evidence |= {"held": encode_base64(ours[number % WIDTH]), "other": encode_base64(theirs[number % WIDTH])}
-        self.alarms.keep("changed", evidence)
+        self.alarms.keep("changed", {"source": str(source.reader), "what": what, "number": number, **values})
         self.alarms("changed", source=source.label, what=what, number=number)
 
     def _listen(self) -> None:
@@ -285,3 +294,11 @@ class Follower:
             self._remembered = sizes
 
 
+
+
+def made_of_below(own: StoreReader, level: int, number: int) -> bytes:
+    """Hash `number` of a tile level, computed from what stands below it."""
+    if level == 0:
+        place, offset = divmod(number, WIDTH)
+        return leaf_hash(bundle_entries(own, place, offset + 1)[offset])
+    return tile_root(split_hashes(own.tile(level - 1, number, WIDTH)))
