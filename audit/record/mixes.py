@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
 from audit.protocol.canonical import canonical
-from audit.protocol.elgamal import CIPHERTEXT_SIZE, Ciphertext
+from audit.protocol.elgamal import Ciphertext
 from audit.protocol.group import ELEMENT_SIZE, SCALAR_SIZE, Element, b64
 from audit.protocol.refused import MixerFault
 from audit.protocol.shuffle_rows import MIXED_ROW_SIZE, ROW_SIZE, MixedRow, Row, ShuffleProof, cut
 from audit.record.chunks import Assembly, lines_hash
-from audit.record.rolls import Roll
+from audit.record.rolls import Roll, weight_in
 
 BUDGET = 16_000
 """Bytes of canonical rows in one chunk: a client that looks for one row reads whole bundles of 256 entries."""
@@ -53,11 +53,6 @@ class RollRows(Sequence[Row]):
 def row_in(raw: bytes) -> Row:
     """The row in its 96 bytes."""
     return Row(Element(raw[:ELEMENT_SIZE]), weight_in(raw[ELEMENT_SIZE:]))
-
-
-def weight_in(raw: bytes) -> Ciphertext:
-    """The ciphertext in its 64 bytes, decoded before."""
-    return Ciphertext(Element(raw[:ELEMENT_SIZE]), Element(raw[ELEMENT_SIZE:CIPHERTEXT_SIZE]))
 
 
 class MixedRows(Iterable[MixedRow]):

@@ -13,12 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from audit.protocol.elgamal import Ciphertext
-from audit.protocol.group import ELEMENT_SIZE, Element, G, element_from, scalar_from, unb64
+from audit.protocol.elgamal import CIPHERTEXT_SIZE, Ciphertext
+from audit.protocol.group import ELEMENT_SIZE, Element, G, scalar_from, unb64
 from audit.protocol.refused import Refused
 from audit.protocol.roll import anonymous_roll_hash, check_total
 from audit.protocol.transcript import Context, labelled_hash
-from audit.record.chunks import Assembly
+from audit.record.halves import HALF_SIZE, HalfAssembly, sum_of_keys
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,12 @@ class Roll:
         if row is None:
             text = "this pseudonym is not on the roll; check the control number"
             raise Refused("unknown-pseudonym", text, "pseudonym")
-        # Both elements were decoded when the roll was joined.
-        return Ciphertext(Element(row[:ELEMENT_SIZE]), Element(row[ELEMENT_SIZE:]))
+        return weight_in(row)
 
 
 class RollAssembly:
-    """Collects the halves of one class's roll, an `Assembly` for every issuer. A reissue has as many rows as the roll
-    that it replaces, `accounts`.
+    """Collects the halves of one class's roll, a `HalfAssembly` for every issuer. A reissue has as many rows as the
+    roll that it replaces, `accounts`.
     """
 
     def __init__(
@@ -55,7 +54,7 @@ class RollAssembly:
         self.issuers = issuers
         self.revision = revision
         self.accounts = accounts
-        self.halves = {issuer: Assembly() for issuer in issuers}
+        self.halves = {issuer: HalfAssembly() for issuer in issuers}
 
     def check(self, issuer: str, body: dict[str, Any]) -> None:
         first = issuer == self.issuers[0]
@@ -70,7 +69,7 @@ class RollAssembly:
     def completed_by(self, issuer: str, body: dict[str, Any]) -> RollAssembly:
         """A copy with this chunk taken in; the original is untouched, so that admission can look ahead."""
         ahead = RollAssembly(self.share_class, self.issuers, self.revision, self.accounts)
-        ahead.halves = {name: half if name != issuer else half.with_chunk(body) for name, half in self.halves.items()}
+        ahead.halves = {name: half if name != issuer else half.with_half(body) for name, half in self.halves.items()}
         return ahead
 
     @property
@@ -96,14 +95,13 @@ class RollAssembly:
             raise Refused(refusal.reason, f"{issuer}: {refusal.detail}", refusal.field) from None
 
     def _check_whole(self, issuer: str, context: Context, votes: int) -> None:
-        rows, head = self.halves[issuer].rows(), self.halves[issuer].head
-        if self.accounts not in (None, len(rows)):
-            text = f"a reissue changes numbers, not accounts: {self.accounts} rows become {len(rows)}"
+        (keys, weights), head = self.halves[issuer].decoded(), self.halves[issuer].head
+        if self.accounts not in (None, len(keys)):
+            text = f"a reissue changes numbers, not accounts: {self.accounts} rows become {len(keys)}"
             raise Refused("wrong-length", text, "rows")
-        refuse_repeats([element_from(row["K"]) for row in rows], "the half")
+        refuse_repeats(keys, "the half")
         if issuer == self.issuers[0]:
             assert head is not None and context.Y is not None
-            weights = weights_in(rows)
             refuse_repeated_randomness(weights)
             check_total(weights, votes, scalar_from(head["total"]), context.Y)
 
@@ -111,36 +109,28 @@ class RollAssembly:
         """The roll of all halves, each checked whole before. Refuses unequal row counts, and keys that are repeated or
         the identity.
         """
-        halves = [[row for part in self.halves[issuer].in_order(len) for row in part] for issuer in self.issuers]
+        halves = [list(self.halves[issuer].raws()) for issuer in self.issuers]
         for issuer, rows in zip(self.issuers, halves, strict=True):
             if len(rows) != len(halves[0]):
                 text = f"{issuer} published {len(rows)} rows, {self.issuers[0]} {len(halves[0])}"
                 raise Refused("wrong-length", text, "rows")
-        keys = [sum_of_halves(rows) for rows in zip(*halves, strict=True)]
+        keys = [sum_of_keys(rows) for rows in zip(*halves, strict=True)]
         refuse_repeats(keys, "the key")
-        weights = weights_in(halves[0])
+        weights = [raw[HALF_SIZE:] for raw in halves[0]]
         wholes = [unb64(self.halves[issuer].hash, 32) for issuer in self.issuers]
         return Roll(
             self.share_class,
-            anonymous_roll_hash(G, list(zip(keys, weights, strict=True))),
+            anonymous_roll_hash(G, zip(keys, map(weight_in, weights), strict=True)),
             labelled_hash("roll issued", self.share_class, *wholes),
             G,
-            {key.raw: weight.raw for key, weight in zip(keys, weights, strict=True)},
+            {key.raw: weight for key, weight in zip(keys, weights, strict=True)},
             revision=self.revision,
         )
 
 
-def weights_in(rows: list[dict[str, Any]]) -> list[Ciphertext]:
-    """E_i of each row of the first issuer."""
-    return [Ciphertext.from_json(row["E"], f"rows[{i}].E") for i, row in enumerate(rows)]
-
-
-def sum_of_halves(rows: tuple[dict[str, Any], ...]) -> Element:
-    """K_i, the sum over the issuers of K_ik."""
-    key = element_from(rows[0]["K"])
-    for row in rows[1:]:
-        key = key + element_from(row["K"])
-    return key
+def weight_in(raw: bytes) -> Ciphertext:
+    """The ciphertext in its 64 bytes, decoded before."""
+    return Ciphertext(Element(raw[:ELEMENT_SIZE]), Element(raw[ELEMENT_SIZE:CIPHERTEXT_SIZE]))
 
 
 def refuse_repeats(keys: list[Element], what: str) -> None:
