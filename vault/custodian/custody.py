@@ -84,6 +84,10 @@ class Custodian:
             failpoints.at("custodian.published")
             self._published[origin] = max(self._published[origin], (checkpoint.size, note.raw))
 
+    def refresh(self, origin: str) -> None:
+        """Serves what is published in the store, which something else than `publish` has put there."""
+        self._published[origin] = self._store.published(origin)
+
     def held(self, origin: str) -> bytes | None:
         """The largest tree that is stored here, published or not: the log's note with the cosignature lines over it;
         None if there is none.

@@ -64,7 +64,8 @@ class Source:
 
 class Follower:
     """Follows the log of `keys` into `store`. `clock` gives seconds, of which only differences count; `now` POSIX
-    seconds; `choose(n)` any number below n. `memory` is the file in which it remembers what each source showed.
+    seconds; `choose(n)` any number below n. `memory` is the file in which it remembers what each source showed;
+    `published` is told when there is a newer checkpoint to serve.
 
     Not for several threads. Figures: `alarms.raised`, `size`, `compared` (bundles), `rounds`.
     """
@@ -82,10 +83,11 @@ class Follower:
         choose: Callable[[int], int],
         silence: float,
         sample: int,
+        published: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._keys, self.alarms = store, keys, alarms
         self._memory, self._clock, self._now, self._choose = memory, clock, now, choose
-        self._silence, self._sample = silence, sample
+        self._silence, self._sample, self._published = silence, sample, published
         self.sources = [Source(reader, answered=clock()) for reader in readers]
         self._grew = clock()
         self.size = self.compared = self.rounds = 0
@@ -128,6 +130,7 @@ class Follower:
             # After the head is stored; a crash between the two is made good by the next round.
             open_note(note, policy, exact=True)
             self._store.publish(self._keys.origin, head.size, note.raw)
+            self._published()
         source.largest = max(source.largest, head.size)
         self._compare(source, min(head.size, held.size))
 

@@ -81,6 +81,13 @@ def _log_routes(custodian: Custodian, origin: str, token: str) -> APIRouter:
         require_token(request, token)
         return _octets(custodian.held_entries(origin, start, end), NOT_KEPT)
 
+    add_public(router, custodian, origin)
+    return router
+
+
+def add_public(router: APIRouter, custodian: Custodian, origin: str) -> None:
+    """What anybody may read: the published checkpoint and the tiles under it."""
+
     @router.get("/checkpoint")
     def checkpoint() -> Response:
         return _note(custodian.checkpoint(origin))
@@ -95,8 +102,6 @@ def _log_routes(custodian: Custodian, origin: str, token: str) -> APIRouter:
             else:
                 content = custodian.tile(origin, wanted.level, wanted.index, wanted.width)
         return _octets(content, FOREVER)
-
-    return router
 
 
 def _octets(content: bytes | None, headers: dict[str, str]) -> Response:
