@@ -88,14 +88,6 @@ class Assembly:
     def complete(self) -> bool:
         return self.head is not None and len(self.parts) == self.of
 
-    def rows(self) -> list[dict[str, Any]]:
-        """The rows of the whole in order; refuses a whole whose chunks do not join or do not have the hash they
-        name.
-        """
-        rows = [row for part in self.in_order(len) for row in part]
-        self.expect_hash(map(canonical, rows))
-        return rows
-
     def in_order(self, count: Callable[[Any], int]) -> Iterator[Any]:
         """What is kept of every chunk's rows, in order; refuses chunks that do not join. `count`: how many rows that
         is."""

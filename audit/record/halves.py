@@ -1,6 +1,7 @@
 """One issuer's half of a roll while its chunks are collected: rows are kept as bytes, for a roll has many.
 
-A row is K || c || z, and of the first issuer K || c || z || E: 96 or 160 bytes, where parsed JSON takes about a thousand.
+A row is K || c || z, and of the first issuer K || c || z || E: 96 or 160 bytes, where parsed JSON takes about a
+thousand.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from audit.protocol.group import b64
+from audit.protocol.group import G, b64
 from audit.protocol.refused import Refused
 from audit.record.chunks import whole_hash
 from audit.record.entries import parse_entry, seal
@@ -22,6 +22,7 @@ from tests.record.test_manifest import changed, note
 from tests.record.vectors import RUN, hold
 from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
+from tests.simulator.mixers import swapped, told
 from tests.simulator.parties import Parties
 
 FOLDER = Path(__file__).parents[1] / "vectors" / "record"
@@ -111,13 +112,32 @@ def elections() -> list[Case]:
         "opened twice": lambda log: log.insert(at["open"], log[at["open"]]),
         "two ballots swapped": lambda log: swap(log, at["ballot"], at["ballot"] + 1),
     }
-    shared = {"manifest": meeting.hash, "log": log}
+    other = {kind: len(log) + n for n, kind in enumerate(("mix", "open"))}
+    changes |= {
+        "a mix that is not sorted": lambda log: log.__setitem__(at["mix"], str(other["mix"])),
+        "an opening with another generator": lambda log: log.__setitem__(at["open"], str(other["open"])),
+    }
     made: list[Case] = []
     for what, change in changes.items():
         order = [str(i) for i in range(len(log))]
         change(order)
         made.append({"what": what, "order": [int(i) for i in order]})
+    log += [unsorted(meeting, at["mix"]).decode(), opened_otherwise(meeting, at["open"]).decode()]
+    shared = {"manifest": meeting.hash, "log": log}
     return [{**shared, "cases": [{**one, **hold(log, one["order"], meeting.hash)} for one in made]}]
+
+
+def unsorted(meeting: Meeting, place: int) -> bytes:
+    """The mix at this place with its first two rows exchanged."""
+    (body,) = told([parse_entry(meeting.entries[place]).body], swapped)
+    return meeting.signed("mix", body, meeting.parties.mixers[0])
+
+
+def opened_otherwise(meeting: Meeting, place: int) -> bytes:
+    """The opening at this place with another generator for a roll."""
+    body = copy.deepcopy(parse_entry(meeting.entries[place]).body)
+    body["rolls"]["common"]["generator"] = b64(G.raw)
+    return meeting.signed("open", body, *meeting.parties.officials[:2])
 
 
 def swap(log: list[str], i: int, j: int) -> None:
@@ -134,8 +154,8 @@ def main() -> None:
     for name, make in (("entries", entries), ("manifests", manifests), ("chunks", chunks)):
         write(name, {"about": about[name], "cases": make()})
     (election,) = elections()
-    told = "The log of an election. A case is an order of its entries: how it ends, or which entry is refused and why."
-    write("elections", {"about": told, **election})
+    said = "The log of an election. A case is an order of its entries: how it ends, or which entry is refused and why."
+    write("elections", {"about": f"{said} Its last two entries are false.", **election})
 
 
 def write(name: str, content: Case) -> None:

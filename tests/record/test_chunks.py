@@ -14,6 +14,7 @@ from audit.protocol.canonical import canonical
 from audit.protocol.refused import Refused
 from audit.record import chunks
 from audit.record.chunks import Assembly, split, whole_hash
+from tests.record.vectors import whole
 
 HEAD = {"class": "common", "revision": 0}
 ROW = st.fixed_dictionaries({"K": st.text("abc", max_size=8), "n": st.integers(0, 9)})
@@ -41,7 +42,7 @@ def test_any_order_makes_the_same_whole(rows: list[dict[str, Any]], budget: int,
     random.shuffle(bodies)
     assembly = joined(bodies)
     assert assembly.complete
-    assert assembly.rows() == rows
+    assert whole(assembly) == rows
 
 
 @given(ROWS, st.integers(1, 100))
@@ -75,7 +76,7 @@ def test_a_changed_chunk_is_refused(case: str, monkeypatch: pytest.MonkeyPatch) 
     change, reason = CHANGES[case]
     change(bodies)
     with pytest.raises(Refused) as caught:
-        joined(bodies).rows()
+        whole(joined(bodies))
     assert caught.value.reason == reason
 
 

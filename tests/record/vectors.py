@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from audit.protocol.canonical import canonical
 from audit.protocol.group import b64, unb64
 from audit.protocol.refused import Refused
 from audit.record.chunks import Assembly
@@ -29,7 +30,14 @@ def run_chunks(bodies: list[dict[str, Any]]) -> dict[str, Any]:
         assembly = assembly.with_chunk(body)
     if not assembly.complete:
         raise Refused("not-complete", "a chunk is missing", "part")
-    return {"rows": assembly.rows()}
+    return {"rows": whole(assembly)}
+
+
+def whole(assembly: Assembly) -> list[dict[str, Any]]:
+    """The rows of the whole in order, whose hash is as each chunk names it."""
+    rows = [row for part in assembly.in_order(len) for row in part]
+    assembly.expect_hash(map(canonical, rows))
+    return rows
 
 
 RUN: dict[str, Callable[[Any], dict[str, Any]]] = {
