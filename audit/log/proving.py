@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from audit.log.merkle import consistency_proof, inclusion_proof, verify_consistency, verify_inclusion
-from audit.log.reader import Head, Reader, ReadError, split_hashes, tile_root
-from audit.log.tiles import HEIGHT, WIDTH, width_of
+from audit.log.merkle import consistency_proof, inclusion_proof, leaf_hash, verify_consistency, verify_inclusion
+from audit.log.reader import Head, Reader, ReadError, bundle_entries, split_hashes, tile_root
+from audit.log.sources import bundle_start
+from audit.log.tiles import HEIGHT, WIDTH, bundle_path, unframe_whole, width_of
 from audit.protocol.refused import Refused
 
 CACHED_TILES = 256
@@ -23,6 +24,7 @@ class TreeTiles:
         self._reader = reader
         self.head = head
         self._tile = lru_cache(CACHED_TILES)(self._read_tile)
+        self._leaves = lru_cache(CACHED_TILES)(self._read_leaves)
 
     def __call__(self, level: int, index: int) -> bytes:
         """The claimed hash of the complete subtree over leaves [index * 2^level, (index + 1) * 2^level). ReadError."""
@@ -64,6 +66,38 @@ class TreeTiles:
             for offset, leaf in enumerate(self._tile(0, place)):
                 if (index := place * WIDTH + offset) >= start:
                     yield index, leaf
+
+    @property
+    def bundles(self) -> int:
+        """How many bundles there are, the last perhaps not full."""
+        return -(-self.head.size // WIDTH)
+
+    def entries(self, place: int) -> list[bytes]:
+        """All entries of bundle `place`, each the one that the head covers. ReadError."""
+        entries = bundle_entries(self._reader, place, width_of(self.head.size, 0, place))
+        self._expect(place, entries)
+        return entries
+
+    def first_entries(self, place: int, most: int) -> list[bytes]:
+        """The entries of bundle `place` that are whole in its first `most` bytes, each the one that the head covers; it
+        has at least one, if `most` allows for the longest. ReadError."""
+        raw = bundle_start(self._reader, place, width_of(self.head.size, 0, place), most)
+        entries = list(unframe_whole(raw))[: width_of(self.head.size, 0, place)]
+        self._expect(place, entries)
+        return entries
+
+    def _expect(self, place: int, entries: list[bytes]) -> None:
+        leaves = self._leaves(place)
+        for offset, entry in enumerate(entries):
+            if leaf_hash(entry) != leaves[offset]:
+                text = f"entry {place * WIDTH + offset} is not the one that the checkpoint covers"
+                raise ReadError(text, f"{self._reader}/{bundle_path(place)}", "wrong-entry")
+
+    def _read_leaves(self, place: int) -> list[bytes]:
+        """The leaf hashes of a bundle, verified: the proof of the first is computed from all the others."""
+        leaves = self._tile(0, place)
+        self.inclusion(place * WIDTH, leaves[0])
+        return leaves
 
     def _read_tile(self, level: int, index: int) -> list[bytes]:
         return split_hashes(self._reader.tile(level, index, width_of(self.head.size, level, index)))

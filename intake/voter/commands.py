@@ -11,22 +11,22 @@ from typing import Annotated
 
 import typer
 
-from audit.log.reader import HttpReader
 from audit.protocol.refused import Refused
-from audit.record.election import Election
 from audit.record.manifest import Manifest
 from audit.verify_report import in_shares
 from infra.card import load_card
 from infra.control_numbers import read_number_lines, read_number_table
-from infra.desk import Desk, open_desk
+from infra.desk import open_desk
 from infra.progress import bar
 from infra.sealed import Lock, lock_for
 from infra.table import Table
+from intake.voter.booth import Booth, History, open_booth
 from intake.voter.casting import Ballot, Caster, Tally
 from intake.voter.choices import read_choices, read_instructions
+from intake.voter.holder import Holder
 from intake.voter.keeping import Keepsake, keep_manifest
+from intake.voter.opening import Opening
 from intake.voter.orders import Order, take_up
-from intake.voter.sightings import Sightings
 from intake.voter.weight import read_issued, weigh
 
 NUMBERS_HELP = "Control numbers, never an argument: one file of lines; with --batch, each issuer's sealed table."
@@ -73,17 +73,17 @@ def vote(
         path.open("rb").close()
     codes = codes_in(numbers) if batch is None else []
     tables = [] if batch is None else read_tables(numbers, locks_for(numbers, unlock or []))
-    with open_desk(card, patience=wait, connections=concurrency + 1) as desk:
-        manifest = desk.begin()
-        warn(desk.election)
+    with open_booth(card, patience=wait, connections=concurrency + 1) as booth:
+        manifest = booth.manifest
+        warn(booth.opening)
         if choices is not None:
             orders = [Order(SINGLE, codes, None, read_choices(choices, manifest.contests))]
         else:
             assert batch is not None
             orders = batch_orders(manifest, tables, batch)
-        keep_manifest(out, desk.find({manifest.hash})[manifest.hash])
+        keep_manifest(out, booth.opening.founding)
         begun = time.monotonic()
-        tally = cast(desk, orders, out, concurrency)
+        tally = cast(booth, orders, out, concurrency)
         report(tally, time.monotonic() - begun, out)
 
 
@@ -128,38 +128,44 @@ def batch_orders(manifest: Manifest, tables: Sequence[Table], batch: Path) -> li
     return [Order(one.account, codes[one.account], classes[one.account], one.selections) for one in wanted]
 
 
-def cast(desk: Desk, orders: Sequence[Order], out: Path, concurrency: int) -> Tally:
+def cast(booth: Booth, orders: Sequence[Order], out: Path, concurrency: int) -> Tally:
     """Casts them all, those not yet done, with progress. An order that what is kept stands in the way of has failed."""
     ballots: list[Ballot] = []
-    failed: dict[str, str] = {}
+    holders, failed = find_holders(booth.opening, orders)
+    kept = {order.name: Keepsake(out, order.name) for order in orders}
+    begun = [holder.pseudonym.raw for name, holder in holders.items() if kept[name].any]
+    # Only of what an earlier run left here: who votes for the first time need not read what others have cast.
+    history = booth.history(booth.opening.place + 1, begun) if begun else History()
     for order in orders:
+        if order.name not in holders:
+            continue
         try:
-            ballot = take_up(desk, order, Keepsake(out, order.name))
+            ballot = take_up(booth, order, holders[order.name], kept[order.name], history)
         except Refused as refusal:
             failed[order.name] = str(refusal)
         else:
             ballots += [] if ballot is None else [ballot]
     if done := len(orders) - len(ballots) - len(failed):
         print(f"{done} of {len(orders)} are recorded already; to vote again, give another --out")
-    tally = cast_ballots(desk, ballots, concurrency) if ballots else Tally()
+    tally = Tally()
+    if ballots:
+        start = booth.opening.place + 1 if begun else booth.log.size
+        with bar("ballots recorded", len(ballots)) as progress:
+            tally = Caster(booth, start, concurrency, progress.advance).cast(ballots)
     tally.failed.update(failed)
     return tally
 
 
-def cast_ballots(desk: Desk, ballots: Sequence[Ballot], concurrency: int) -> Tally:
-    """Those that an earlier run left in the log are looked for there."""
-    begun = {identity: ballot for ballot in ballots if (identity := ballot.kept.begun())}
-    recorded = desk.find(set(begun))
-    for identity, entry in recorded.items():
-        begun[identity].recorded(entry)
-    readers = [HttpReader(url) for url in desk.card.logs]
-    try:
-        with bar("ballots recorded", len(ballots)) as progress:
-            sightings = Sightings(readers, desk.manifest.log, 0 if recorded else desk.election.size)
-            return Caster(desk, sightings, concurrency, progress.advance).cast(ballots)
-    finally:
-        for reader in readers:
-            reader.close()
+def find_holders(opening: Opening, orders: Sequence[Order]) -> tuple[dict[str, Holder], dict[str, str]]:
+    """The holders by name, and why there is none for the others."""
+    holders: dict[str, Holder] = {}
+    failed: dict[str, str] = {}
+    for order in orders:
+        try:
+            holders[order.name] = order.holder(opening)
+        except Refused as refusal:
+            failed[order.name] = str(refusal)
+    return holders, failed
 
 
 def report(tally: Tally, seconds: float, out: Path) -> None:
@@ -172,18 +178,21 @@ def report(tally: Tally, seconds: float, out: Path) -> None:
     if len(waits) > 1:
         half, most = waits[len(waits) // 2], waits[min(len(waits) - 1, len(waits) * 99 // 100)]
         print(f"from posting to proof: p50 {half:.2f} s, p99 {most:.2f} s")
+    for name, others in sorted(tally.others.items()):
+        shown = ", ".join(f"entry {number} (revision {entry.fields['revision']})" for number, entry in others)
+        print(f"psephos: {name}: the log held other ballots of this account before: {shown}", file=sys.stderr)
     for name, why in sorted(tally.failed.items()):
         print(f"psephos: {name}: {why}", file=sys.stderr)
     if tally.failed:
         raise typer.Exit(1)
 
 
-def warn(election: Election) -> None:
+def warn(opening: Opening) -> None:
     """What a voter has to trust here beyond the rules."""
-    manifest = election.manifest
-    for roll in election.rolls.values():
-        if len(roll.rows) < manifest.minimum_roll:
-            text = f"the roll of {roll.share_class} has {len(roll.rows)} rows: too few to hide who votes"
+    manifest = opening.manifest
+    for roll in opening.rolls.values():
+        if roll.count < manifest.minimum_roll:
+            text = f"the roll of {roll.share_class} has {roll.count} rows: too few to hide who votes"
             print(f"psephos: {text}", file=sys.stderr)
     if not manifest.mixers:
         who = " and ".join(key.name for key in manifest.issuers)

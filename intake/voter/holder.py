@@ -15,7 +15,9 @@ from audit.protocol.group import ORDER, Element
 from audit.protocol.refused import Refused
 from audit.protocol.roll import credential
 from audit.record.election import Election
+from audit.record.manifest import Manifest
 from audit.record.rolls import Roll
+from intake.voter.opening import Opening
 
 
 @dataclass(frozen=True)
@@ -36,34 +38,56 @@ class Found(NamedTuple):
     s: int
 
 
-def find_holder(election: Election, codes: Sequence[str], share_class: str | None = None) -> Holder:
-    """The holder of these control numbers (25 symbols each, one from every issuer, in any order), on the anonymous roll
-    that has it. Nobody is asked for it: the client has read all rolls whole.
+def find_holder(opening: Opening, codes: Sequence[str], share_class: str | None = None) -> Holder:
+    """The holder of these control numbers (25 symbols each, one from every issuer, in any order), on the roll that is
+    voted by and has it.
 
-    Refused as `find_row`, or `not-complete` while a roll is not anonymous.
+    Refused as `find_row`; Unreadable or WrongLog as `Rows.find`.
     """
-    roll, pseudonym, s = find_row(election, codes, election.anonymous_roll, share_class)
-    return Holder(roll.share_class, pseudonym, roll.weight(pseudonym.raw), s)
+    expect_numbers(opening.manifest, codes)
+    for roll in opening.rolls.values():
+        if share_class not in (None, roll.share_class):
+            continue
+        s = secret(opening.manifest, roll.share_class, roll.revision, codes)
+        P = s * roll.generator
+        E = roll.rows.find(P.raw)
+        if E is not None:
+            return Holder(roll.share_class, P, E, s)
+    raise not_on_this_roll()
 
 
 def find_row(
     election: Election, codes: Sequence[str], roll_of: Callable[[str], Roll], share_class: str | None = None
 ) -> Found:
-    """The row whose key is s times the roll's generator, on the rolls as `roll_of` gives them.
+    """The row whose key is s times the roll's generator, on the rolls as `roll_of` gives them, which have been read
+    whole.
 
     Refused `wrong-length` for another number of codes than issuers; `unknown-pseudonym` if no roll has it, or not that
     of `share_class`.
     """
-    issuers = len(election.manifest.issuers)
-    if len(codes) != issuers:
-        raise Refused("wrong-length", f"every one of the {issuers} issuers sent a number; {len(codes)} are given")
+    expect_numbers(election.manifest, codes)
     for candidate in election.manifest.classes:
         if share_class not in (None, candidate.id):
             continue
         roll = roll_of(candidate.id)
-        s = sum(credential(election.manifest.hash, candidate.id, roll.revision, code) for code in codes) % ORDER
+        s = secret(election.manifest, candidate.id, roll.revision, codes)
         key = s * roll.generator
         if key.raw in roll.rows:
             return Found(roll, key, s)
+    raise not_on_this_roll()
+
+
+def expect_numbers(manifest: Manifest, codes: Sequence[str]) -> None:
+    issuers = len(manifest.issuers)
+    if len(codes) != issuers:
+        raise Refused("wrong-length", f"every one of the {issuers} issuers sent a number; {len(codes)} are given")
+
+
+def secret(manifest: Manifest, share_class: str, revision: int, codes: Sequence[str]) -> int:
+    """s, the sum over the issuers of s_k."""
+    return sum(credential(manifest.hash, share_class, revision, code) for code in codes) % ORDER
+
+
+def not_on_this_roll() -> Refused:
     text = "these control numbers are not on this roll: needed are one account's, of this election, all issuers'"
-    raise Refused("unknown-pseudonym", text)
+    return Refused("unknown-pseudonym", text)

@@ -1,8 +1,9 @@
 """What a voter keeps of a ballot, in one folder, each file written whole before the next step depends on it.
 
 `NAME.ballot` is the text that is handed in; `NAME.mark` shows its maker which choices it is of (orders.py);
-`NAME.receipt` is the intake's promise; `NAME.tlog-proof` shows that it was recorded; and `manifest` beside them is what
-all of these are checked against. None holds a secret, but together they tell whose ballot it is.
+`NAME.receipt` is the intake's promise; `NAME.tlog-proof` shows that it was recorded; `NAME.overtaken` is what was to be
+handed in before; and `manifest` beside them is what all of these are checked against. None holds a secret, but together
+they tell whose ballot it is.
 """
 
 from __future__ import annotations
@@ -41,17 +42,16 @@ class Keepsake:
         """Whether there is a proof that the ballot was recorded; what it proves, orders.py asks."""
         return self.proof.exists()
 
+    @property
+    def any(self) -> bool:
+        """Whether an earlier run has left a ballot or a proof here."""
+        return self.done or self.ballot.exists()
+
     def text(self, make: Callable[[], bytes]) -> bytes:
         """The ballot's text: the one kept, so that no second ballot is ever made of it; else what `make` gives, kept
         from now on.
         """
         return stored(self.ballot, make)
-
-    def begun(self) -> bytes | None:
-        """The identity of a ballot that was made, but not proved to be recorded: a crash, or an intake that broke its
-        word.
-        """
-        return read_text(self.ballot.read_bytes()).identity if self.ballot.exists() and not self.done else None
 
     def keep_mark(self, mark: bytes) -> None:
         _write_whole(self._mark, f"{b64(mark)}\n".encode(), mode=0o600)
@@ -68,16 +68,25 @@ class Keepsake:
         return self.folder / f"{self.name}.mark"
 
     def set_aside(self) -> None:
-        """Puts a ballot that can never be recorded, or is to be replaced, out of the way of the next one."""
-        os.replace(self.ballot, self.folder / f"{self.name}.overtaken")
+        """Puts a ballot that can never be recorded, or is to be replaced, out of the way of the next one. It may be
+        recorded nevertheless, and then is known to be its maker's own."""
+        os.replace(self.ballot, self._free("overtaken", self.ballot.read_bytes()))
+
+    def set_asides(self) -> list[Entry]:
+        """The ballots put out of the way. Refused if a file holds none."""
+        return [read_text(path.read_bytes()) for path in sorted(self.folder.glob(f"{self.name}.overtaken*"))]
 
     def keep_receipt(self, receipt: Receipt) -> None:
         """Keeps a receipt; older ones stay, as evidence of a deadline that passed in vain."""
-        path, number = self.folder / f"{self.name}.receipt", 1
-        while path.exists() and path.read_bytes() != receipt.note:
+        _write_whole(self._free("receipt", receipt.note), receipt.note)
+
+    def _free(self, what: str, content: bytes) -> Path:
+        """The first of `NAME.what`, `NAME.what-2` and so on that does not exist, or holds just this."""
+        path, number = self.folder / f"{self.name}.{what}", 1
+        while path.exists() and path.read_bytes() != content:
             number += 1
-            path = self.folder / f"{self.name}.receipt-{number}"
-        _write_whole(path, receipt.note)
+            path = self.folder / f"{self.name}.{what}-{number}"
+        return path
 
     def keep_proof(self, proof: Proof) -> None:
         _write_whole(self.proof, proof.raw)

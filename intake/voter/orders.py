@@ -18,11 +18,13 @@ from audit.protocol.group import b64, scalar_bytes, wide_scalar
 from audit.protocol.refused import Refused
 from audit.receipts import Recorded, open_kept
 from audit.record.entries import Entry, read_text
-from infra.desk import Desk
+from audit.record.manifest import Manifest
+from intake.voter.booth import Booth, History
 from intake.voter.casting import Ballot, ballot_text
 from intake.voter.choices import Selections, of_class
 from intake.voter.holder import Holder, find_holder
 from intake.voter.keeping import Keepsake
+from intake.voter.opening import Opening
 
 LABEL = b"psephos/v1 order\n"
 AGAIN = "give another --out"
@@ -37,75 +39,101 @@ class Order:
     share_class: str | None
     selections: Selections = field(repr=False)
 
-    def holder(self, desk: Desk) -> Holder:
-        """Refused as `find_holder`."""
-        return find_holder(desk.election, self.codes, self.share_class)
+    def holder(self, opening: Opening) -> Holder:
+        """As `find_holder`."""
+        return find_holder(opening, self.codes, self.share_class)
 
-    def mark(self, desk: Desk, holder: Holder, ballot: Entry) -> bytes:
+    def mark(self, manifest: Manifest, holder: Holder, ballot: Entry) -> bytes:
         """32 bytes that this order alone has for this ballot. Refused as `of_class`."""
-        chosen = of_class(desk.manifest, self.selections, holder.share_class)
+        chosen = of_class(manifest, self.selections, holder.share_class)
         said = {"ballot": b64(ballot.identity), "choices": {id: list(votes) for id, votes in chosen.items()}}
         return hmac.digest(scalar_bytes(holder.s), LABEL + canonical(said), "sha256")
 
 
-def take_up(desk: Desk, order: Order, kept: Keepsake) -> Ballot | None:
-    """What is still to be cast for the order, given what is kept; None if a ballot of it is recorded, and counts.
+@dataclass
+class Paper:
+    """What becomes the ballot of an order: its text is made when it is handed in, with a revision of at least `least`.
+    """
+
+    booth: Booth
+    order: Order
+    holder: Holder
+    kept: Keepsake
+    least: int = 0
+
+    def text(self) -> bytes:
+        """The text to hand in: the one kept, or one made now. Refused `other-choices` if another process put its own
+        there meanwhile.
+        """
+        text = self.kept.text(self._make)
+        if not self.kept.bears(self.mark(read_text(text))):
+            name = self.kept.ballot.name
+            raise _not_cast("other-choices", f"{name} was made for another order at the same time; run again")
+        return text
+
+    def anew(self, least: int) -> None:
+        """Puts the text kept aside, and what is made next has this revision at least."""
+        if self.kept.ballot.exists():
+            self.kept.set_aside()
+        self.least = max(self.least, least)
+
+    def mark(self, ballot: Entry) -> bytes:
+        return self.order.mark(self.booth.manifest, self.holder, ballot)
+
+    def _make(self) -> bytes:
+        # One more than any set aside, whatever became of that; what else the log holds, intake knows and says.
+        before = [ballot.fields["revision"] for ballot in self.kept.set_asides()]
+        revision = max([self.least, *(n + 1 for n in before)])
+        opening, selections = self.booth.opening, self.order.selections
+        text = ballot_text(opening, self.holder, selections, revision, lambda: wide_scalar(os.urandom(64)))
+        # Before the text is: a crash in between leaves a mark of no ballot, which is written over.
+        self.kept.keep_mark(self.mark(read_text(text)))
+        return text
+
+
+def take_up(booth: Booth, order: Order, holder: Holder, kept: Keepsake, history: History) -> Ballot | None:
+    """What is still to be cast for the order, given what is kept and, if anything is, what the log holds under its
+    pseudonym; None if a ballot of it is recorded, and counts.
 
     A kept ballot of other choices that is not proved to be recorded is set aside, and the new one has a higher
     revision: so that whatever became of the old one, the new one counts. Refused `another-account`, `other-choices`,
     `revision-lower`, or as what is kept cannot be read: then nothing is cast, and nothing kept is touched.
     """
+    paper = Paper(booth, order, holder, kept)
     if kept.done:
-        _expect_recorded(desk, order, kept)
+        _expect_recorded(paper, history)
         return None
-    least = 0
+    recorded = None
     if kept.ballot.exists():
-        holder = order.holder(desk)
         ballot = _read_ballot(kept)
         _expect_own(holder, ballot, kept.ballot.name)
-        if not kept.bears(order.mark(desk, holder, ballot)):
-            least = ballot.fields["revision"] + 1
-            kept.set_aside()
-        elif desk.follower.seen.recorded(ballot.identity) is not None:
-            _expect_newest(desk, holder, ballot)
-    return Ballot(kept, lambda: text_of(desk, order, kept, least))
+        recorded = history.entry(ballot)
+        if not kept.bears(paper.mark(ballot)):
+            paper.anew(1 + max(ballot.fields["revision"], history.highest(holder.pseudonym.raw)))
+            recorded = None
+        elif recorded is not None:
+            _expect_newest(holder, ballot, history)
+    made = Ballot(kept, holder.pseudonym.raw, paper.text, paper.anew)
+    if recorded is not None:
+        made.recorded(recorded)
+    return made
 
 
-def text_of(desk: Desk, order: Order, kept: Keepsake, least: int = 0) -> bytes:
-    """The text to hand in for the order: the one kept, or one made now, with one revision more than the log holds under
-    its pseudonym, but no less than `least`. Refused `other-choices` if another process put its own there meanwhile.
-    """
-    holder = order.holder(desk)
-
-    def make() -> bytes:
-        highest = desk.follower.seen.revision(holder.pseudonym.raw)
-        revision = max(least, 0 if highest is None else highest + 1)
-        text = ballot_text(desk.election, holder, order.selections, revision, lambda: wide_scalar(os.urandom(64)))
-        # Before the text is: a crash in between leaves a mark of no ballot, which is written over.
-        kept.keep_mark(order.mark(desk, holder, read_text(text)))
-        return text
-
-    text = kept.text(make)
-    if not kept.bears(order.mark(desk, holder, read_text(text))):
-        raise _not_cast("other-choices", f"{kept.ballot.name} was made for another order at the same time; run again")
-    return text
-
-
-def _expect_recorded(desk: Desk, order: Order, kept: Keepsake) -> None:
+def _expect_recorded(paper: Paper, history: History) -> None:
     """Refused unless the proof kept is of a ballot of this order, the account's newest."""
+    kept, holder = paper.kept, paper.holder
     name = kept.proof.name
     try:
-        shown = open_kept(kept.proof.read_bytes(), desk.manifest)
+        shown = open_kept(kept.proof.read_bytes(), paper.booth.manifest)
     except Refused as refusal:
         raise _not_cast(refusal.reason, f"{name} proves nothing in this election ({refusal}); {AGAIN}") from None
     if not isinstance(shown, Recorded) or shown.entry.kind != "ballot":
         raise _not_cast("unknown-kind", f"{name} is no proof of a ballot; {AGAIN}")
-    holder = order.holder(desk)
     _expect_own(holder, shown.entry, name)
-    if not kept.bears(order.mark(desk, holder, shown.entry)):
+    if not kept.bears(paper.mark(shown.entry)):
         text = f"the ballot that {name} proves to be recorded is not known to be of these choices"
         raise _not_cast("other-choices", f"{text}; to vote again, {AGAIN}")
-    _expect_newest(desk, holder, shown.entry)
+    _expect_newest(holder, shown.entry, history)
 
 
 def _read_ballot(kept: Keepsake) -> Entry:
@@ -123,9 +151,9 @@ def _expect_own(holder: Holder, ballot: Entry, name: str) -> None:
         raise _not_cast("another-account", f"{name} belongs to other control numbers than these; {AGAIN}")
 
 
-def _expect_newest(desk: Desk, holder: Holder, ballot: Entry) -> None:
-    highest, revision = desk.follower.seen.revision(holder.pseudonym.raw), ballot.fields["revision"]
-    if highest is not None and highest > revision:
+def _expect_newest(holder: Holder, ballot: Entry, history: History) -> None:
+    highest, revision = history.highest(holder.pseudonym.raw), ballot.fields["revision"]
+    if highest > revision:
         text = f"the ballot kept here is recorded, but a later one of this account counts (revision {highest})"
         raise _not_cast("revision-lower", f"{text}; to vote again, {AGAIN}")
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from audit.log.checkpoint import LogPolicy
 from audit.log.proof import Proof
 from audit.log.proving import TreeTiles
-from audit.log.reader import Reader, ReadError, open_head
+from audit.log.reader import Reader, ReadError
 from audit.receipts import prove_recorded
 from audit.record.entries import Entry
+from audit.record.heads import open_head
+from audit.record.manifest import Manifest
 
 
 class Sightings:
@@ -22,9 +23,9 @@ class Sightings:
     us back.
     """
 
-    def __init__(self, readers: Sequence[Reader], policy: LogPolicy, start: int) -> None:
+    def __init__(self, readers: Sequence[Reader], manifest: Manifest, start: int) -> None:
         self._readers = list(readers)
-        self._policy = policy
+        self._manifest = manifest
         self._turn = 0
         self._start = self._next = start
         self._places: dict[bytes, int] = {}
@@ -47,9 +48,10 @@ class Sightings:
         raise fault
 
     def _look(self, reader: Reader, entries: Iterable[Entry]) -> dict[bytes, Proof]:
-        head = open_head(reader, self._policy)
-        if head is None:
+        shown = open_head(reader, self._manifest)
+        if shown is None:
             return {}
+        head, self._manifest = shown
         tiles = TreeTiles(reader, head)
         for index, leaf in tiles.leaves(self._next) if head.size > self._next else ():
             self._places.setdefault(leaf, index)

@@ -29,6 +29,7 @@ from infra.desk import open_desk
 from infra.sealed import read_lock
 from intake.voter.casting import ballot_text
 from intake.voter.holder import find_holder
+from intake.voter.opening import read_opening
 from intake.voter.sightings import Sightings
 
 THREADS = 16
@@ -52,6 +53,8 @@ class Electorate:
             desk.begin()
             desk.read()
             self.election: Election = desk.election
+        readers = [HttpReader(url) for url in self.card.logs]
+        self.opening = read_opening(readers, self.card.manifest)
         self._codes = [codes_in(numbers_file(stage, issuer), numbers_lock(stage, issuer)) for issuer in (1, 2)]
         self._local = threading.local()
 
@@ -62,13 +65,13 @@ class Electorate:
 
     def make(self, account: Account) -> Ready:
         contests = self.election.manifest.contests
-        holder = find_holder(self.election, [codes[account_id(account)] for codes in self._codes])
+        holder = find_holder(self.opening, [codes[account_id(account)] for codes in self._codes])
         chosen = account.choices or ("",) * len(contests)
         selections = {
             contest.id: tuple(int(choice == word) for choice in contest.choices)
             for contest, word in zip(contests, chosen, strict=False)
         }
-        return Ready(ballot_text(self.election, holder, selections, 1, lambda: wide_scalar(os.urandom(64))), holder.E)
+        return Ready(ballot_text(self.opening, holder, selections, 1, lambda: wide_scalar(os.urandom(64))), holder.E)
 
     def cast(self, ballots: Sequence[Ready]) -> list[Entry]:
         """Hands all of them in, many at once; as they will stand in the log."""
@@ -87,7 +90,7 @@ class Electorate:
         """Returns once each has an inclusion proof under a head with W cosignatures."""
         left = {entry.identity: entry for entry in entries}
         readers = [HttpReader(url) for url in self.card.logs]
-        sightings = Sightings(readers, self.election.manifest.log, self.election.size)
+        sightings = Sightings(readers, self.election.manifest, self.election.size)
         deadline = time.monotonic() + RECORDED_SECONDS
         while left:
             for identity in sightings.look(list(left.values())):

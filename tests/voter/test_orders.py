@@ -14,11 +14,11 @@ from audit.protocol.control_number import parse_control_number
 from audit.protocol.refused import Refused
 from audit.record.entries import read_text
 from infra.card import load_card
-from infra.desk import Desk, open_desk
-from intake.voter.casting import ballot_text
+from intake.voter.booth import Booth, History, open_booth
+from intake.voter.casting import Ballot, ballot_text
 from intake.voter.choices import Selections
 from intake.voter.keeping import Keepsake
-from intake.voter.orders import Order, take_up, text_of
+from intake.voter.orders import Order, Paper, take_up
 from tests.officials.clients import Clients
 from tests.voter.votes import ballots, vote
 
@@ -168,9 +168,8 @@ def test_a_later_ballot_counts(clients: Clients, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def desk(clients: Clients) -> Iterator[Desk]:
-    with open_desk(load_card(clients.card), patience=5) as opened:
-        opened.begin()
+def booth(clients: Clients) -> Iterator[Booth]:
+    with open_booth(load_card(clients.card), patience=5) as opened:
         yield opened
 
 
@@ -179,11 +178,20 @@ def order(clients: Clients, word: str, account: int = 1) -> Order:
     return Order("A", codes, None, {"nominee-1": WORDS[word]})
 
 
-def test_two_processes_in_one_folder(clients: Clients, desk: Desk, tmp_path: Path) -> None:
+def paper(booth: Booth, order: Order, kept: Keepsake) -> Paper:
+    return Paper(booth, order, order.holder(booth.opening), kept)
+
+
+def taken_up(booth: Booth, order: Order, kept: Keepsake) -> Ballot:
+    ballot = take_up(booth, order, order.holder(booth.opening), kept, History())
+    assert ballot is not None
+    return ballot
+
+
+def test_two_processes_in_one_folder(clients: Clients, booth: Booth, tmp_path: Path) -> None:
     """Both found nothing there; the second comes upon the ballot of the first, and does not hand it in as its own."""
     kept = Keepsake(tmp_path, "A")
-    one, two = (take_up(desk, order(clients, word), kept) for word in ("for", "against"))
-    assert one is not None and two is not None
+    one, two = (taken_up(booth, order(clients, word), kept) for word in ("for", "against"))
     text = one.text()
     with pytest.raises(Refused) as caught:
         two.text()
@@ -192,34 +200,44 @@ def test_two_processes_in_one_folder(clients: Clients, desk: Desk, tmp_path: Pat
 
 
 def test_a_crash_between_mark_and_ballot(
-    clients: Clients, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clients: Clients, booth: Booth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = Keepsake(tmp_path, "A")
     with monkeypatch.context() as patch:
         patch.setattr("intake.voter.keeping.stored", lambda path, make: crash(make()))
         with pytest.raises(InterruptedError):
-            text_of(desk, order(clients, "for"), kept)
+            paper(booth, order(clients, "for"), kept).text()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("A")] == ["A.mark"]
-    ballot = take_up(desk, order(clients, "against"), kept)
-    assert ballot is not None and ballot.text() == ballot.text() == kept.ballot.read_bytes()
+    ballot = taken_up(booth, order(clients, "against"), kept)
+    assert ballot.text() == ballot.text() == kept.ballot.read_bytes()
 
 
 def crash(text: bytes) -> bytes:
     raise InterruptedError
 
 
-def test_a_mark_is_of_its_ballot_its_choices_and_its_holder(clients: Clients, desk: Desk, tmp_path: Path) -> None:
-    texts = [text_of(desk, order(clients, "for"), Keepsake(tmp_path, name)) for name in ("one", "two")]
+def test_a_crash_after_a_ballot_was_set_aside(clients: Clients, booth: Booth, tmp_path: Path) -> None:
+    """Whatever becomes of those set aside, what is made next has a higher revision than all of them."""
+    kept = Keepsake(tmp_path, "A")
+    for word in ("for", "against", "for"):
+        taken_up(booth, order(clients, word), kept).text()
+    kept.set_aside()
+    assert read_text(taken_up(booth, order(clients, "for"), kept).text()).fields["revision"] == 3
+    assert [ballot.fields["revision"] for ballot in kept.set_asides()] == [0, 1, 2]
+
+
+def test_a_mark_is_of_its_ballot_its_choices_and_its_holder(clients: Clients, booth: Booth, tmp_path: Path) -> None:
+    texts = [paper(booth, order(clients, "for"), Keepsake(tmp_path, name)).text() for name in ("one", "two")]
     entries = [read_text(text) for text in texts]
     one, other = order(clients, "for"), order(clients, "for", account=2)
     marks = {
-        one.mark(desk, one.holder(desk), entries[0]),
-        one.mark(desk, one.holder(desk), entries[1]),
-        one.mark(desk, other.holder(desk), entries[0]),
-        order(clients, "against").mark(desk, one.holder(desk), entries[0]),
+        one.mark(booth.manifest, one.holder(booth.opening), entries[0]),
+        one.mark(booth.manifest, one.holder(booth.opening), entries[1]),
+        one.mark(booth.manifest, other.holder(booth.opening), entries[0]),
+        order(clients, "against").mark(booth.manifest, one.holder(booth.opening), entries[0]),
     }
     assert len(marks) == 4
-    assert one.mark(desk, one.holder(desk), entries[0]) in marks
+    assert one.mark(booth.manifest, one.holder(booth.opening), entries[0]) in marks
 
 
 def test_no_secret_is_shown(clients: Clients) -> None:

