@@ -81,14 +81,17 @@ def _rows(file: BinaryIO, of: Mapping[str, str], row: Shape, verify: Verify) -> 
     digest.update(first)
     line = _line(file)
     while following := file.readline(LONGEST_LINE + 1):
-        yield row(_value(line, count), "")
+        yield _shaped(row, line, count)
         count += 1
         digest.update(line)
         line = following
-    last = LAST(_value(line, count), "")
+    last = _shaped(LAST, line, count)
     if (last["rows"], last["sha256"]) != (count, digest.digest()):
-        raise Refused("damaged", f"the {count} rows in it are not the {last['rows']} that were written")
-    verify(_text(of, count, digest.digest()), last["signature"])
+        raise Refused("damaged", f"is damaged: its {count} rows are not the {last['rows']} that were written")
+    try:
+        verify(_text(of, count, digest.digest()), last["signature"])
+    except Refused as refusal:
+        raise Refused(refusal.reason, f"is not signed as such a copy is: {refusal}") from None
 
 
 def _expect(first: bytes, of: Mapping[str, str]) -> None:
@@ -98,10 +101,10 @@ def _expect(first: bytes, of: Mapping[str, str]) -> None:
     except Refused:
         found = None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise Refused("syntax", f"its first line does not say that it is a {FORMAT}")
+        raise Refused("foreign", f"is no copy: its first line does not say that it is a {FORMAT}")
     for name, wanted in of.items():
         if found.get(name) != wanted:
-            raise Refused("foreign", f"is a copy of {name} {str(found.get(name))[:120]!r}, not {wanted!r}")
+            raise Refused("foreign", f"is a copy of {name} {str(found.get(name, ''))[:120]!r}, not {wanted!r}")
     if set(found) != {"format", *of}:
         raise Refused("foreign", "says more of itself than copies of this kind do")
 
@@ -109,18 +112,19 @@ def _expect(first: bytes, of: Mapping[str, str]) -> None:
 def _line(file: BinaryIO) -> bytes:
     line = file.readline(LONGEST_LINE + 1)
     if not line.endswith(b"\n"):
-        raise Refused("damaged", "ends too early, or holds too long a line")
+        raise Refused("damaged", "is damaged: it ends too early, or holds too long a line")
     return line
 
 
-def _value(line: bytes, number: int) -> Any:
-    """The value in a line, `number` of them after the first."""
+def _shaped(shape: Shape, line: bytes, number: int) -> dict[str, Any]:
+    """What stands in a line, `number` of them after the first."""
     if not line.endswith(b"\n"):
-        raise Refused("damaged", f"ends within line {number + 2}, or that is too long")
+        raise Refused("damaged", f"is damaged: it ends within line {number + 2}, or that is too long")
     try:
-        return parse_canonical(line[:-1])
-    except Refused:
-        raise Refused("damaged", f"line {number + 2} is not as it was written") from None
+        shaped: dict[str, Any] = shape(parse_canonical(line[:-1]), "")
+    except Refused as refusal:
+        raise Refused("damaged", f"is damaged: line {number + 2} is not as it was written ({refusal})") from None
+    return shaped
 
 
 def _lines(of: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:

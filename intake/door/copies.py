@@ -100,7 +100,7 @@ def read_row(path: Path, row: dict[str, Any]) -> Kept:
     """The promise in a row. BackupError if its entry is another than was promised."""
     entry = row["entry"].encode()
     if entry and leaf_hash(entry) != row["leaf"]:
-        raise BackupError(f"{path}: damaged: holds another entry than the one promised as {b64(row['identity'])}")
+        raise BackupError(f"{path}: is damaged: it holds another entry than the one promised as {b64(row['identity'])}")
     return Kept(row["identity"], row["kind"], row["leaf"], row["deadline"], entry, bool(row["drained"]))
 
 

@@ -16,6 +16,7 @@ def test_the_role_may_do_what_the_door_does(engines: tuple[Engine, Engine]) -> N
         "accepted": {*ADD, "UPDATE deadline", "UPDATE leaf"},
         "outbox": {*ADD, "DELETE", "UPDATE due", "UPDATE puts"},
         "drained": ADD,
+        "restored": ADD,
         "seen_recorded": ADD,
         "seen_refused": ADD,
         "seen_passed": ADD,
