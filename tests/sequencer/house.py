@@ -36,6 +36,7 @@ from tally.sequencer.service import Term
 from tests.loopback import serving
 from tests.simulator.meeting import Meeting
 from vault.custodian.custody import Custodian as Keeper
+from vault.custodian.keys import stored_keys
 from vault.custodian.serve import custodian_app
 from vault.custodian.sql_store import SqlStore
 
@@ -132,7 +133,9 @@ class Vault:
 
     def app(self, i: int, signers: Sequence[Signer] | None = None) -> FastAPI:
         policy, signers = self.meeting_policy, signers or self.meeting.parties.custodians[i]
-        keeper = Keeper(SqlStore(self.engines[i]), {policy.origin: policy}, signers, self.clock)
+        store = SqlStore(self.engines[i])
+        keys = stored_keys(store, self.meeting.manifest.history[0])
+        keeper = Keeper(store, {policy.origin: keys}, signers, self.clock)
         return custodian_app(keeper, [policy.origin], TOKEN)
 
     @property

@@ -19,6 +19,7 @@ from audit.log.tiles import frame
 from audit.log.treehead import Checkpoint
 from infra.postgres import Cluster
 from tests.databases import Database, make_database
+from tests.vault.fixed_keys import FixedKeys
 from vault.custodian import schema
 from vault.custodian.cosign import Head
 from vault.custodian.custody import Custodian
@@ -109,7 +110,7 @@ class Served:
 
     def restart(self) -> None:
         """The process begins again, with what is on disk."""
-        policies = {self.log.origin: self.log.policy}
+        policies = {self.log.origin: FixedKeys(self.log.policy)}
         self.custodian = Custodian(self.store(), policies, CUSTODIANS[0], lambda: self.time)
         app = custodian_app(self.custodian, [self.log.origin], TOKEN)
         self.client = TestClient(app, raise_server_exceptions=False)

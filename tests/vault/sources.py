@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from audit.log.checkpoint import LogPolicy
 from audit.log.merkle import LeafHashes
 from audit.log.reader import ReadError
 from audit.log.tiles import HEIGHT, WIDTH, Tile, frame
@@ -65,19 +64,3 @@ class Shown:
         self.asked.append(path)
         if self.down:
             raise ReadError("cannot be reached", f"{self}/{path}", "unreachable")
-
-
-class FixedKeys:
-    """The keys of a log that changes none."""
-
-    def __init__(self, log: Growing) -> None:
-        self.origin, self.policy = log.origin, log.policy
-
-    def at(self, size: int) -> LogPolicy:
-        return self.policy
-
-    def claimed(self, reader: object, size: int) -> LogPolicy:
-        return self.policy
-
-    def learn(self, index: int, entry: bytes) -> None:
-        pass

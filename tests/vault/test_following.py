@@ -17,7 +17,8 @@ from audit.log.tiles import bundle_path, frame, tile_path
 from audit.log.treehead import Checkpoint, parse_checkpoint
 from tests.databases import Database
 from tests.vault.conftest import CUSTODIANS, LOG, NOW, Growing
-from tests.vault.sources import FixedKeys, Shown
+from tests.vault.fixed_keys import FixedKeys
+from tests.vault.sources import Shown
 from vault.custodian.alarms import Alarms
 from vault.custodian.following import Follower, Fork
 from vault.custodian.sql_store import SqlStore
@@ -42,7 +43,7 @@ class Watch:
         self.alarms = Alarms(self.folder / "evidence")
         self.follower = Follower(
             self.store,
-            FixedKeys(self.log),
+            FixedKeys(self.log.policy),
             self.sources,
             self.alarms,
             self.folder / "shown.json",

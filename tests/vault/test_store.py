@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from audit.protocol.refused import Refused
 from tests.databases import Database
 from tests.vault.conftest import Served
+from tests.vault.fixed_keys import FixedKeys
 from vault.custodian.custody import Custodian
 from vault.custodian.sql_store import SqlStore
 from vault.custodian.storage import Unsafe
@@ -58,7 +59,7 @@ def test_of_two_appends_from_one_size_one_is_stored(kept: Served, database: Data
     kept.log.grow(1)
     body = kept.log.append(0)
     store = SqlStore(database.engine)
-    policies = {kept.log.origin: kept.log.policy}
+    policies = {kept.log.origin: FixedKeys(kept.log.policy)}
     forks = [Custodian(store, policies, (), lambda: kept.time), kept.custodian]
     kept.log.entries[0] = b"another"
     bodies = [body, kept.log.append(0)]

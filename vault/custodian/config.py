@@ -4,12 +4,15 @@ after what it holds read the same file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from audit.log.keys import Signer
-from audit.record.manifest import Manifest
+from audit.log.keys import Signer, Verifier
+from audit.protocol.refused import Refused
+from audit.record.entries import parse_entry
+from audit.record.heads import succeed
+from audit.record.manifest import Manifest, Rekey
 from infra.config import ConfigError
 from infra.database import check_url, engine
 from infra.http import parse_listen
@@ -24,7 +27,8 @@ CONNECTIONS = 8
 class CustodianConfig:
     """`manifests`: the signed manifest note of every log to keep; `keys`: this custodian's private keys, as named
     there. It keeps the logs in `database`, reached with `passfile`, or else in `folder`. `witness_key` is the private
-    key of the witness that it is beside, if it is one.
+    key of the witness that it is beside, if it is one. `rekeys`: the officials' notes by which keys of `keys` are in
+    office, or will be, as far as they are not in the log that is held.
     """
 
     listen: str
@@ -35,18 +39,50 @@ class CustodianConfig:
     passfile: Path | None = None
     folder: Path | None = None
     witness_key: Path | None = None
+    rekeys: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         parse_listen(self.listen)
-        if (self.database is None) == (self.folder is None):
-            raise ValueError("a custodian has either `database` and `passfile`, or `folder`")
-        if (self.database is None) != (self.passfile is None):
-            raise ValueError("`database` and `passfile` go together")
-        if self.database is not None:
-            check_url(self.database)
+        check_place(self)
 
 
-def open_store(config: CustodianConfig, origins: Sequence[str]) -> Store:
+@dataclass(frozen=True)
+class FollowConfig:
+    """A custodian that follows: `manifest_hash` (32 bytes) is all it is told of the election. In the folder `memory` it
+    keeps the manifest, what each source showed, and evidence. Every `interval` seconds it asks each source, and reads
+    `sample` bundles again; `silence` seconds without anything new, or an answer, are an alarm.
+    """
+
+    listen: str
+    manifest_hash: bytes
+    memory: Path
+    database: str | None = None
+    passfile: Path | None = None
+    folder: Path | None = None
+    interval: float = 10.0
+    silence: float = 3600.0
+    sample: int = 4
+
+    def __post_init__(self) -> None:
+        parse_listen(self.listen)
+        check_place(self)
+        if len(self.manifest_hash) != 32:
+            raise ValueError("`manifest_hash` must have 32 bytes")
+        if self.interval <= 0 or self.silence < self.interval or self.sample < 1:
+            raise ValueError("`interval` is above 0, `silence` not below it, and `sample` at least 1")
+
+
+def check_place(config: CustodianConfig | FollowConfig) -> None:
+    """ValueError unless it says of one place where logs are kept."""
+    if (config.database is None) == (config.folder is None):
+        raise ValueError("a custodian has either `database` and `passfile`, or `folder`")
+    if (config.database is None) != (config.passfile is None):
+        raise ValueError("`database` and `passfile` go together")
+    if config.database is not None:
+        check_url(config.database)
+
+
+def open_store(config: CustodianConfig | FollowConfig, origins: Sequence[str]) -> Store:
     """The place where the logs of these origins are kept. Unsafe if it may lose them; OSError, KeyFileError or
     SQLAlchemyError if it cannot be used.
     """
@@ -60,13 +96,42 @@ def open_store(config: CustodianConfig, origins: Sequence[str]) -> Store:
     return store
 
 
+def announced(manifest: Manifest, rekeys: Iterable[Path]) -> Manifest:
+    """The manifest with the keys that these notes, signed by the officials, will make it once they are recorded. Good
+    for telling whose keys one holds, and for nothing else: what counts stands in the log. OSError; Refused with the
+    path in front.
+    """
+    for path in rekeys:
+        raw = path.read_bytes()
+        try:
+            entry = parse_entry(raw)
+            if entry.origin == manifest.origin and not any(entry.fields["new"] == made(r) for r in manifest.rekeys):
+                manifest = succeed(manifest, raw, manifest.rekey.index + 1 if manifest.rekey else 1)
+        except Refused as refusal:
+            raise Refused(refusal.reason, f"{path}: {refusal.detail}", refusal.field) from None
+    return manifest
+
+
+def made(rekey: Rekey) -> tuple[str, ...]:
+    return tuple(key.vkey for key in rekey.new)
+
+
 def check_office(path: Path, manifests: Iterable[Manifest], signers: Iterable[Signer]) -> None:
-    """ConfigError unless these are exactly the keys of one custodian of every manifest: its cosignature must count."""
+    """ConfigError unless these are exactly the keys of one custodian of every manifest, or those that it has had and
+    has: its cosignature must count.
+    """
     mine = {signer.verifier for signer in signers}
     faults = [
         f"key `keys` holds other keys than those of any custodian of {manifest.origin}"
         for manifest in manifests
-        if not any(set(keys) == mine for _, keys in manifest.log.custodians)
+        if not mine or not any(mine == whole for whole in _held(manifest, mine))
     ]
     if faults:
         raise ConfigError(path, faults)
+
+
+def _held(manifest: Manifest, mine: set[Verifier]) -> Iterator[set[Verifier]]:
+    """Of each custodian, who takes the place of the one before, all its keys of one time or another that are ours."""
+    for place in range(len(manifest.log.custodians)):
+        times = [set(past.log.custodians[place][1]) for past in manifest.history]
+        yield set().union(*(keys for keys in times if keys <= mine))

@@ -9,25 +9,29 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from audit.log.checkpoint import LogPolicy, open_note
+from audit.log.checkpoint import open_note
 from audit.log.keys import Signer
 from audit.log.notes import parse_note
+from audit.log.sources import rekeys_text
 from audit.log.tiles import WIDTH, frame, width_of
+from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 from infra import failpoints
 from vault.custodian.cosign import WrongOldSize, check_clock, check_log_signed, cosignatures, next_head, parse_append
+from vault.custodian.keys import Keys, in_office
 from vault.custodian.storage import Damaged, Overtaken, Store
 
 Clock = Callable[[], int]
 
 
 class Custodian:
-    """Keeps the logs of `logs` (origin -> whose signatures count) in `store` and cosigns with `signers`.
+    """Keeps the logs of `logs` (origin -> whose signatures count) in `store` and cosigns with those of `signers` that
+    count.
 
     `clock` gives POSIX seconds.
     """
 
-    def __init__(self, store: Store, logs: Mapping[str, LogPolicy], signers: Sequence[Signer], clock: Clock) -> None:
+    def __init__(self, store: Store, logs: Mapping[str, Keys], signers: Sequence[Signer], clock: Clock) -> None:
         self._store = store
         self._logs = logs
         self._signers = signers
@@ -42,15 +46,18 @@ class Custodian:
 
         Refused `unknown-log`, `not-signed-by-log`, or as `parse_append`, `next_head` and `check_clock`.
         """
-        policy = self._policy(origin)
+        keys = self._keys(origin)
         append = parse_append(body)
         if append.checkpoint.origin != origin:
             raise Refused("unknown-log", "the checkpoint is of another log than the address names")
+        # The new tree may hold what changes the keys that it is signed by.
+        policy = keys.after(append.old_size, append.entries).at(append.checkpoint.size)
         check_log_signed(policy, append)
+        signers = in_office(self._signers, policy)
         with self._one_at_a_time:
             stored = self._store.head_at(origin, append.checkpoint.size)
             if stored and (stored.old_size, stored.root) == (append.old_size, append.checkpoint.root):
-                return cosignatures(self._signers, stored)
+                return cosignatures(signers, stored)
             now = self._clock()
             new, leaves = next_head(self._store.newest(origin), append, now)
             check_clock(self._store.last_time(), now)
@@ -59,9 +66,11 @@ class Custodian:
                 self._store.append(origin, new, leaves, append.entries)
             except Overtaken:
                 raise WrongOldSize(self._store.newest(origin).size) from None
+            for index, entry in enumerate(append.entries, append.old_size):
+                keys.learn(index, entry)
         # A crash here leaves a stored head without a cosignature: the log asks again and gets it then.
         failpoints.at("custodian.stored")
-        lines = cosignatures(self._signers, new)
+        lines = cosignatures(signers, new)
         failpoints.at("custodian.cosigned")
         return lines
 
@@ -70,9 +79,9 @@ class Custodian:
 
         Refused `unknown-log`; WrongOldSize if its entries are not held; `wrong-root` if they differ; or as `open_note`.
         """
-        policy = self._policy(origin)
+        keys = self._keys(origin)
         note = parse_note(raw)
-        checkpoint = open_note(note, policy, exact=True)
+        checkpoint = open_note(note, keys.at(parse_checkpoint(note.text).size), exact=True)
         held = self._store.head_at(origin, checkpoint.size)
         if held is None:
             raise WrongOldSize(self._store.newest(origin).size)
@@ -93,7 +102,10 @@ class Custodian:
         None if there is none.
         """
         newest = self._store.newest(origin)
-        return newest.note + cosignatures(self._signers, newest) if newest.size else None
+        if not newest.size:
+            return None
+        signers = in_office(self._signers, self._keys(origin).at(newest.size))
+        return newest.note + cosignatures(signers, newest)
 
     def held_entries(self, origin: str, start: int, end: int) -> bytes | None:
         """The entries [start, end), at most 256, each after its u16 length; None if not all of them are stored here."""
@@ -104,6 +116,11 @@ class Custodian:
     def checkpoint(self, origin: str) -> bytes | None:
         """The newest published checkpoint, None if there is none."""
         return self._published.get(origin, (0, b""))[1] or None
+
+    def rekeys(self, origin: str) -> bytes:
+        """Where in the published log keys were changed: a hint for readers, who check it."""
+        size, _ = self._published.get(origin, (0, b""))
+        return rekeys_text(index for index in self._keys(origin).places() if index < size)
 
     def tile(self, origin: str, level: int, index: int, width: int) -> bytes | None:
         """`width` hashes of tile `index`; None if the published tree, or a smaller one, has no such tile."""
@@ -123,11 +140,11 @@ class Custodian:
         size, _ = self._published.get(origin, (0, b""))
         return 0 < width <= width_of(size, level, index)
 
-    def _policy(self, origin: str) -> LogPolicy:
-        policy = self._logs.get(origin)
-        if policy is None:
+    def _keys(self, origin: str) -> Keys:
+        keys = self._logs.get(origin)
+        if keys is None:
             raise Refused("unknown-log", "this custodian does not keep that log")
-        return policy
+        return keys
 
 
 def whole(rows: list[bytes], width: int) -> list[bytes]:

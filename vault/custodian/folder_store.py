@@ -20,6 +20,7 @@ from typing import Any
 from audit.log.encoding import decode_base64, encode_base64
 from audit.log.merkle import HASH_SIZE, CompactRange
 from audit.log.tiles import HEIGHT, WIDTH, frame, unframe
+from audit.record.heads import is_rekey
 from vault.custodian.cosign import EMPTY, Head
 from vault.custodian.disk import Disk, RealDisk
 from vault.custodian.nodes import completed
@@ -69,8 +70,19 @@ class FolderStore:
         """Stores head and entries, as one file. Overtaken if the old size has been continued already."""
         first = new.size - len(entries)
         about = {**_about(new), "first": first, "frontier": encode_base64(new.frontier)}
+        about |= _rekeys(first, entries)
         about["nodes"] = self._new_nodes(origin, new, first, leaves)
         self._put(origin, "heads", new.old_size, about, entries=frame(entries), leaves=b"".join(leaves))
+
+    def rekeys(self, origin: str) -> list[int]:
+        """The numbers of the entries that are rekeys, as the files that hold them say."""
+        found: set[int] = set()
+        for kind in ("heads", "staged"):
+            number = self._files.newest(self._tree(origin, kind))
+            while number is not None:
+                found.update(self._open(origin, kind, number).about.get("rekeys", ()))
+                number = self._files.highest(self._tree(origin, kind), number - 1) if number else None
+        return sorted(found)
 
     def published(self, origin: str) -> tuple[int, bytes]:
         """Size and note of the newest published checkpoint; (0, b"") if there is none."""
@@ -114,7 +126,7 @@ class FolderStore:
 
     def stage(self, origin: str, start: int, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
         """Stores entries ahead of their head. Overtaken if there is an entry at `start` already."""
-        about = {"end": start + len(entries), "start": start}
+        about = {"end": start + len(entries), "start": start} | _rekeys(start, entries)
         self._put(origin, "staged", start, about, entries=frame(entries), leaves=b"".join(leaves))
 
     def observed(self, origin: str) -> Head:
@@ -205,6 +217,12 @@ class FolderStore:
                 raise Damaged(f"{self._root}: {WIDTH - tile.size} hashes of a tile are missing")
             made[level, index] = tile.root()
         return [[level, index, encode_base64(root)] for (level, index), root in made.items()]
+
+
+def _rekeys(start: int, entries: Sequence[bytes]) -> dict[str, Any]:
+    """Where among these entries keys are changed, if anywhere."""
+    places = [index for index, entry in enumerate(entries, start) if is_rekey(entry)]
+    return {"rekeys": places} if places else {}
 
 
 def _about(head: Head) -> dict[str, Any]:

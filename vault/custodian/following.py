@@ -30,7 +30,8 @@ from audit.protocol.refused import Refused
 from infra import log
 from vault.custodian.alarms import Alarms, write_whole
 from vault.custodian.cosign import Head
-from vault.custodian.pulling import Keys, pull
+from vault.custodian.keys import Keys
+from vault.custodian.pulling import pull
 from vault.custodian.storage import Damaged, Store
 from vault.custodian.stored import StoreReader, check_head, root_at, tree
 
@@ -48,13 +49,14 @@ class Fork(Exception):
 @dataclass
 class Source:
     """One custodian to pull from. `largest`: the most entries it ever showed; `answered`: when it last did; `cursor`:
-    the bundle that is compared next.
+    the bundle that is compared next; `shown`: the note it gave last.
     """
 
     reader: Reader
     largest: int = 0
     answered: float = 0.0
     cursor: int = 0
+    shown: bytes = b""
 
     @property
     def label(self) -> str:
@@ -131,7 +133,7 @@ class Follower:
             open_note(note, policy, exact=True)
             self._store.publish(self._keys.origin, head.size, note.raw)
             self._published()
-        source.largest = max(source.largest, head.size)
+        source.largest, source.shown = max(source.largest, head.size), raw
         self._compare(source, min(head.size, held.size))
 
     def _open(self, reader: Reader, note: Note) -> tuple[SignedHead, LogPolicy]:
@@ -256,7 +258,9 @@ class Follower:
     def _lacking(self, source: Source, error: ReadError, place: int) -> None:
         # What is not there any more is less than was; what cannot be reached is silence; the rest is other bytes.
         if error.reason == "not-found":
-            self.alarms("shrunken", source=source.label, size=place * WIDTH, was=source.largest)
+            # Who serves files may have put others in the place of partial ones since: the next round asks for those.
+            if source.reader.checkpoint() == source.shown:
+                self.alarms("shrunken", source=source.label, size=place * WIDTH, was=source.largest)
         elif error.reason in ("wrong-length", "syntax", "too-long"):
             self.alarms("changed", source=source.label, what=log.word(error.reason), number=place * WIDTH)
         else:

@@ -8,16 +8,14 @@ attempt hashes them again and goes on after them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 from audit.log.checkpoint import LogPolicy
 from audit.log.merkle import CompactRange
 from audit.log.reader import Head as SignedHead
 from audit.log.reader import Reader, ReadError, read_entries
 from audit.log.tiles import WIDTH
-from audit.record.heads import is_rekey, open_head, succeed
-from audit.record.manifest import Manifest
 from vault.custodian.cosign import Head
+from vault.custodian.keys import Keys
 from vault.custodian.storage import Store
 from vault.custodian.stored import hash_all, log_lines, whole
 
@@ -25,42 +23,6 @@ STEP = 4 * WIDTH
 """Entries stored at a time: 64 MiB at most, about 300 KiB as a rule."""
 
 Progress = Callable[[int, int], None]
-
-
-class Keys(Protocol):
-    """Whose signatures count in one log, as far as its entries are known."""
-
-    origin: str
-
-    def at(self, size: int) -> LogPolicy:
-        """Those that count over `size` entries, by the rekeys learned so far."""
-
-    def claimed(self, reader: Reader, size: int) -> LogPolicy:
-        """Those that count over the reader's `size` entries, by rekeys that it shows in its tree; nothing is learned.
-        ReadError.
-        """
-
-    def learn(self, index: int, entry: bytes) -> None:
-        """Takes note of an entry, which is number `index` of the log: it may change a key. Refused."""
-
-
-class ManifestKeys:
-    """The keys of an election, as the manifest says and rekeys change it."""
-
-    def __init__(self, manifest: Manifest) -> None:
-        self.manifest, self.origin = manifest, manifest.origin
-
-    def at(self, size: int) -> LogPolicy:
-        return self.manifest.at(size).log
-
-    def claimed(self, reader: Reader, size: int) -> LogPolicy:
-        found = open_head(reader, self.manifest, exact=True)
-        return (self.manifest if found is None else found[1]).at(size).log
-
-    def learn(self, index: int, entry: bytes) -> None:
-        known = self.manifest.rekey
-        if is_rekey(entry) and (known is None or known.index < index):
-            self.manifest = succeed(self.manifest, entry, index)
 
 
 def pull(

@@ -22,6 +22,7 @@ from sqlalchemy import (
     text,
 )
 
+from audit.record.heads import FIRST_LINE
 from infra.insert_only import create_insert_only
 
 metadata = MetaData()
@@ -34,6 +35,10 @@ entry = Table(
     Column("leaf", LargeBinary, CheckConstraint("octet_length(leaf) = 32"), nullable=False),
     Column("data", LargeBinary, nullable=False),
 )
+
+# Which of them may have changed a key: these are looked for whenever the custodian begins.
+IS_REKEY = text(f"substring(data from 1 for {len(FIRST_LINE)}) = '\\x{FIRST_LINE.hex()}'::bytea")
+Index("entry_rekey", entry.c.origin, entry.c.index, postgresql_where=IS_REKEY)
 
 # Every head continues exactly one other: two appends that start from the same size cannot both be stored.
 head = Table(

@@ -1,8 +1,8 @@
 """A custodian's HTTP service: what the log may ask of it with a token, and the public tiles that anybody may read.
 
 Under `/ORIGIN/` of every log it keeps: `POST append` and `POST publish` with the bearer token, `GET held...`, what it
-stores beyond what is published, with it too; `GET checkpoint` and `GET tile/...` for all (C2SP tlog-tiles). Tiles never
-change, so any cache may keep them.
+stores beyond what is published, with it too; `GET checkpoint` and `GET tile/...` for all (C2SP tlog-tiles), and `GET
+rekeys`, which says where in the log keys were changed. Tiles never change, so any cache may keep them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from audit.record.manifest import load_manifest
 from infra.config import load
 from infra.http import Problem, application, problem, read_body, refusal, require_token, serve
 from infra.keys import read_signer, read_token
-from vault.custodian.config import CustodianConfig, check_office, open_store
+from vault.custodian.config import CustodianConfig, announced, check_office, open_store
 from vault.custodian.cosign import MAX_APPEND, WrongOldSize
 from vault.custodian.custody import Custodian
+from vault.custodian.keys import stored_keys
 
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 NOT_KEPT = {"Cache-Control": "no-cache"}
@@ -39,9 +40,10 @@ def run(path: Path) -> None:
     config = load(CustodianConfig, path)
     manifests = [load_manifest(manifest)[0] for manifest in config.manifests]
     signers = [read_signer(key) for key in config.keys]
-    check_office(path, manifests, signers)
     store = open_store(config, [manifest.origin for manifest in manifests])
-    custodian = Custodian(store, {m.origin: m.log for m in manifests}, signers, lambda: int(time()))
+    logs = {manifest.origin: stored_keys(store, manifest) for manifest in manifests}
+    check_office(path, [announced(keys.manifest, config.rekeys) for keys in logs.values()], signers)
+    custodian = Custodian(store, logs, signers, lambda: int(time()))
     serve(custodian_app(custodian, [m.origin for m in manifests], read_token(config.token)), config.listen)
 
 
@@ -91,6 +93,10 @@ def add_public(router: APIRouter, custodian: Custodian, origin: str) -> None:
     @router.get("/checkpoint")
     def checkpoint() -> Response:
         return _note(custodian.checkpoint(origin))
+
+    @router.get("/rekeys")
+    def rekeys() -> Response:
+        return Response(custodian.rekeys(origin), headers=NOT_KEPT, media_type="text/plain; charset=utf-8")
 
     @router.get("/tile/{rest:path}")
     def tile(rest: str) -> Response:

@@ -19,7 +19,7 @@ from audit.log.tiles import WIDTH
 from infra import failpoints
 from vault.custodian.cosign import EMPTY, Head
 from vault.custodian.nodes import completed
-from vault.custodian.schema import entry, head, node, observed, published
+from vault.custodian.schema import IS_REKEY, entry, head, node, observed, published
 from vault.custodian.storage import Overtaken, Unsafe
 
 
@@ -63,6 +63,12 @@ class SqlStore:
             insert_entries(connection, origin, new.size - len(entries), leaves, entries)
             complete_nodes(connection, origin, new.old_size, new.size)
             failpoints.at("custodian.committing")
+
+    def rekeys(self, origin: str) -> list[int]:
+        """The numbers of the entries that are rekeys, by the index over these alone."""
+        query = select(entry.c.index).where(entry.c.origin == origin, IS_REKEY).order_by(entry.c.index)
+        with self._engine.connect() as connection:
+            return list(connection.scalars(query))
 
     def staged(self, origin: str) -> int:
         """How many entries are stored, those included that no head covers yet."""

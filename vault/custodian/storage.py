@@ -64,6 +64,9 @@ class Store(Protocol):
     def entries(self, origin: str, start: int, end: int) -> list[bytes]:
         """The entries [start, end), fewer if not all are stored."""
 
+    def rekeys(self, origin: str) -> list[int]:
+        """The numbers of the entries stored that are of the type `rekey`, ascending."""
+
     def staged(self, origin: str) -> int:
         """How many entries are stored from the first on, those included that no head covers yet."""
 

@@ -1,0 +1,86 @@
+"""Whose signatures count in a log that a custodian keeps: those of the manifest, changed by the rekeys that it holds
+itself.
+
+A custodian believes no settings in this: what the officials have replaced stands in the log, and is found there again
+when the process begins anew. So nobody can make it go back to keys that are over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from audit.log.checkpoint import LogPolicy
+from audit.log.keys import Signer
+from audit.log.reader import Reader
+from audit.record.heads import is_rekey, open_head, succeed
+from audit.record.manifest import Manifest
+from vault.custodian.storage import Store
+
+
+class Keys(Protocol):
+    """Whose signatures count in one log, as far as its entries are known."""
+
+    origin: str
+
+    def at(self, size: int) -> LogPolicy:
+        """Those that count over `size` entries, by the rekeys learned so far."""
+
+    def after(self, start: int, entries: Sequence[bytes]) -> Keys:
+        """What they are if these entries follow, from number `start` on; nothing is learned. Refused."""
+
+    def claimed(self, reader: Reader, size: int) -> LogPolicy:
+        """Those that count over the reader's `size` entries, by rekeys that it shows in its tree; nothing is learned.
+        ReadError.
+        """
+
+    def learn(self, index: int, entry: bytes) -> None:
+        """Takes note of an entry, which is number `index` of the log: it may change a key. Refused."""
+
+    def places(self) -> Iterable[int]:
+        """The numbers of the entries by which keys were changed, ascending."""
+
+
+class ManifestKeys:
+    """The keys of an election, as the manifest says and rekeys change it."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest, self.origin = manifest, manifest.origin
+
+    def at(self, size: int) -> LogPolicy:
+        return self.manifest.at(size).log
+
+    def after(self, start: int, entries: Sequence[bytes]) -> ManifestKeys:
+        keys = ManifestKeys(self.manifest)
+        for index, entry in enumerate(entries, start):
+            keys.learn(index, entry)
+        return keys
+
+    def claimed(self, reader: Reader, size: int) -> LogPolicy:
+        found = open_head(reader, self.manifest, exact=True)
+        return (self.manifest if found is None else found[1]).at(size).log
+
+    def learn(self, index: int, entry: bytes) -> None:
+        known = self.manifest.rekey
+        if is_rekey(entry) and (known is None or known.index < index):
+            self.manifest = succeed(self.manifest, entry, index)
+
+    def places(self) -> Iterable[int]:
+        return [rekey.index for rekey in self.manifest.rekeys]
+
+
+def stored_keys(store: Store, manifest: Manifest) -> ManifestKeys:
+    """The keys of an election by what is held of its log. Refused if a rekey that is held is against the rules."""
+    keys = ManifestKeys(manifest)
+    for index in store.rekeys(manifest.origin):
+        for entry in store.entries(manifest.origin, index, index + 1):
+            keys.learn(index, entry)
+    return keys
+
+
+def in_office(signers: Sequence[Signer], policy: LogPolicy) -> Sequence[Signer]:
+    """Those of a custodian's keys that count by this policy. Of one whose office begins later, all: over what stood in
+    the log before, its lines count for nobody, and say that it holds it.
+    """
+    counting = {key for _, keys in policy.custodians for key in keys}
+    return [signer for signer in signers if signer.verifier in counting] or signers
