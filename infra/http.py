@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 
 from audit.protocol.refused import Refused
 from infra import log
+from infra.connections import BoundedProtocol
 from infra.database import tell
 
 _log = log.Log("infra.http", wrong_token=())
@@ -117,12 +118,22 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-def serve(app: App, listen: str, *, protocol: type[Any] | str = "httptools") -> None:
+def serve(app: App, listen: str, *, protocol: type[BoundedProtocol] = BoundedProtocol) -> None:
     """Serves `app` on `listen` (`ADDRESS:PORT`) until SIGTERM or SIGINT, then finishes what it is answering, for at
     most 5 seconds. ValueError if `listen` is not of that form; CannotListen; SystemExit if the app cannot start."""
     sockets = bind(listen)
     log.quieten_libraries()
-    config = uvicorn.Config(
+    server = uvicorn.Server(server_config(app, protocol))
+    # Raised again by the server once it has ended as it was asked to.
+    with suppress(KeyboardInterrupt):
+        server.run(sockets)
+    if not server.started:
+        sys.exit(1)
+
+
+def server_config(app: App, protocol: type[BoundedProtocol] = BoundedProtocol) -> uvicorn.Config:
+    """How every service serves: within the bounds of connections.py, and without a word in a log or a header."""
+    return uvicorn.Config(
         silent(app),
         loop="uvloop",
         http=protocol,
@@ -136,12 +147,6 @@ def serve(app: App, listen: str, *, protocol: type[Any] | str = "httptools") -> 
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    server = uvicorn.Server(config)
-    # Raised again by the server once it has ended as it was asked to.
-    with suppress(KeyboardInterrupt):
-        server.run(sockets)
-    if not server.started:
-        sys.exit(1)
 
 
 def bind(listen: str) -> list[socket.socket]:

@@ -17,11 +17,11 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from sqlalchemy import Connection, Engine, insert, text
 from starlette.concurrency import run_in_threadpool
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from audit.log.tiles import MAX_BUNDLE, unframe
 from audit.protocol.refused import Refused
 from infra import config, database, failpoints, http
+from infra.connections import BoundedProtocol
 from infra.keys import read_token
 from infra.queue.face import MOST_ENTRIES, FaceConfig
 from infra.queue.schema import KEY_BYTES, queued
@@ -76,7 +76,7 @@ def ingress(store: Callable[[Sequence[bytes]], None], token: str) -> FastAPI:
     return app
 
 
-class GatedProtocol(HttpToolsProtocol):
+class GatedProtocol(BoundedProtocol):
     """HTTP/1.1 as uvicorn speaks it, behind a gate that only ANSWER can pass."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -1,0 +1,95 @@
+"""What one connection to a service may cost it. A client that sends its request byte by byte, never finishes it, or
+does not read the answer is cut off; when there are as many connections as there may be, the one that has kept the
+service waiting longest makes room for the next.
+
+Whoever keeps the service waiting cannot be told from whoever is slow, so the times are generous and the number is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_CONNECTIONS = 400
+"""A process may have 1,024 files open unless its host says otherwise."""
+MAX_HEAD = 1 << 15
+"""Bytes of a request's first line and header fields, and what one read may bring beyond."""
+HEAD_SECONDS = 10.0
+BODY_SECONDS = 120.0
+"""From the end of the head to the end of the body."""
+READ_SECONDS = 60.0
+"""How long an answer may wait for its reader to take the next bytes of it."""
+
+_numbers = itertools.count()
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 as uvicorn speaks it, within these bounds."""
+
+    _number = 0
+    _head = 0
+    """Bytes since the end of the last request, as long as the next one's head is not whole."""
+    _in_body = False
+    _to_send: asyncio.TimerHandle | None = None
+    _to_read: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        others = [other for other in self.connections if isinstance(other, BoundedProtocol)]
+        super().connection_made(transport)
+        self._number = next(_numbers)
+        self._expect(HEAD_SECONDS)
+        if len(others) >= MAX_CONNECTIONS:
+            waiting = (other for other in others if other.keeps_waiting)
+            # If all of them are being answered, it is the new one that must come again.
+            min(waiting, key=lambda other: other._number, default=self).transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect(None)
+        self._stop_reading_clock()
+        super().connection_lost(exc)
+
+    @property
+    def keeps_waiting(self) -> bool:
+        """Whether it is the client's turn: to send a request, or the rest of one."""
+        return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
+
+    def data_received(self, data: bytes) -> None:
+        if not self._in_body:
+            self._head += len(data)
+            if self._to_send is None:
+                self._expect(HEAD_SECONDS)
+        super().data_received(data)
+        if not self._in_body and self._head > MAX_HEAD:
+            self.transport.abort()
+
+    def on_headers_complete(self) -> None:
+        self._in_body = True
+        self._expect(BODY_SECONDS)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_body, self._head = False, 0
+        self._expect(None)
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stop_reading_clock()
+        self._to_read = self.loop.call_later(READ_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_reading_clock()
+        super().resume_writing()
+
+    def _expect(self, seconds: float | None) -> None:
+        """The client has so long for what it is to send next; None if it is not its turn."""
+        if self._to_send is not None:
+            self._to_send.cancel()
+        self._to_send = None if seconds is None else self.loop.call_later(seconds, self.transport.abort)
+
+    def _stop_reading_clock(self) -> None:
+        if self._to_read is not None:
+            self._to_read.cancel()
+            self._to_read = None

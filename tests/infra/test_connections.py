@@ -1,0 +1,168 @@
+"""A connection that is held open byte by byte is cut off, and meanwhile others are served: on real sockets, with the
+settings of every service.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI, Request, Response
+
+from infra import connections, http
+from tests.loopback import PATIENCE, wait_until
+
+HEAD = b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
+
+
+@pytest.fixture
+def service() -> Iterator[str]:
+    """ADDRESS:PORT of a service."""
+    app = http.application("tests")
+
+    @app.post("/body")
+    async def body(request: Request) -> Response:
+        return Response(await http.read_body(request, 10))
+
+    @app.get("/long")
+    def long() -> Response:
+        return Response(bytes(1 << 24))
+
+    with running(app) as listen:
+        yield listen
+
+
+@contextmanager
+def running(app: FastAPI) -> Iterator[str]:
+    sockets = http.bind("127.0.0.1:0")
+    server = uvicorn.Server(http.server_config(app))
+    thread = threading.Thread(target=server.run, args=(sockets,), daemon=True)
+    thread.start()
+    try:
+        wait_until(lambda: server.started)
+        yield "{}:{}".format(*sockets[0].getsockname())
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE)
+
+
+def connect(listen: str) -> socket.socket:
+    host, port = listen.split(":")
+    return socket.create_connection((host, int(port)), timeout=PATIENCE)
+
+
+def drip(connection: socket.socket, first: bytes, rest: bytes) -> None:
+    """Sends byte after byte until the service has had enough, which it must."""
+    connection.sendall(first)
+    connection.settimeout(0.05)
+    for i in range(int(PATIENCE / 0.05)):
+        try:
+            connection.sendall(rest[i % len(rest)].to_bytes(1, "big"))
+            if connection.recv(1 << 16) == b"":
+                return
+        except TimeoutError:
+            continue
+        except OSError:
+            return
+    pytest.fail("the connection is still open")
+
+
+def served(listen: str) -> bool:
+    return httpx.post(f"http://{listen}/body", content=b"x", timeout=PATIENCE).content == b"x"
+
+
+@pytest.mark.parametrize(
+    ("first", "rest"),
+    [
+        (b"", b"GET /healthz HTTP/1.1\r\nA: "),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nA: ", b"a"),
+        (b"", b"\r\n"),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n"),
+        (HEAD.replace(b"10", b"9999"), b"x"),
+        (b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n", b"x"),
+    ],
+    ids=["first-line", "header", "newlines", "newlines-after-an-answer", "body", "body-after-the-answer"],
+)
+def test_who_sends_byte_by_byte_is_cut_off_and_others_are_served(
+    service: str, first: bytes, rest: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "BODY_SECONDS", 0.3)
+    with connect(service) as slow:
+        assert served(service)
+        drip(slow, first, rest)
+    assert served(service)
+
+
+def test_a_head_that_never_ends_is_cut_off(service: str) -> None:
+    with connect(service) as endless, pytest.raises(OSError, match="reset|Broken pipe"):
+        endless.sendall(b"GET / HTTP/1.1\r\nA: ")
+        for _ in range(1 << 12):
+            endless.sendall(b"a" * 4096)
+
+
+def test_a_body_is_no_part_of_the_head(service: str) -> None:
+    with connect(service) as connection:
+        connection.sendall(HEAD.replace(b"10", b"99999") + b"x" * 99_999)
+        assert connection.recv(12) == b"HTTP/1.1 413"
+
+
+def test_who_does_not_read_the_answer_is_cut_off(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "READ_SECONDS", 0.3)
+    with connect(service) as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
+        # It reads nothing; after a while the service has ended the connection, and what it says fails.
+        wait_until(lambda: closed(deaf))
+    assert served(service)
+
+
+def closed(connection: socket.socket) -> bool:
+    try:
+        connection.sendall(b"\r\n")
+    except OSError:
+        return True
+    return False
+
+
+def test_when_there_are_too_many_the_one_that_waits_longest_makes_room(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 5)
+    idle = [connect(service) for _ in range(5)]
+    try:
+        for connection in idle:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(1 << 12).startswith(b"HTTP/1.1 204")
+        with httpx.Client(base_url=f"http://{service}") as client:
+            assert client.post("/body", content=b"x").content == b"x"
+            wait_until(lambda: closed(idle[0]))
+            idle[4].sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert idle[4].recv(1 << 12).startswith(b"HTTP/1.1 204")
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def test_many_that_say_nothing_keep_nobody_out(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 20)
+    silent = []
+    try:
+        for round in range(100):
+            silent.append(connect(service))
+            if round % 20 == 0:
+                assert served(service)
+    finally:
+        for connection in silent:
+            connection.close()
+
+
+def test_a_connection_is_used_again_and_again(service: str) -> None:
+    with httpx.Client(base_url=f"http://{service}") as client:
+        for _ in range(50):
+            assert client.post("/body", content=b"0123456789").content == b"0123456789"
