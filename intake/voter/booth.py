@@ -56,14 +56,18 @@ class Booth:
 
 
 class History:
-    """Ballots of certain pseudonyms, each with its number in the log, and refusals."""
+    """Ballots of certain pseudonyms, each with its number in the log, and refusals; and whether the vote is closed, so
+    that nothing is added to them any more.
+    """
 
     def __init__(self, found: Iterable[tuple[int, Entry]] = ()) -> None:
+        self.closed = False
         self.ballots: dict[bytes, list[tuple[int, Entry]]] = {}
         self.refusals: dict[tuple[bytes, str], str] = {}
         for number, entry in found:
             if entry.kind == "ballot":
                 self.ballots.setdefault(entry.fields["pseudonym"], []).append((number, entry))
+            self.closed |= entry.kind == "close"
             if entry.kind == "refusal":
                 self.refusals[entry.fields["identity"], entry.fields["intake"]] = entry.fields["detail"]
 

@@ -1,10 +1,9 @@
-"""`psephos vote`: the reference client, for one account or for many."""
+"""`psephos vote`: the reference client, for one account or for many; `counted` stands beside it."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,37 +11,39 @@ from typing import Annotated
 import typer
 
 from audit.protocol.refused import Refused
-from audit.record.manifest import Manifest
 from audit.verify_report import in_shares
 from infra.card import load_card
-from infra.control_numbers import read_number_lines, read_number_table
 from infra.desk import open_desk
 from infra.progress import bar
-from infra.sealed import Lock, lock_for
-from infra.table import Table
+from intake.voter import counted_commands
+from intake.voter.accounts import (
+    BATCH_HELP,
+    NUMBERS_HELP,
+    SINGLE,
+    UNLOCK_HELP,
+    batch_orders,
+    codes_in,
+    find_holders,
+    locks_for,
+    read_tables,
+)
 from intake.voter.booth import Booth, History, open_booth
 from intake.voter.casting import Ballot, Caster, Tally
-from intake.voter.choices import read_choices, read_instructions
-from intake.voter.holder import Holder
+from intake.voter.choices import read_choices
 from intake.voter.keeping import Keepsake, keep_manifest
 from intake.voter.opening import Opening
 from intake.voter.orders import Order, take_up
 from intake.voter.weight import read_issued, weigh
 
-NUMBERS_HELP = "Control numbers, never an argument: one file of lines; with --batch, each issuer's sealed table."
-UNLOCK_HELP = "With --batch, what unseals the tables: a file with passphrase or key for each, or one for all."
 OUT_HELP = "Where receipts and proofs are kept."
 CHOICES_HELP = "A TOML file with a table `choices`: a word for each contest; left out means no vote on it."
-BATCH_HELP = "A CSV file: account_id, and a column for every contest; an empty value means no vote on it."
-
 WEIGHT_HELP = "Cast nothing, but say how many votes the row of these numbers carries; the whole issued roll is read."
-
-SINGLE = "ballot"
 
 
 def register(app: typer.Typer) -> None:
-    """Adds `vote`."""
+    """Adds `vote` and `counted`."""
     app.command("vote")(vote)
+    counted_commands.register(app)
 
 
 def vote(
@@ -98,36 +99,6 @@ def show_weight(election: Path, numbers: Sequence[Path], wait: float) -> None:
     print(f"{votes} votes on the roll of {found.share_class}: row {found.row} of the {found.rows} that were issued")
 
 
-def codes_in(numbers: Sequence[Path]) -> list[str]:
-    """One account's numbers, which stand in one file or several."""
-    return [code for path in numbers for code in read_number_lines(path)]
-
-
-def locks_for(numbers: Sequence[Path], unlock: Sequence[Path]) -> list[Lock]:
-    """What unseals each table of numbers. SealedError, KeyFileError; typer.BadParameter for locks that do not fit."""
-    if len(unlock) not in (0, 1, len(numbers)):
-        raise typer.BadParameter("give --unlock once, or once for each --numbers in their order")
-    files: Sequence[Path | None] = unlock if len(unlock) == len(numbers) else [*unlock, None][:1] * len(numbers)
-    return [lock_for(path, file) for path, file in zip(numbers, files, strict=True)]
-
-
-def read_tables(numbers: Sequence[Path], locks: Sequence[Lock]) -> list[Table]:
-    """The issuers' tables. TableError, SealedError, KeyFileError."""
-    return [read_number_table(path, lock) for path, lock in zip(numbers, locks, strict=True)]
-
-
-def batch_orders(manifest: Manifest, tables: Sequence[Table], batch: Path) -> list[Order]:
-    """The orders of many accounts. TableError as `read_instructions`."""
-    codes: dict[str, list[str]] = defaultdict(list)
-    classes: dict[str, str] = {}
-    for table in tables:
-        for row in table.rows:
-            codes[row["account_id"]].append(row["control_number"])
-            classes[row["account_id"]] = row["class"]
-    wanted = read_instructions(batch, manifest, codes)
-    return [Order(one.account, codes[one.account], classes[one.account], one.selections) for one in wanted]
-
-
 def cast(booth: Booth, orders: Sequence[Order], out: Path, concurrency: int) -> Tally:
     """Casts them all, those not yet done, with progress. An order that what is kept stands in the way of has failed."""
     ballots: list[Ballot] = []
@@ -154,18 +125,6 @@ def cast(booth: Booth, orders: Sequence[Order], out: Path, concurrency: int) -> 
             tally = Caster(booth, start, concurrency, progress.advance).cast(ballots)
     tally.failed.update(failed)
     return tally
-
-
-def find_holders(opening: Opening, orders: Sequence[Order]) -> tuple[dict[str, Holder], dict[str, str]]:
-    """The holders by name, and why there is none for the others."""
-    holders: dict[str, Holder] = {}
-    failed: dict[str, str] = {}
-    for order in orders:
-        try:
-            holders[order.name] = order.holder(opening)
-        except Refused as refusal:
-            failed[order.name] = str(refusal)
-    return holders, failed
 
 
 def report(tally: Tally, seconds: float, out: Path) -> None:

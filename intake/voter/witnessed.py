@@ -23,6 +23,7 @@ from infra.follow import Unreadable, WrongLog
 
 CACHED_BUNDLES = 4
 """Of up to 16 MiB each; those of a mix have about 4."""
+CLOSE = b"psephos/v1 close\n"
 _NAMES = re.compile(rb'"(?:identity|pseudonym)":"([A-Za-z0-9_-]{43})"')
 """Whom an entry speaks of. Within a string of canonical JSON a quotation mark bears a backslash."""
 
@@ -80,11 +81,11 @@ class WitnessedLog:
                     yield number, raw
 
     def search(self, start: int, wanted: Collection[bytes]) -> Iterator[tuple[int, Entry]]:
-        """The entries from number `start` on that name one of these (32 bytes each) as pseudonym or identity: ballots,
-        and refusals. Unreadable; WrongLog."""
+        """The entries from number `start` on that name one of these (32 bytes each) as pseudonym or identity, ballots
+        and refusals; and the close. Unreadable; WrongLog."""
         names = {b64(name).encode() for name in wanted}
         for number, raw in self.raws(start):
-            if not names.isdisjoint(_NAMES.findall(raw)):
+            if not names.isdisjoint(_NAMES.findall(raw)) or raw.startswith(CLOSE):
                 yield number, parsed(raw, number)
 
     def _take(self, reader: Reader, new: Head, manifest: Manifest) -> None:
