@@ -1,0 +1,153 @@
+"""`psephos serve custodian --follow` as a process without a database: it learns the election from a hash, serves what
+others serve, and says how it went by its exit code.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI, Response
+
+from audit.log.export import check_tiles
+from audit.log.reader import HttpReader, open_head
+from tests.loopback import PATIENCE, serving, wait_until
+from tests.simulator.meeting import Meeting
+from tests.simulator.record import checkpoint_of, files_of
+
+PSEPHOS = [sys.executable, "-c", "from infra.commands import main; main()"]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
+
+
+class Town:
+    """A custodian that serves the log of an election, and a follower of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.meeting = Meeting().found()
+        self.show()
+        self.listen = f"127.0.0.1:{free_port()}"
+        (folder / "kept").mkdir(mode=0o700)
+
+    def show(self) -> None:
+        self.files = files_of(self.meeting.entries, self.meeting.parties, self.meeting.origin)
+
+    def app(self) -> FastAPI:
+        app = FastAPI()
+
+        @app.get("/{path:path}")
+        def file(path: str) -> Response:
+            content = self.files.get(path.removeprefix(f"{self.meeting.origin}/"))
+            return Response(content) if content is not None else Response(status_code=404)
+
+        return app
+
+    def config(self, **changes: str) -> Path:
+        said = {
+            "listen": f'"{self.listen}"',
+            "manifest_hash": f'"{self.meeting.hash}"',
+            "memory": '"memory"',
+            "folder": '"kept"',
+            "interval": "0.05",
+            "silence": "60",
+            **changes,
+        }
+        file = self.folder / "follow.toml"
+        file.write_text("".join(f"{key} = {value}\n" for key, value in said.items()))
+        return file
+
+    @contextmanager
+    def process(self, url: str, **changes: str) -> Iterator[subprocess.Popen[str]]:
+        command = [*PSEPHOS, "serve", "custodian", "--config", self.config(**changes), "--follow", url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                self.running = process
+                yield process
+            finally:
+                process.kill()
+
+    @property
+    def reader(self) -> HttpReader:
+        return HttpReader(f"http://{self.listen}/{self.meeting.origin}")
+
+    def serves(self, size: int) -> bool:
+        assert self.running.poll() is None, self.running.communicate()[1]
+        try:
+            answer = httpx.get(f"{self.reader}/checkpoint")
+        except httpx.TransportError:
+            return False
+        return answer.status_code == 200 and answer.text.split("\n")[1] == str(size)
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Town:
+    return Town(tmp_path)
+
+
+def test_it_follows_serves_and_ends_without_an_alarm(town: Town) -> None:
+    with serving(town.app()) as url, town.process(f"{url}/{town.meeting.origin}") as process:
+        wait_until(lambda: town.serves(1))
+        town.meeting.ceremony()
+        town.show()
+        wait_until(lambda: town.serves(len(town.meeting.entries)))
+        head = open_head(town.reader, town.meeting.manifest.log, exact=True)
+        assert head is not None
+        check_tiles(town.reader, head)
+        assert httpx.post(f"{town.reader}/append").status_code in (404, 405)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    # Once more, from what is kept, and with nobody to ask.
+    with town.process("http://127.0.0.1:1/x") as process:
+        wait_until(lambda: town.serves(len(town.meeting.entries)))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+
+
+def test_a_fork_ends_it_at_once_with_code_3(town: Town) -> None:
+    with serving(town.app()) as url, town.process(f"{url}/{town.meeting.origin}") as process:
+        wait_until(lambda: town.serves(1))
+        other = [town.meeting.entries[0] + b"x", b"other"]
+        town.files = files_of(other, town.meeting.parties, town.meeting.origin)
+        assert process.wait(PATIENCE) == 3
+        said, logged = process.communicate()
+        assert "FORK" in said
+        assert '"event": "fork"' in logged
+    assert len(list((town.folder / "memory").glob("fork-*.json"))) == 1
+
+
+def test_a_shrunken_log_is_code_5_when_it_is_told_to_stop(town: Town) -> None:
+    town.meeting.ceremony()
+    town.show()
+    with serving(town.app()) as url, town.process(f"{url}/{town.meeting.origin}") as process:
+        wait_until(lambda: town.serves(len(town.meeting.entries)))
+        fewer = town.meeting.entries[:3]
+        town.files["checkpoint"] = checkpoint_of(fewer, town.meeting.parties, town.meeting.origin)
+        wait_until(lambda: '"event": "shrunken"' in process.stderr.readline())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 5
+
+
+def test_silence_is_code_7(town: Town) -> None:
+    with town.process("http://127.0.0.1:1/x", silence="0.1") as process:
+        wait_until(lambda: '"event": "silence"' in process.stderr.readline())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 7
+
+
+def test_another_election_is_refused(town: Town) -> None:
+    with serving(town.app()) as url, town.process(
+        f"{url}/{town.meeting.origin}", manifest_hash=f'"{"A" * 43}"'
+    ) as process:
+        assert process.wait(PATIENCE) == 1
+        assert "this manifest has the hash" in process.communicate()[1]

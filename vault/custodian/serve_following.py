@@ -1,0 +1,137 @@
+"""A follower as a process: one thread asks the sources, the others serve what is held as tiles, to anybody.
+
+It ends with exit code 3 at once when the log has forked, since whatever comes after that is of no log. Any other alarm
+is logged and counted while it goes on; when it is told to stop, its exit code is that of the worst (`alarms.CODES`), 0
+if there was none.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+
+from audit.log.reader import HttpReader, Reader, ReadError, unverified_first_entry
+from audit.protocol.refused import Refused
+from audit.record.manifest import Manifest, load_manifest, open_manifest
+from infra import log
+from infra.config import load
+from infra.database import UNAVAILABLE, tell
+from infra.http import application, serve
+from vault.custodian.alarms import Alarms, write_whole
+from vault.custodian.config import FollowConfig, open_store
+from vault.custodian.custody import Custodian
+from vault.custodian.following import Follower, Fork
+from vault.custodian.keys import stored_keys
+from vault.custodian.serve import add_public
+
+_log = log.Log("vault.follow", following=("sources", "held"), waiting=("reason",), ended=("code",))
+_seldom = log.Seldom(600)
+
+
+def run(path: Path, urls: Sequence[str]) -> int:
+    """Follows until told to stop, or the log forks; returns the exit code. ConfigError, KeyFileError, ReadError (no
+    address), Refused (another election's manifest), Unsafe, OSError or SQLAlchemyError if it cannot begin.
+    """
+    config = load(FollowConfig, path)
+    readers = [HttpReader(url) for url in urls]
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    alarms = Alarms(config.memory)
+    manifest = learn_manifest(readers, config, stop, alarms)
+    if manifest is None:
+        return alarms.code
+    store = open_store(config, [manifest.origin])
+    keys = stored_keys(store, manifest)
+    served = Custodian(store, {manifest.origin: keys}, (), lambda: int(time.time()))
+    follower = Follower(
+        store,
+        keys,
+        readers,
+        alarms,
+        config.memory / "shown.json",
+        clock=time.monotonic,
+        now=lambda: int(time.time()),
+        choose=random.SystemRandom().randrange,
+        silence=config.silence,
+        sample=config.sample,
+        published=lambda: served.refresh(manifest.origin),
+    )
+    _log.info("following", sources=len(readers), held=store.newest(manifest.origin).size)
+    thread = threading.Thread(target=_follow, args=(follower, config.interval, stop), name="follow")
+    thread.start()
+    try:
+        serve(copy_app(served, manifest.origin), config.listen)
+    finally:
+        stop.set()
+        thread.join()
+    _log.info("ended", code=alarms.code)
+    return alarms.code
+
+
+def copy_app(served: Custodian, origin: str) -> FastAPI:
+    """The tiles of one log, for anybody."""
+    app, router = application("follower"), APIRouter()
+    add_public(router, served, origin)
+    app.include_router(router, prefix=f"/{origin}")
+    return app
+
+
+def learn_manifest(
+    readers: Sequence[Reader], config: FollowConfig, stop: threading.Event, alarms: Alarms
+) -> Manifest | None:
+    """The manifest of the pinned hash, from the memory or from a source; None if told to stop before one answers.
+
+    Refused `another-election` if no source shows that one, and each shows something.
+    """
+    kept = config.memory / "manifest"
+    if kept.exists():
+        return load_manifest(kept, config.manifest_hash)[0]
+    began = time.monotonic()
+    while not stop.is_set():
+        refusals: list[Refused] = []
+        for reader in readers:
+            try:
+                raw = unverified_first_entry(reader)
+                if raw is not None:
+                    manifest, _ = open_manifest(raw, config.manifest_hash)
+                    write_whole(kept, raw)
+                    return manifest
+            except Refused as refusal:
+                refusals.append(Refused(refusal.reason, f"{reader}: {refusal.detail}", refusal.field))
+            except ReadError as error:
+                if _seldom.due(error.reason):
+                    _log.warning("waiting", reason=log.word(error.reason))
+        if len(refusals) == len(readers):
+            raise refusals[0]
+        if time.monotonic() - began >= config.silence:
+            alarms("silence", source="all", seconds=int(config.silence))
+        stop.wait(config.interval)
+    return None
+
+
+def _follow(follower: Follower, interval: float, stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            follower.round()
+        except Fork as fork:
+            print(f"psephos: {fork}", flush=True)
+            break
+        except UNAVAILABLE as error:
+            tell(error)
+        except Exception as error:
+            # Of the disk, or of an answer that nobody foresaw: the next round asks again.
+            log.failure(error)
+        stop.wait(interval)
+    if not stop.is_set():
+        # The server of this process, which serves from the main thread, is told as anybody would.
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
