@@ -26,7 +26,7 @@ from infra.seen_check import Expected
 from infra.workers import CheckingPool
 from tally.sequencer.decide import Decision, Verdicts, check_ballots, decide, read
 from tally.sequencer.egress import Egress, QueueUnavailable
-from tally.sequencer.ledger import Ledger, Stage
+from tally.sequencer.ledger import Ledger, Overtaken, Stage
 from tally.sequencer.push import Push
 from tally.sequencer.status import Figures
 
@@ -137,6 +137,9 @@ class Sequencer:
                 head = self.election.head
                 new = Stage(old_size, head.size, head.root(), head.to_bytes())
                 transaction.append(new, [entry.raw for entry in decision.entries])
+            elif self._ledger.newest().size != old_size:
+                # What is here a repetition may be of a stage that nobody has pushed yet: it must not be acknowledged.
+                raise Overtaken(f"the log has been continued from {old_size} entries by another sequencer")
         failpoints.at("sequencer.staged")
         for fault in (*faults, *decision.faults):
             log.failure(fault)
