@@ -24,7 +24,9 @@ from intake.register.privacy_sums import Kinds, OutOfWork, Way, Work, parts, way
 from intake.register.privacy_votes import ABSENT, Vote
 
 STEPS = 3_000_000
-"""The work on one item given who was present; three times that on all others that could have been."""
+"""The work on one item given who was present; three times that on all others that could have been, but where the weight
+present is withheld a thirtieth: of more than two dozen accounts there are then too many to look at all of them.
+"""
 
 
 class Verdict(StrEnum):
@@ -120,7 +122,7 @@ class Judge:
         still = [{t for t in kept if t in whole} for kept, _ in fixed]
         gone = {t for t in range(len(self.classes)) if self._number(self.present, t) == 0}
         listed = True
-        work = Work(3 * self.steps)
+        work = Work(self.steps // 30 if self.vote.hidden else 3 * self.steps)
         try:
             for present in self._attendances(work):
                 if not gone and not any(still):

@@ -37,7 +37,7 @@ svg text { fill: var(--ink); font: 13px system-ui, sans-serif; }
 table { border-collapse: collapse; } caption { text-align: left; padding-bottom: .4rem; }
 th, td { border-bottom: 1px solid var(--grid); padding: .3rem .8rem .3rem 0; text-align: right; vertical-align: top; }
 thead th { border-bottom: 2px solid var(--line); vertical-align: bottom; }
-th.word, td.word { text-align: left; font-weight: inherit; } thead th.word { font-weight: bold; }
+td { white-space: nowrap; } th.word, td.word { text-align: left; font-weight: inherit; } thead th.word { font-weight: bold; }
 """
 
 LEFT, RIGHT, TOP, BOTTOM = 56, 700, 20, 300
@@ -122,6 +122,11 @@ def plot(estimate: Estimate) -> str:
         '<title id="plot-title">How often votes follow from the totals, by turnout</title>',
         '<desc id="plot-text">Three lines over the turnout with 95% intervals; the table below has the figures.</desc>',
         *axes(turnouts),
+        *(
+            f'<text x="{across(turnout.percent)}" y="{BOTTOM - 8}" text-anchor="middle">withheld</text>'
+            for turnout, rate in zip(estimate.turnouts, base.everything, strict=True)
+            if rate is None
+        ),
     ]
     for place, (color, mark, dashes, label, rates) in enumerate(series):
         # Side by side, so that intervals of equal rates do not hide each other.

@@ -111,11 +111,14 @@ def bound_shown(bound: Bound | None) -> str:
 
 
 def withheld_notes(estimate: Estimate) -> list[str]:
-    """What the agenda's minimum keeps secret, a sentence for each turnout at which it is anything."""
+    """What the agenda's minimum keeps secret, and at which turnouts."""
     contests = {item.contest for item in estimate.electorate.items}
-    told = [(turnout.percent, _withheld(turnout, contests)) for turnout in estimate.turnouts]
+    told: dict[str, list[str]] = {}
+    for turnout in estimate.turnouts:
+        if what := _withheld(turnout, contests):
+            told.setdefault(what, []).append(f"{turnout.percent}%")
     least = f"no sum that tells of fewer than {estimate.minimum:,} voters is decrypted"
-    return [f"At a turnout of {percent}% {what} withheld: {least}." for percent, what in told if what]
+    return [f"At a turnout of {', '.join(when)} {what} withheld: {least}." for what, when in told.items()]
 
 
 def _withheld(turnout: Turnout, contests: set[str]) -> str:

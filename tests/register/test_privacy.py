@@ -149,6 +149,8 @@ def test_a_difference_of_totals_is_withheld_too(tmp_path: Path) -> None:
     words = " ".join(run(*shares(tmp_path, minimum=5), *all_of_them).split())
     told = "At a turnout of 100% the weight present of common, preferred is withheld: no sum that tells of fewer than 5"
     assert told in words
+    twice = run(*shares(tmp_path, minimum=5), *all_of_them, "--turnout", "90")
+    assert "At a turnout of 90%, 100% the weight present" in " ".join(twice.split())
     found = figures(*shares(tmp_path, minimum=8), *all_of_them)
     assert found["turnouts"][0]["withheld"]["contests"] == ["item-1"] and found["turnouts"][0]["bound"] is None
     assert measure(found, "agenda") == [None]
