@@ -23,6 +23,8 @@ from tally.sequencer.ledger import Ledger, Stage
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 REPORT_SECONDS = 10.0
+LOOK_AGAIN_SECONDS = 60.0
+"""After which an idle courier asks again what its custodian holds: its disk may have been replaced meanwhile."""
 
 _log = log.Log(
     "tally.push",
@@ -126,7 +128,8 @@ class Push:
                     return self._stage, self._witnessed
                 if courier.published < self._witnessed[0] <= size:
                     return self._stage, self._witnessed
-                self._changed.wait()
+                if not self._changed.wait(LOOK_AGAIN_SECONDS):
+                    courier.forget()
             return None
 
     def report(self, courier: Courier, size: int, name: str, lines: Lines) -> None:
@@ -201,10 +204,13 @@ class Courier:
             except Exception as error:
                 # Of the database, or of an answer that nobody foresaw: no custodian may stop the others.
                 log.failure(error)
-            # Whatever was in doubt, what it holds now says.
-            self.size = None
+            self.forget()
             self._push.pause(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def forget(self) -> None:
+        """Whatever is in doubt, what the custodian holds now says."""
+        self.size, self.published = None, 0
 
     def _serve(self, stage: Stage | None, witnessed: tuple[int, bytes]) -> None:
         if self.size is None:
