@@ -37,7 +37,8 @@ svg text { fill: var(--ink); font: 13px system-ui, sans-serif; }
 table { border-collapse: collapse; } caption { text-align: left; padding-bottom: .4rem; }
 th, td { border-bottom: 1px solid var(--grid); padding: .3rem .8rem .3rem 0; text-align: right; vertical-align: top; }
 thead th { border-bottom: 2px solid var(--line); vertical-align: bottom; }
-td { white-space: nowrap; } th.word, td.word { text-align: left; font-weight: inherit; } thead th.word { font-weight: bold; }
+td { white-space: nowrap; }
+th.word, td.word { text-align: left; font-weight: inherit; } thead th.word { font-weight: bold; }
 """
 
 LEFT, RIGHT, TOP, BOTTOM = 56, 700, 20, 300
