@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -201,8 +201,11 @@ def test_a_mixer_that(meeting: Meeting, cheat: str, mixer: str) -> None:
     hand_in(meeting, meeting.mix_chunks("common", mixer), mixer)
 
 
-@pytest.mark.parametrize("cheat", ["drops a row", "gives a row twice", "adds a surplus row"])
-def test_rows_are_counted_without_the_proof(meeting: Meeting, cheat: str) -> None:
+WITHOUT_PROOF = ["drops a row", "gives a row twice", "gives rows in an order of its own", "adds a surplus row"]
+
+
+@pytest.mark.parametrize("cheat", WITHOUT_PROOF)
+def test_rows_are_counted_and_compared_without_the_proof(meeting: Meeting, cheat: str) -> None:
     """By a door, and by who follows a witnessed log."""
     change, reason, _ = CHEATS[cheat]
     (body,) = told(meeting.mix_chunks("common", "mixer-1"), change)
@@ -267,21 +270,31 @@ def test_each_number_of_the_head_counts(meeting: Meeting) -> None:
         assert fault("bad-proof", "mixer-1", act).field == "proof"
 
 
+def mixed_with(meeting: Meeting, share_class: str, x: int, order: Callable[[Sequence[int]], Sequence[int]]) -> list[Body]:
+    """A mix by mixer-1 with this exponent, its permutation made by `order` of the right one; the proof is true."""
+    roll = meeting.election.roll(share_class)
+    rows = RollRows.of(roll)
+    with ThreadPoolExecutor(1) as executor:
+        secret = MixSecret(order(order_of_keys(rows, x, executor)), x, bytes(32))
+        mixed = mix(place_of(meeting.election, roll, "mixer-1"), rows, secret, executor)
+    head = mix_head(meeting.manifest.hash, roll, "mixer-1", 0, mixed.generator, mixed.proof)
+    return list(mix_chunks(head, mixed.rows()))
+
+
+def test_a_true_mix_in_an_order_that_says_something(meeting: Meeting) -> None:
+    """The proof holds for any permutation; the rows may stand in one order only."""
+    bodies = mixed_with(meeting, "common", 12345, lambda pi: pi[::-1])
+    assert fault("not-sorted", "mixer-1", lambda: hand_in(meeting, bodies, "mixer-1")).field == "rows[1].K"
+    hand_in(meeting, mixed_with(meeting, "common", 12345, lambda pi: pi), "mixer-1")
+
+
 def test_a_key_that_stands_on_two_rolls(meeting: Meeting) -> None:
     """A mixer that knows two secrets can bring their keys to one: c' = c s / s'."""
     common = meeting.accounts[0]
     preferred = next(a for a in meeting.accounts if a.share_class == "preferred")
     x = 12345
     exponents = {"common": x, "preferred": x * common.s * pow(preferred.s, -1, ORDER) % ORDER}
-    made = {}
-    for share_class, exponent in exponents.items():
-        roll = meeting.election.roll(share_class)
-        rows = RollRows.of(roll)
-        with ThreadPoolExecutor(1) as executor:
-            secret = MixSecret(order_of_keys(rows, exponent, executor), exponent, bytes(32))
-            mixed = mix(place_of(meeting.election, roll, "mixer-1"), rows, secret, executor)
-        head = mix_head(meeting.manifest.hash, roll, "mixer-1", 0, mixed.generator, mixed.proof)
-        made[share_class] = list(mix_chunks(head, mixed.rows()))
+    made = {c: mixed_with(meeting, c, exponent, lambda pi: pi) for c, exponent in exponents.items()}
     hand_in(meeting, made["common"], "mixer-1")
     refusal = fault("duplicate", "mixer-1", lambda: hand_in(meeting, made["preferred"], "mixer-1"))
     assert "common" in refusal.detail
