@@ -18,12 +18,12 @@ from hashlib import sha256
 from typing import Any
 
 from audit.log.encoding import decode_base64, encode_base64
-from audit.log.merkle import HASH_SIZE, CompactRange
-from audit.log.tiles import HEIGHT, WIDTH, frame, unframe
+from audit.log.merkle import HASH_SIZE
+from audit.log.tiles import HEIGHT, frame, unframe
 from audit.record.heads import is_rekey
 from vault.custodian.cosign import EMPTY, Head
 from vault.custodian.disk import Disk, RealDisk
-from vault.custodian.nodes import completed
+from vault.custodian.nodes import new_nodes
 from vault.custodian.numbered_files import NumberedFiles
 from vault.custodian.sealed_files import Sealed, seal
 from vault.custodian.storage import Damaged, Overtaken, Unsafe
@@ -70,18 +70,18 @@ class FolderStore:
         """Stores head and entries, as one file. Overtaken if the old size has been continued already."""
         first = new.size - len(entries)
         about = {**_about(new), "first": first, "frontier": encode_base64(new.frontier)}
-        about |= _rekeys(first, entries)
-        about["nodes"] = self._new_nodes(origin, new, first, leaves)
+        about |= self._rekeys(origin, first, entries)
+        made = new_nodes(lambda level, start, end: self.hashes(origin, level, start, end), new, first, leaves)
+        about["nodes"] = [[level, index, encode_base64(root)] for (level, index), root in made.items()]
         self._put(origin, "heads", new.old_size, about, entries=frame(entries), leaves=b"".join(leaves))
 
     def rekeys(self, origin: str) -> list[int]:
-        """The numbers of the entries that are rekeys, as the files that hold them say."""
+        """The numbers of the entries that are rekeys: every file says where those up to its own end are."""
         found: set[int] = set()
         for kind in ("heads", "staged"):
             number = self._files.newest(self._tree(origin, kind))
-            while number is not None:
-                found.update(self._open(origin, kind, number).about.get("rekeys", ()))
-                number = self._files.highest(self._tree(origin, kind), number - 1) if number else None
+            if number is not None:
+                found.update(self._open(origin, kind, number).about["rekeys"])
         return sorted(found)
 
     def published(self, origin: str) -> tuple[int, bytes]:
@@ -126,7 +126,7 @@ class FolderStore:
 
     def stage(self, origin: str, start: int, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
         """Stores entries ahead of their head. Overtaken if there is an entry at `start` already."""
-        about = {"end": start + len(entries), "start": start} | _rekeys(start, entries)
+        about = {"end": start + len(entries), "start": start} | self._rekeys(origin, start, entries)
         self._put(origin, "staged", start, about, entries=frame(entries), leaves=b"".join(leaves))
 
     def observed(self, origin: str) -> Head:
@@ -143,6 +143,10 @@ class FolderStore:
         """Stores a head that was seen. Overtaken if the old size has been continued already."""
         # A head of the empty tree follows no size, hence the one more.
         self._put(origin, "observed", new.old_size + 1, _about(new))
+
+    def _rekeys(self, origin: str, start: int, entries: Sequence[bytes]) -> dict[str, Any]:
+        known = [index for index in self.rekeys(origin) if index < start]
+        return {"rekeys": known + [index for index, entry in enumerate(entries, start) if is_rekey(entry)]}
 
     def _put(self, origin: str, kind: str, number: int, about: dict[str, Any], **blocks: bytes) -> None:
         content = seal(kind, {**about, "origin": origin}, **blocks)
@@ -198,31 +202,6 @@ class FolderStore:
             found += part(file, start - first, stop - first)
             start = stop
         return found
-
-    def _new_nodes(self, origin: str, new: Head, first: int, leaves: Sequence[bytes]) -> list[list[int | str]]:
-        """[level, index, root in base64] of every tile that became full, lowest level first."""
-        made: dict[tuple[int, int], bytes] = {}
-
-        def below(level: int, start: int, end: int) -> list[bytes]:
-            stored = first if level == 0 else new.old_size >> (HEIGHT * level)
-            known = self.hashes(origin, level, start, min(end, stored)) if start < stored else []
-            if level == 0:
-                return known + list(leaves[max(start - first, 0) : end - first])
-            return known + [made[level, index] for index in range(max(start, stored), end)]
-
-        for level, index in completed(new.old_size, new.size):
-            tile = CompactRange()
-            tile.extend(below(level - 1, index * WIDTH, (index + 1) * WIDTH))
-            if tile.size != WIDTH:
-                raise Damaged(f"{self._root}: {WIDTH - tile.size} hashes of a tile are missing")
-            made[level, index] = tile.root()
-        return [[level, index, encode_base64(root)] for (level, index), root in made.items()]
-
-
-def _rekeys(start: int, entries: Sequence[bytes]) -> dict[str, Any]:
-    """Where among these entries keys are changed, if anywhere."""
-    places = [index for index, entry in enumerate(entries, start) if is_rekey(entry)]
-    return {"rekeys": places} if places else {}
 
 
 def _about(head: Head) -> dict[str, Any]:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from audit.log.tiles import HEIGHT
+from audit.log.merkle import CompactRange
+from audit.log.tiles import HEIGHT, WIDTH
+from vault.custodian.cosign import Head
+from vault.custodian.storage import Damaged
+
+Hashes = Callable[[int, int, int], list[bytes]]
+"""(level, start, end) -> the stored hashes [start, end) of a tile level."""
 
 
 def completed(old_size: int, size: int) -> Iterator[tuple[int, int]]:
@@ -16,3 +22,43 @@ def completed(old_size: int, size: int) -> Iterator[tuple[int, int]]:
         for index in range(old_size >> (HEIGHT * level), size >> (HEIGHT * level)):
             yield level, index
         level += 1
+
+
+def new_nodes(hashes: Hashes, new: Head, first: int, leaves: Sequence[bytes]) -> dict[tuple[int, int], bytes]:
+    """By (level, index), lowest level first, the hashes that the new head completes; of its entries those from `first`
+    on are not stored yet, and have the hashes `leaves`.
+
+    They are made of hashes that were stored before. So all at the tree's edge are shown to lead to the new root: what
+    changed on the disk since is found before it gets into another tile, and before the head is signed. Damaged.
+    """
+    made: dict[tuple[int, int], bytes] = {}
+
+    def below(level: int, start: int, end: int) -> list[bytes]:
+        stored = first if level == 0 else new.old_size >> (HEIGHT * level)
+        known = hashes(level, start, min(end, stored)) if start < stored else []
+        if level == 0:
+            found = known + list(leaves[max(start - first, 0) : end - first])
+        else:
+            found = known + [made[level, index] for index in range(max(start, stored), end)]
+        if len(found) != end - start:
+            raise Damaged(f"{end - start - len(found)} hashes of a tile are missing")
+        return found
+
+    for level, index in completed(new.old_size, new.size):
+        tile = CompactRange()
+        tile.extend(below(level - 1, index * WIDTH, (index + 1) * WIDTH))
+        made[level, index] = tile.root()
+    if made and _edge(below, new.size).root() != new.root:
+        raise Damaged("the stored hashes at the edge of the tree do not lead to the root of the new head")
+    return made
+
+
+def _edge(hashes: Hashes, size: int) -> CompactRange:
+    """The tree of the hashes that no tile above covers, the largest subtrees first."""
+    tree = CompactRange()
+    for level in reversed(range(-(-size.bit_length() // HEIGHT))):
+        count = size >> (HEIGHT * level)
+        start = count // WIDTH * WIDTH
+        for value in hashes(level, start, count) if start < count else ():
+            tree.append(value, HEIGHT * level)
+    return tree

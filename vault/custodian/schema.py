@@ -90,6 +90,18 @@ node = Table(
     Column("hash", LargeBinary, CheckConstraint("octet_length(hash) = 32"), nullable=False),
 )
 
+# The right bytes of rows that were found damaged, which stay as they are: readers prefer these (mended.py).
+mended = Table(
+    "mended",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("level", SmallInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("attempt", SmallInteger, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
 
 def install(connection: Connection, role: str) -> None:
     """Creates the tables as their owner and lets the service's `role` INSERT and SELECT; again, it changes nothing."""

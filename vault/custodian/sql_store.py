@@ -6,21 +6,36 @@ none, and nothing has been cosigned before the commit is on disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, func, insert, literal, select, text
+from sqlalchemy import Column, Connection, Engine, Row, Select, func, insert, literal, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
-from audit.log.merkle import CompactRange
-from audit.log.tiles import WIDTH
+from audit.log.merkle import leaf_hash
 from infra import failpoints
 from vault.custodian.cosign import EMPTY, Head
-from vault.custodian.nodes import completed
+from vault.custodian.mended import (
+    ENTRY,
+    HEAD,
+    NODE,
+    PUBLISHED,
+    any_repairs,
+    last_repair,
+    mend,
+    pack,
+    readable,
+    repairs,
+    unpack,
+)
+from vault.custodian.nodes import new_nodes
 from vault.custodian.schema import IS_REKEY, entry, head, node, observed, published
-from vault.custodian.storage import Overtaken, Unsafe
+from vault.custodian.storage import Damaged, Overtaken, Truth, Unsafe
+
+PAGE = 1024
+"""Heads read at a time."""
 
 
 class SqlStore:
@@ -41,11 +56,24 @@ class SqlStore:
     def newest(self, origin: str) -> Head:
         """The head with the most entries; of a log that has none yet, the empty tree's."""
         query = select(*_HEAD).where(head.c.origin == origin).order_by(head.c.size.desc()).limit(1)
-        return self._head(query) or EMPTY
+        return self._mended_head(origin, self._head(query)) or EMPTY
 
     def head_at(self, origin: str, size: int) -> Head | None:
         """The head of exactly this size, None if there is none."""
-        return self._head(select(*_HEAD).where(head.c.origin == origin, head.c.size == size))
+        query = select(*_HEAD).where(head.c.origin == origin, head.c.size == size)
+        return self._mended_head(origin, self._head(query), size)
+
+    def heads(self, origin: str) -> Iterator[int]:
+        """The sizes of all heads, ascending."""
+        at = 0
+        while True:
+            query = select(head.c.size).where(head.c.origin == origin, head.c.size > at).order_by(head.c.size)
+            with readable(), self._engine.connect() as connection:
+                sizes = list(connection.scalars(query.limit(PAGE)))
+            if not sizes:
+                return
+            yield from sizes
+            at = sizes[-1]
 
     def last_time(self) -> int:
         """The latest time ever cosigned, over all logs (POSIX seconds); 0 if none was."""
@@ -58,10 +86,14 @@ class SqlStore:
 
         When it returns they are on disk. Overtaken if the old size has been continued already.
         """
+        first = new.size - len(entries)
+        made = new_nodes(lambda level, start, end: self.hashes(origin, level, start, end), new, first, leaves)
+        nodes = [{"origin": origin, "level": k, "index": i, "hash": value} for (k, i), value in made.items()]
         with self._adding(origin) as connection:
             connection.execute(insert(head).values(origin=origin, **{name: getattr(new, name) for name in _FIELDS}))
-            insert_entries(connection, origin, new.size - len(entries), leaves, entries)
-            complete_nodes(connection, origin, new.old_size, new.size)
+            insert_entries(connection, origin, first, leaves, entries)
+            if nodes:
+                connection.execute(insert(node), nodes)
             failpoints.at("custodian.committing")
 
     def rekeys(self, origin: str) -> list[int]:
@@ -116,9 +148,11 @@ class SqlStore:
             .order_by(published.c.size.desc())
             .limit(1)
         )
-        with self._engine.connect() as connection:
+        with readable(), self._engine.connect() as connection:
             row = connection.execute(query).first()
-        return (row.size, bytes(row.note)) if row else (0, b"")
+            repair = last_repair(connection, origin, PUBLISHED)
+        found = (row.size, bytes(row.note)) if row else (0, b"")
+        return repair if repair is not None and repair[0] >= found[0] else found
 
     def publish(self, origin: str, size: int, note: bytes) -> None:
         """Stores a published checkpoint. The first one of a size stands: another only bears more cosignatures."""
@@ -129,21 +163,76 @@ class SqlStore:
         """The 32-byte hashes [start, end) of a tile level: leaf hashes at 0, roots of full tiles of the level below
         above it.
         """
-        with self._engine.connect() as connection:
-            return tile_hashes(connection, origin, level, start, end)
+        if level:
+            query = select(node.c.index, node.c.hash).where(node.c.origin == origin, node.c.level == level)
+            return self._rows(origin, NODE, level, start, end, query, node.c.index)
+        query = select(entry.c.index, entry.c.leaf).where(entry.c.origin == origin)
+        return self._rows(origin, ENTRY, 0, start, end, query, entry.c.index, leaf_hash)
 
     def entries(self, origin: str, start: int, end: int) -> list[bytes]:
-        """The entries [start, end)."""
-        query = (
-            select(entry.c.data)
-            .where(entry.c.origin == origin, entry.c.index >= start, entry.c.index < end)
-            .order_by(entry.c.index)
-        )
+        """The entries [start, end), fewer if not all are stored. Damaged if one stands on a page that cannot be read.
+        """
+        query = select(entry.c.index, entry.c.data).where(entry.c.origin == origin)
+        return self._rows(origin, ENTRY, 0, start, end, query, entry.c.index)
+
+    def mend_entry(self, origin: str, index: int, truth: Truth) -> None:
+        """Stores the right bytes of an entry beside what is there; `truth(start, end)` gives the right entries."""
+        (data,) = truth(index, index + 1)
+        self._mend(origin, ENTRY, 0, index, data)
+
+    def mend_node(self, origin: str, level: int, index: int, truth: bytes) -> None:
+        """Stores the right hash of a tile level, 1 and above, beside what is there."""
+        self._mend(origin, NODE, level, index, truth)
+
+    def mend_head(self, origin: str, truth: Head) -> None:
+        """Stores the right head of a size beside what is there."""
+        self._mend(origin, HEAD, 0, truth.size, pack(truth))
+
+    def mend_published(self, origin: str, size: int, note: bytes) -> None:
+        """Stores the right published checkpoint of a size beside what is there."""
+        self._mend(origin, PUBLISHED, 0, size, note)
+
+    def _mend(self, origin: str, kind: str, level: int, number: int, data: bytes) -> None:
+        with self._adding(origin) as connection:
+            mend(connection, origin, kind, level, number, data)
+
+    def _rows(
+        self,
+        origin: str,
+        kind: str,
+        level: int,
+        start: int,
+        end: int,
+        query: Select[Any],
+        number: Column[Any],
+        of: Callable[[bytes], bytes] = bytes,
+    ) -> list[bytes]:
+        """The values of the rows [start, end) of a query, what was repaired in the place of what is damaged."""
         with self._engine.connect() as connection:
-            return [bytes(data) for data in connection.scalars(query)]
+            repaired = any_repairs(connection, origin) and repairs(connection, origin, kind, level, start, end)
+            if not repaired:
+                with suppress(Damaged), readable():
+                    rows = connection.execute(query.where(number >= start, number < end).order_by(number))
+                    return [bytes(value) for _, value in rows]
+        found = {place: of(data) for place, data in (repaired or {}).items()}
+        for first, last in unrepaired(start, end, found):
+            with readable(), self._engine.begin() as connection:
+                # So that no page is read but those that hold these rows: others may be damaged.
+                connection.execute(text("SET LOCAL enable_seqscan TO off"))
+                rows = connection.execute(query.where(number >= first, number < last))
+                found |= {place: bytes(value) for place, value in rows}
+        return [found[place] for place in sorted(found)]
+
+    def _mended_head(self, origin: str, stored: Head | None, size: int | None = None) -> Head | None:
+        """The repair of a head if there is one, and no larger head if `size` is not given."""
+        with self._engine.connect() as connection:
+            repair = last_repair(connection, origin, HEAD, size)
+        if repair is None or (stored is not None and stored.size > repair[0]):
+            return stored
+        return unpack(repair[1])
 
     def _head(self, query: Select[Any]) -> Head | None:
-        with self._engine.connect() as connection:
+        with readable(), self._engine.connect() as connection:
             row = connection.execute(query).first()
         return head_of(row) if row else None
 
@@ -168,17 +257,9 @@ def insert_entries(
         connection.execute(insert(entry), rows)
 
 
-def complete_nodes(connection: Connection, origin: str, old_size: int, size: int) -> None:
-    """Stores the root of every tile that became full between the two sizes, lowest level first."""
-    for level, index in completed(old_size, size):
-        tile = CompactRange()
-        tile.extend(tile_hashes(connection, origin, level - 1, index * WIDTH, (index + 1) * WIDTH))
-        connection.execute(insert(node).values(origin=origin, level=level, index=index, hash=tile.root()))
-
-
-def tile_hashes(connection: Connection, origin: str, level: int, start: int, end: int) -> list[bytes]:
-    table, value = (entry, entry.c.leaf) if level == 0 else (node, node.c.hash)
-    query = select(value).where(table.c.origin == origin, table.c.index >= start, table.c.index < end)
-    if level:
-        query = query.where(node.c.level == level)
-    return [bytes(row) for row in connection.scalars(query.order_by(table.c.index))]
+def unrepaired(start: int, end: int, repaired: Mapping[int, bytes]) -> Iterator[tuple[int, int]]:
+    """The runs of places in [start, end) that were not repaired."""
+    for place in [*sorted(repaired), end]:
+        if start < place:
+            yield start, place
+        start = place + 1

@@ -7,10 +7,13 @@ entries or not at all. Which heads may be stored is not decided here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from vault.custodian.cosign import Head
+
+Truth = Callable[[int, int], list[bytes]]
+"""(start, end) -> the entries [start, end), each shown to be under a signed root."""
 
 
 class Overtaken(Exception):
@@ -90,3 +93,24 @@ class Store(Protocol):
 
         When it returns it is on disk. Overtaken if the old size has been continued already.
         """
+
+
+class Mendable(Store, Protocol):
+    """A store that takes the right bytes beside the damaged ones, which stay as evidence; from then on it gives the
+    right ones. Only for bytes that were verified against a signed root.
+    """
+
+    def heads(self, origin: str) -> Iterator[int]:
+        """The sizes of all heads, ascending."""
+
+    def mend_entry(self, origin: str, index: int, truth: Truth) -> None:
+        """Repairs entry `index` and its leaf hash, or all that stands in one file with it."""
+
+    def mend_node(self, origin: str, level: int, index: int, truth: bytes) -> None:
+        """Repairs a hash of a tile level, 1 and above."""
+
+    def mend_head(self, origin: str, truth: Head) -> None:
+        """Repairs the head of a size."""
+
+    def mend_published(self, origin: str, size: int, note: bytes) -> None:
+        """Repairs the published checkpoint of a size."""

@@ -1,0 +1,86 @@
+"""What was repaired, in PostgreSQL: rows in a table of their own, beside the damaged ones, which stay as evidence.
+
+Nothing that is stored can be changed, so a repair adds the right bytes under the same place, and whoever reads prefers
+them. If these are damaged in turn, the next repair adds another row; the last one counts. Only bytes that were verified
+against a signed root are put here (`scrubbing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, exists, func, insert, literal, select
+from sqlalchemy.exc import DBAPIError
+
+from audit.log.encoding import decode_base64, encode_base64
+from audit.protocol.canonical import canonical, parse_canonical
+from vault.custodian.cosign import Head
+from vault.custodian.schema import mended
+from vault.custodian.storage import Damaged
+
+ENTRY, NODE, HEAD, PUBLISHED = "entry", "node", "head", "published"
+
+
+def mend(connection: Connection, origin: str, kind: str, level: int, number: int, data: bytes) -> None:
+    """Adds the right bytes for a place. IntegrityError if another process does so at the same moment."""
+    place = (mended.c.origin == origin, mended.c.kind == kind, mended.c.level == level, mended.c.number == number)
+    attempt = connection.scalar(select(func.coalesce(func.max(mended.c.attempt) + 1, 0)).where(*place))
+    row = {"origin": origin, "kind": kind, "level": level, "number": number, "attempt": attempt, "data": data}
+    connection.execute(insert(mended).values(row))
+
+
+def repairs(connection: Connection, origin: str, kind: str, level: int, start: int, end: int) -> dict[int, bytes]:
+    """What was repaired of the places [start, end), the last repair of each."""
+    query = (
+        select(mended.c.number, mended.c.data)
+        .where(
+            mended.c.origin == origin,
+            mended.c.kind == kind,
+            mended.c.level == level,
+            mended.c.number >= start,
+            mended.c.number < end,
+        )
+        .order_by(mended.c.number, mended.c.attempt)
+    )
+    return {number: bytes(data) for number, data in connection.execute(query)}
+
+
+def any_repairs(connection: Connection, origin: str) -> bool:
+    """Whether anything of a log was ever repaired: as a rule nothing was, and reading need not look further."""
+    return bool(connection.scalar(select(exists(select(literal(1)).where(mended.c.origin == origin)))))
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Damaged for rows on a page whose checksum is wrong, or that an index cannot find any more."""
+    try:
+        yield
+    except DBAPIError as error:
+        # Class XX: the database finds its own files to be damaged.
+        if str(getattr(error.orig, "sqlstate", None)).startswith("XX"):
+            raise Damaged("a page of the database cannot be read") from None
+        raise
+
+
+def last_repair(connection: Connection, origin: str, kind: str, number: int | None = None) -> tuple[int, bytes] | None:
+    """The last repair with the highest number, or with the number given: that and the bytes."""
+    query = select(mended.c.number, mended.c.data).where(mended.c.origin == origin, mended.c.kind == kind)
+    if number is not None:
+        query = query.where(mended.c.number == number)
+    row = connection.execute(query.order_by(mended.c.number.desc(), mended.c.attempt.desc()).limit(1)).first()
+    return None if row is None else (row.number, bytes(row.data))
+
+
+def pack(head: Head) -> bytes:
+    """A head as the bytes of a repair."""
+    fields = {"frontier": head.frontier, "note": head.note, "root": head.root}
+    numbers = {"old": head.old_size, "size": head.size, "time": head.time}
+    return canonical({**{name: encode_base64(value) for name, value in fields.items()}, **numbers})
+
+
+def unpack(raw: bytes) -> Head:
+    """The inverse of `pack`."""
+    said = parse_canonical(raw)
+    frontier, note, root = (decode_base64(said[name], name) for name in ("frontier", "note", "root"))
+    return Head(said["old"], said["size"], root, frontier, note, said["time"])
