@@ -255,7 +255,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "a row twice": (lambda raw: lines(raw, 0, 1, 1, 2, 3), "is damaged: its 3 rows are not the 2"),
     "rows exchanged": (lambda raw: lines(raw, 0, 2, 1, 3), "is damaged: its 2 rows are not the 2"),
     "a changed deadline": (lambda raw: raw.replace(b'{"deadline":1', b'{"deadline":2', 1), "is damaged: its 2 rows"),
-    "another intake's": (lambda raw: raw.replace(b'"intake-1"', b'"intake-2"', 1), "`intake` is 'intake-2', not 'intake-1'"),
+    "another intake's": (lambda raw: raw.replace(b'"intake-1"', b'"intake-2"', 1), "`intake` is 'intake-2', not"),
     "another log's": (lambda raw: raw.replace(b'"origin":"', b'"origin":"x', 1), "`origin` is 'xvote"),
     "a queue's": (lambda raw: b'{"format":"psephos/v1 backup","of":"queue"}\n' + raw, "`intake` is '', not 'intake-1'"),
     "a key left out": (lambda raw: raw.replace(b'"kind":"ballot",', b"", 1), "is damaged: line 2"),
