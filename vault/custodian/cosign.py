@@ -8,7 +8,7 @@ having them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from audit.log.checkpoint import Checkpoint, LogPolicy, open_note
@@ -99,11 +99,14 @@ def check_log_signed(policy: LogPolicy, append: Append) -> None:
         raise Refused("not-signed-by-log", refusal.detail) from None
 
 
-def next_head(held: Head, append: Append, now: int) -> tuple[Head, Sequence[bytes]]:
-    """The head that follows `held`, to be cosigned at `now`, and the leaf hashes of its new entries.
+def next_head(
+    held: Head, append: Append, time: Callable[[], int], observed: Head | None = None
+) -> tuple[Head, Sequence[bytes]]:
+    """The head that follows `held`, to be cosigned at the time that is asked for last, and the leaf hashes of its new
+    entries.
 
-    `held` is the newest head, its time not later than any other's. Refused `old-size-above`, WrongOldSize,
-    `wrong-proof`, `wrong-root`, `nothing-new`.
+    `observed` is another tree that the log has signed: if the new one is as large it must continue it, too. Refused
+    `old-size-above`, WrongOldSize, `wrong-proof`, `wrong-root`, `nothing-new`, `fork`, or as `time` refuses.
     """
     old_size, head = append.old_size, append.checkpoint
     if old_size > head.size:
@@ -118,10 +121,15 @@ def next_head(held: Head, append: Append, now: int) -> tuple[Head, Sequence[byte
         raise Refused("nothing-new", "the checkpoint has the size that is held")
     leaves = [leaf_hash(entry) for entry in append.entries]
     grown = CompactRange.from_bytes(held.frontier)
-    grown.extend(leaves)
+    forks = False
+    for leaf in leaves:
+        grown.append(leaf)
+        forks |= observed is not None and grown.size == observed.size and grown.root() != observed.root
     if (grown.size, grown.root()) != (head.size, head.root):
         raise Refused("wrong-root", f"the entries make a tree of {grown.size} leaves, not the one of the checkpoint")
-    return Head(old_size, head.size, head.root, grown.to_bytes(), append.note.raw, now), leaves
+    if forks:
+        raise Refused("fork", "the log has signed another tree, which this one does not continue")
+    return Head(old_size, head.size, head.root, grown.to_bytes(), append.note.raw, time()), leaves
 
 
 def check_clock(last: int, now: int) -> None:

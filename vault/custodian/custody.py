@@ -6,8 +6,7 @@ Nothing here knows HTTP. The clock and the store are arguments. One custodian ke
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from audit.log.checkpoint import open_note
 from audit.log.keys import Signer
@@ -17,26 +16,22 @@ from audit.log.tiles import WIDTH, frame, width_of
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 from infra import failpoints
-from vault.custodian.cosign import WrongOldSize, check_clock, check_log_signed, cosignatures, next_head, parse_append
-from vault.custodian.keys import Keys, in_office
-from vault.custodian.storage import Damaged, Overtaken, Store
-
-Clock = Callable[[], int]
+from vault.custodian.cosign import Head, WrongOldSize, check_log_signed, next_head, parse_append
+from vault.custodian.kept import Clock, Kept
+from vault.custodian.keys import Keys
+from vault.custodian.storage import Damaged, Store
 
 
 class Custodian:
     """Keeps the logs of `logs` (origin -> whose signatures count) in `store` and cosigns with those of `signers` that
     count.
 
-    `clock` gives POSIX seconds.
+    `clock` gives POSIX seconds. What it stands on is `kept`, for the witness and the mirror beside it.
     """
 
     def __init__(self, store: Store, logs: Mapping[str, Keys], signers: Sequence[Signer], clock: Clock) -> None:
+        self.kept = Kept(store, logs, signers, clock)
         self._store = store
-        self._logs = logs
-        self._signers = signers
-        self._clock = clock
-        self._one_at_a_time = threading.Lock()
         # This process alone publishes; a second one on the same database would only serve an older checkpoint for a
         # while.
         self._published = {origin: store.published(origin) for origin in logs}
@@ -44,33 +39,24 @@ class Custodian:
     def append(self, origin: str, body: bytes) -> bytes:
         """Stores an append and returns the cosignature lines; the same append again states the same again.
 
-        Refused `unknown-log`, `not-signed-by-log`, or as `parse_append`, `next_head` and `check_clock`.
+        Refused `unknown-log`, `not-signed-by-log`, `fork`, or as `parse_append`, `next_head` and `time_to_sign`.
         """
-        keys = self._keys(origin)
+        keys = self.kept.keys(origin)
         append = parse_append(body)
         if append.checkpoint.origin != origin:
             raise Refused("unknown-log", "the checkpoint is of another log than the address names")
         # The new tree may hold what changes the keys that it is signed by.
-        policy = keys.after(append.old_size, append.entries).at(append.checkpoint.size)
-        check_log_signed(policy, append)
-        signers = in_office(self._signers, policy)
-        with self._one_at_a_time:
-            stored = self._store.head_at(origin, append.checkpoint.size)
-            if stored and (stored.old_size, stored.root) == (append.old_size, append.checkpoint.root):
-                return cosignatures(signers, stored)
-            now = self._clock()
-            new, leaves = next_head(self._store.newest(origin), append, now)
-            check_clock(self._store.last_time(), now)
-            failpoints.at("custodian.storing")
-            try:
-                self._store.append(origin, new, leaves, append.entries)
-            except Overtaken:
-                raise WrongOldSize(self._store.newest(origin).size) from None
-            for index, entry in enumerate(append.entries, append.old_size):
-                keys.learn(index, entry)
-        # A crash here leaves a stored head without a cosignature: the log asks again and gets it then.
-        failpoints.at("custodian.stored")
-        lines = cosignatures(signers, new)
+        check_log_signed(keys.after(append.old_size, append.entries).at(append.checkpoint.size), append)
+        with self.kept.deciding:
+            new = self._store.head_at(origin, append.checkpoint.size)
+            if new is None or (new.old_size, new.root) != (append.old_size, append.checkpoint.root):
+                held, observed = self._store.newest(origin), self._store.observed(origin)
+                new, leaves = next_head(held, append, self.kept.time_to_sign, observed)
+                self._check_staged(origin, new, leaves)
+                self.kept.keep(origin, new, leaves, append.entries)
+                for index, entry in enumerate(append.entries, append.old_size):
+                    keys.learn(index, entry)
+        lines = self.kept.lines(origin, new)
         failpoints.at("custodian.cosigned")
         return lines
 
@@ -79,7 +65,7 @@ class Custodian:
 
         Refused `unknown-log`; WrongOldSize if its entries are not held; `wrong-root` if they differ; or as `open_note`.
         """
-        keys = self._keys(origin)
+        keys = self.kept.keys(origin)
         note = parse_note(raw)
         checkpoint = open_note(note, keys.at(parse_checkpoint(note.text).size), exact=True)
         held = self._store.head_at(origin, checkpoint.size)
@@ -102,10 +88,7 @@ class Custodian:
         None if there is none.
         """
         newest = self._store.newest(origin)
-        if not newest.size:
-            return None
-        signers = in_office(self._signers, self._keys(origin).at(newest.size))
-        return newest.note + cosignatures(signers, newest)
+        return newest.note + self.kept.lines(origin, newest) if newest.size else None
 
     def held_entries(self, origin: str, start: int, end: int) -> bytes | None:
         """The entries [start, end), at most 256, each after its u16 length; None if not all of them are stored here."""
@@ -120,7 +103,7 @@ class Custodian:
     def rekeys(self, origin: str) -> bytes:
         """Where in the published log keys were changed: a hint for readers, who check it."""
         size, _ = self._published.get(origin, (0, b""))
-        return rekeys_text(index for index in self._keys(origin).places() if index < size)
+        return rekeys_text(index for index in self.kept.keys(origin).places() if index < size)
 
     def tile(self, origin: str, level: int, index: int, width: int) -> bytes | None:
         """`width` hashes of tile `index`; None if the published tree, or a smaller one, has no such tile."""
@@ -140,11 +123,13 @@ class Custodian:
         size, _ = self._published.get(origin, (0, b""))
         return 0 < width <= width_of(size, level, index)
 
-    def _keys(self, origin: str) -> Keys:
-        keys = self._logs.get(origin)
-        if keys is None:
-            raise Refused("unknown-log", "this custodian does not keep that log")
-        return keys
+    def _check_staged(self, origin: str, new: Head, leaves: Sequence[bytes]) -> None:
+        """Entries that came before their head were proven to be in a tree that the log has signed."""
+        count = min(self._store.staged(origin), new.size) - new.old_size
+        if count > 0:
+            staged = self._store.hashes(origin, 0, new.old_size, new.old_size + count)
+            if whole(staged, count) != list(leaves[:count]):
+                raise Refused("fork", "the log has signed a tree with other entries at these places")
 
 
 def whole(rows: list[bytes], width: int) -> list[bytes]:

@@ -1,0 +1,69 @@
+"""What the callers of one custodian have in common: which logs it keeps and whose signatures count, its store, its
+clock, and that it decides one thing at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from audit.log.keys import Signer
+from audit.protocol.refused import Refused
+from infra import failpoints
+from vault.custodian.cosign import Head, WrongOldSize, check_clock, cosignatures
+from vault.custodian.keys import Keys, in_office
+from vault.custodian.storage import Overtaken, Store
+
+Clock = Callable[[], int]
+
+
+class Kept:
+    """The logs of `logs` (origin -> whose signatures count) in `store`, cosigned with those of `signers` that count.
+    `clock` gives POSIX seconds.
+
+    `deciding` is held from reading what is stored until what follows from it is stored.
+    """
+
+    def __init__(self, store: Store, logs: Mapping[str, Keys], signers: Sequence[Signer], clock: Clock) -> None:
+        self.store, self._logs, self._signers = store, logs, signers
+        self.deciding = threading.Lock()
+        self._clock = clock
+
+    def keys(self, origin: str) -> Keys:
+        """Whose signatures count, as far as the log is held. Refused `unknown-log`."""
+        keys = self._logs.get(origin)
+        if keys is None:
+            raise Refused("unknown-log", "this custodian does not keep that log")
+        return keys
+
+    def lines(self, origin: str, head: Head) -> bytes:
+        """The custodian's cosignatures over a head that is stored with all its entries."""
+        return cosignatures(in_office(self._signers, self.keys(origin).at(head.size)), head)
+
+    def seen(self, origin: str) -> Head:
+        """The largest tree of which this custodian knows that the log signed it, its entries held or not: in the terms
+        of C2SP tlog-mirror, the pending checkpoint.
+        """
+        observed, held = self.store.observed(origin), self.store.newest(origin)
+        return observed if observed.size >= held.size else held
+
+    def time_to_sign(self) -> int:
+        """The time of the next cosignature. Refused `clock-backwards`, or as the clock refuses."""
+        now = self._clock()
+        check_clock(self.store.last_time(), now)
+        return now
+
+    def keep(self, origin: str, new: Head, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
+        """Stores a head and its entries, those left out that are staged. When this returns the head may be cosigned.
+
+        WrongOldSize if another process was faster.
+        """
+        missing = max(new.size - max(self.store.staged(origin), new.old_size), 0)
+        first = len(entries) - min(missing, len(entries))
+        failpoints.at("custodian.storing")
+        try:
+            self.store.append(origin, new, leaves[first:], entries[first:])
+        except Overtaken:
+            raise WrongOldSize(self.store.newest(origin).size) from None
+        # A crash here leaves a stored head without a cosignature: the log asks again and gets it then.
+        failpoints.at("custodian.stored")

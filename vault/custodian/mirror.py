@@ -1,0 +1,232 @@
+"""The mirror beside a custodian (C2SP tlog-mirror): the log, or anybody who has its entries, brings them in packages of
+256, each proven to be in a tree that the log has signed and that `add-checkpoint` has shown. What is proven is stored
+at once, so that an upload that breaks off goes on where it stopped.
+
+The mirror's cosignature is the custodian's own, and says the same: it holds every entry. So it is made only here, and
+by `append`, when all entries are stored; never by `add-checkpoint`, which the witness answers with its own key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from audit.log.encoding import encode_base64
+from audit.log.merkle import HASH_SIZE, MAX_PROOF, CompactRange, leaf_hash
+from audit.log.notes import parse_note
+from audit.log.subtree import verify_subtree
+from audit.log.tiles import MAX_DATA, WIDTH
+from audit.protocol.refused import Refused
+from vault.custodian.cosign import Head, WrongOldSize
+from vault.custodian.kept import Kept
+from vault.custodian.storage import Damaged, Overtaken
+from vault.custodian.witness import by_log
+
+MAX_PACKAGES = 32
+"""Packages of one call; the rest of its body is not read."""
+MAX_PACKAGE = WIDTH * (2 + MAX_DATA) + 1 + MAX_PROOF * HASH_SIZE
+"""Bytes of the longest package."""
+MAX_BEGINNING = 2 + 65_535 + 16 + 2 + 65_535
+"""Bytes of the longest beginning of a body."""
+
+
+class NothingSeen(Refused):
+    """No checkpoint of this log has been seen here."""
+
+    def __init__(self) -> None:
+        super().__init__("nothing-seen", "no checkpoint of this log has been seen: it comes first, by add-checkpoint")
+
+
+class Elsewhere(Refused):
+    """The upload does not begin, or end, where it can: a tree that has been seen has `size` entries, and `next` is the
+    first one that is not stored. The ticket that goes with it is empty: every checkpoint seen is remembered.
+    """
+
+    def __init__(self, size: int, next: int) -> None:
+        super().__init__("elsewhere", f"{next} entries of {size} are stored")
+        self.size, self.next = size, next
+
+    @property
+    def info(self) -> bytes:
+        """The three lines of `text/x.tlog.mirror-info`."""
+        return f"{self.size}\n{self.next}\n{encode_base64(b'')}\n".encode()
+
+
+class Unfinished(Elsewhere):
+    """What came is stored, and there is more to come."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """Whose entries [start, end) a body brings, and at which byte the packages begin."""
+
+    origin: str
+    start: int
+    end: int
+    length: int
+
+
+def parse_beginning(raw: bytes) -> Beginning | None:
+    """The beginning of a body; None if there must be more of it. Refused `syntax`."""
+    at = 2 + int.from_bytes(raw[:2], "big")
+    if len(raw) < at + 18:
+        return None
+    start, end = int.from_bytes(raw[at : at + 8], "big"), int.from_bytes(raw[at + 8 : at + 16], "big")
+    length = at + 18 + int.from_bytes(raw[at + 16 : at + 18], "big")
+    if len(raw) < length:
+        return None
+    if start > end:
+        raise Refused("syntax", f"the upload begins at {start}, after its end at {end}")
+    try:
+        return Beginning(raw[2:at].decode(), start, end, length)
+    except UnicodeDecodeError:
+        raise Refused("syntax", "the origin is not UTF-8") from None
+
+
+@dataclass(frozen=True)
+class Package:
+    """Entries [start, start + len(entries)), and the proof of all from the multiple of 256 on."""
+
+    start: int
+    entries: tuple[bytes, ...]
+    proof: tuple[bytes, ...]
+
+
+class Packages:
+    """Takes the bytes of packages as they come, and gives them back whole. Refused `syntax` for more hashes in a proof
+    than there may be.
+    """
+
+    def __init__(self, start: int, end: int) -> None:
+        self._start, self._end = start, end
+        self._raw = bytearray()
+        self._entries: list[bytes] = []
+        self._at = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether no package is to come."""
+        return self._start == self._end
+
+    def feed(self, raw: bytes) -> Iterator[Package]:
+        """The packages that these bytes complete; what is after the last of all is passed over."""
+        self._raw += raw
+        while not self.whole and (package := self._next()) is not None:
+            yield package
+
+    def _next(self) -> Package | None:
+        end = min(self._end, (self._start // WIDTH + 1) * WIDTH)
+        raw = self._raw
+        while len(self._entries) < end - self._start:
+            stop = self._at + 2 + int.from_bytes(raw[self._at : self._at + 2], "big")
+            if self._at + 2 > len(raw) or stop > len(raw):
+                return None
+            self._entries.append(bytes(raw[self._at + 2 : stop]))
+            self._at = stop
+        if self._at == len(raw):
+            return None
+        count, first = raw[self._at], self._at + 1
+        if count > MAX_PROOF:
+            raise Refused("syntax", f"a proof has at most {MAX_PROOF} hashes")
+        stop = first + count * HASH_SIZE
+        if stop > len(raw):
+            return None
+        proof = tuple(bytes(raw[i : i + HASH_SIZE]) for i in range(first, stop, HASH_SIZE))
+        package = Package(self._start, tuple(self._entries), proof)
+        self._start, self._entries, self._at = end, [], 0
+        del raw[:stop]
+        return package
+
+
+class Mirror:
+    """Stores what is proven, and cosigns when everything is there. Nothing in it waits for the network."""
+
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+
+    def begin(self, beginning: Beginning) -> Head:
+        """The tree that the upload leads to, as the log has signed it.
+
+        Refused `unknown-log` (404); NothingSeen (422); Elsewhere (409) if no such tree has been seen, if all of a
+        larger one is held, if entries before the first are missing, or if more are there already than one call brings.
+        """
+        origin, start, end = beginning.origin, beginning.start, beginning.end
+        self._kept.keys(origin)
+        seen, held = self._kept.seen(origin), self._kept.store.newest(origin)
+        if not seen.note:
+            raise NothingSeen
+        target = held if end == held.size and held.note else self._kept.store.observed_at(origin, end)
+        stored = self._kept.store.staged(origin)
+        if target is None or end < held.size:
+            raise Elsewhere(seen.size, stored)
+        if start > stored or min(end, stored) - start > MAX_PACKAGES * WIDTH:
+            raise Elsewhere(end, stored)
+        return target
+
+    def take(self, origin: str, target: Head, package: Package) -> None:
+        """Stores the entries of one package, those left out that are stored. Refused `wrong-proof` (422)."""
+        first, end = package.start // WIDTH * WIDTH, package.start + len(package.entries)
+        leaves = [leaf_hash(entry) for entry in package.entries]
+        part = CompactRange()
+        part.extend(self._hashes(origin, first, package.start))
+        part.extend(leaves)
+        try:
+            verify_subtree(first, end, part.root(), target.size, target.root, package.proof)
+        except Refused as refusal:
+            raise Refused("wrong-proof", refusal.detail) from None
+        with self._kept.deciding:
+            stored = self._kept.store.staged(origin)
+            new = stored - package.start
+            if package.start <= stored < end:
+                # Overtaken by another process with the same entries: both are proven to be in this tree.
+                with suppress(Overtaken):
+                    self._kept.store.stage(origin, stored, leaves[new:], package.entries[new:])
+
+    def finish(self, origin: str, target: Head) -> bytes:
+        """Stores the head, if all of its entries are, and returns the cosignature lines over it.
+
+        Unfinished (202) if some are missing; Elsewhere (409) if a larger tree is held by now; Refused `fork` (422) if
+        the tree that is held is not a beginning of this one; `clock-backwards` or `clock-leapt` (503).
+        """
+        with self._kept.deciding:
+            held, stored = self._kept.store.newest(origin), self._kept.store.staged(origin)
+            if stored < target.size:
+                raise Unfinished(target.size, stored)
+            if held.size > target.size:
+                raise Elsewhere(self._kept.seen(origin).size, stored)
+            if held.size < target.size:
+                held = self._commit(origin, held, target)
+        return self._kept.lines(origin, held)
+
+    def _commit(self, origin: str, held: Head, target: Head) -> Head:
+        grown = CompactRange.from_bytes(held.frontier)
+        for start in range(held.size, target.size, WIDTH):
+            grown.extend(self._hashes(origin, start, min(start + WIDTH, target.size)))
+        if grown.root() != target.root:
+            raise Refused("fork", "the log has signed this tree and another one, which is held here")
+        rekeys = self._rekeys(origin, held.size, target.size)
+        keys = later = self._kept.keys(origin)
+        for index, entry in rekeys:
+            later = later.after(index, [entry])
+        # When the checkpoint was seen it was not known yet which keys it must be signed by.
+        by_log(later.at(target.size), parse_note(target.note))
+        new = replace(target, old_size=held.size, frontier=grown.to_bytes(), time=self._kept.time_to_sign())
+        try:
+            self._kept.keep(origin, new, (), ())
+        except WrongOldSize as refusal:
+            raise Elsewhere(self._kept.seen(origin).size, refusal.size) from None
+        for index, entry in rekeys:
+            keys.learn(index, entry)
+        return new
+
+    def _rekeys(self, origin: str, start: int, end: int) -> list[tuple[int, bytes]]:
+        """The entries of [start, end) by which keys are changed, with their numbers."""
+        found = [index for index in self._kept.store.rekeys(origin) if start <= index < end]
+        return [(index, entry) for index in found for entry in self._kept.store.entries(origin, index, index + 1)]
+
+    def _hashes(self, origin: str, start: int, end: int) -> Sequence[bytes]:
+        found = self._kept.store.hashes(origin, 0, start, end) if start < end else []
+        if len(found) != end - start:
+            raise Damaged(f"{end - start - len(found)} entries are missing")
+        return found

@@ -1,0 +1,91 @@
+"""The witness beside a custodian (C2SP tlog-witness): it sees that the log only grows, and holds nothing.
+
+It is another cosigner than the custodian, with a key and a name of its own that stand in no manifest: what it signs
+never says that the entries are held, and counts toward no W. Both stand on what this process knows of the log: neither
+ever signs a tree that contradicts one that the other has signed.
+
+Anybody may call; the log's signatures, both of them, are what lets a checkpoint in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from audit.log.checkpoint import LogPolicy
+from audit.log.keys import Signer
+from audit.log.merkle import verify_consistency
+from audit.log.notes import Note, Signature, verified_lines
+from audit.log.treehead import Checkpoint, parse_checkpoint
+from audit.protocol.refused import Refused
+from vault.custodian.cosign import Head, WrongOldSize, cosignatures, parse_header
+from vault.custodian.kept import Kept
+from vault.custodian.storage import Overtaken
+
+Submission = tuple[int, tuple[bytes, ...], Note, Checkpoint]
+
+
+class Witness:
+    """Cosigns with `signers`; without any it only notes what it saw, which is what a mirror goes by."""
+
+    def __init__(self, kept: Kept, signers: Sequence[Signer] = ()) -> None:
+        self._kept, self._signers = kept, signers
+
+    def add_checkpoint(self, submission: Submission) -> bytes:
+        """Stores the head of an `add-checkpoint` and returns the witness's lines over it, none without a key.
+
+        Refused `unknown-log` (404), `not-signed-by-log` (403), `old-size-above` (400), `wrong-proof` or `wrong-root`
+        (422), `clock-backwards` or `clock-leapt` (503); WrongOldSize (409).
+        """
+        old, proof, note, head = submission
+        signed = by_log(self._kept.keys(head.origin).at(head.size), note)
+        if old > head.size:
+            raise Refused("old-size-above", f"the old size {old} is above the checkpoint's {head.size}", "old")
+        with self._kept.deciding:
+            seen = self._kept.seen(head.origin)
+            if old != seen.size:
+                raise WrongOldSize(seen.size)
+            if old == head.size and head.root != seen.root:
+                raise Refused("wrong-root", f"another tree of {old} entries has been seen here")
+            try:
+                verify_consistency(old, seen.root, head.size, head.root, proof)
+            except Refused as refusal:
+                raise Refused("wrong-proof", refusal.detail) from None
+            if old < head.size or not seen.note:
+                seen = self._observe(head, signed, old if seen.note else -1 if not head.size else 0)
+        return cosignatures(self._signers, seen)
+
+    def checkpoint(self, origin: str) -> bytes | None:
+        """The newest head it has cosigned, with the log's lines and its own; None if there is none, or no key."""
+        seen = self._kept.seen(origin)
+        return seen.note + cosignatures(self._signers, seen) if self._signers and seen.note else None
+
+    def _observe(self, head: Checkpoint, signed: Note, old: int) -> Head:
+        new = Head(old, head.size, head.root, b"", signed.raw, self._kept.time_to_sign())
+        try:
+            self._kept.store.observe(head.origin, new)
+        except Overtaken:
+            raise WrongOldSize(self._kept.seen(head.origin).size) from None
+        return new
+
+
+def parse_submission(raw: bytes) -> Submission:
+    """Old size, proof, note and its checkpoint, nothing verified. Refused as `parse_header` and `parse_checkpoint`."""
+    old, proof, note = parse_header(raw)
+    return old, proof, note, parse_checkpoint(note.text)
+
+
+def by_log(policy: LogPolicy, note: Note) -> Note:
+    """The note with the log's lines alone, in the order of its keys: what anybody else has signed stays outside.
+
+    Refused `not-signed-by-log` unless every key of the log has signed, and none of its lines is wrong.
+    """
+    try:
+        signed = verified_lines(note, policy.log)
+    except Refused as refusal:
+        raise Refused("not-signed-by-log", refusal.detail) from None
+    if any(key not in signed for key in policy.log):
+        raise Refused("not-signed-by-log", "the log has not signed the checkpoint with all of its keys")
+    lines: dict[tuple[str, bytes], Signature] = {}
+    for line in note.signatures:
+        lines.setdefault((line.name, line.key_id), line)
+    return Note(note.text, tuple(lines[key.name, key.key_id] for key in policy.log))
