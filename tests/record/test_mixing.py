@@ -270,7 +270,9 @@ def test_each_number_of_the_head_counts(meeting: Meeting) -> None:
         assert fault("bad-proof", "mixer-1", act).field == "proof"
 
 
-def mixed_with(meeting: Meeting, share_class: str, x: int, order: Callable[[Sequence[int]], Sequence[int]]) -> list[Body]:
+def mixed_with(
+    meeting: Meeting, share_class: str, x: int, order: Callable[[Sequence[int]], Sequence[int]]
+) -> list[Body]:
     """A mix by mixer-1 with this exponent, its permutation made by `order` of the right one; the proof is true."""
     roll = meeting.election.roll(share_class)
     rows = RollRows.of(roll)
