@@ -1,0 +1,177 @@
+"""What happens to the zones: the kinds of faults that a schedule draws from, one after another until all is mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.simulation.kernel import Process
+from tests.simulation.world import Vault, World, Zone
+
+TWO_DAYS = 2 * 24 * 3600.0
+SETTLED = 70.0
+"""Longer than any request is under way."""
+
+
+class Faults:
+    """The kinds of one schedule, and `strike`, which has one of them happen."""
+
+    def __init__(self, world: World) -> None:
+        self._world, self._dice = world, world.dice
+        kinds: list[Callable[[], None]] = [
+            self.kill,
+            self.kill,
+            self.cut_power,
+            self.trouble,
+            self.partition,
+            self.stop,
+            self.fail_storage,
+            self.fill_disk,
+            self.shift_clock,
+            self.lie,
+            self.lose_a_custodian,
+            self.lose_ledger,
+        ]
+        self._kinds = [kind for kind in kinds if self._dice.random() < 0.35]
+        if self._dice.random() < 0.5:
+            world.crash_rate = self._dice.choice([0.01, 0.05, 0.2])
+
+    def strike(self) -> None:
+        if self._kinds:
+            self._dice.choice(self._kinds)()
+
+    def mend(self) -> None:
+        """Ends all of it: only what was lost is lost."""
+        world = self._world
+        world.crash_rate = world.network.trouble = 0.0
+        world.network.cuts.clear()
+        for disk in world.disks:
+            disk.mend()
+        for zone in world.zones:
+            zone.process.stopped = zone.held_down = False
+            zone.clock.mend()
+        for vault in world.vaults:
+            vault.lying = False
+
+    def kill(self) -> None:
+        self._any().crash()
+
+    def cut_power(self) -> None:
+        """A machine goes down, with its database."""
+        world = self._world
+        if self._dice.random() < 0.3:
+            for tally in world.tallies:
+                tally.crash()
+            world.ledger.lose_power()
+            return
+        zone = self._dice.choice([*world.vaults, world.queue, world.intake])
+        zone.crash()
+        zone.disk.lose_power()
+
+    def trouble(self) -> None:
+        self._world.network.trouble = self._dice.choice([0.05, 0.2, 0.5])
+        self._later(self._calm)
+
+    def partition(self) -> None:
+        names = ["intake", "tally", "queue", "voters", *(vault.name for vault in self._world.vaults)]
+        cut = frozenset(self._dice.sample(names, 2))
+        self._world.network.cuts.add(cut)
+        self._later(lambda: self._world.network.cuts.discard(cut))
+
+    def stop(self) -> None:
+        """SIGSTOP, and after a while SIGCONT."""
+        process = self._any().process
+        process.stopped = process.alive
+        self._later(lambda: setattr(process, "stopped", False))
+
+    def fail_storage(self) -> None:
+        disk = self._dice.choice(self._world.disks)
+        if self._dice.random() < 0.5:
+            disk.failures = 2
+        else:
+            disk.unreliable = self._dice.choice([0.1, 0.4])
+            self._later(disk.mend)
+
+    def fill_disk(self) -> None:
+        disk = self._dice.choice(self._world.disks)
+        disk.full = True
+        self._later(disk.mend)
+
+    def shift_clock(self) -> None:
+        clock = self._any().clock
+        if self._dice.random() < 0.5:
+            clock.ahead = -TWO_DAYS
+            self._later(clock.mend)
+        else:
+            clock.ahead, clock.rate = -self._world.kernel.now, 2.0
+
+    def lie(self) -> None:
+        """At most one custodian, so that W of them hold one honest copy."""
+        world = self._world
+        liars = [vault for vault in world.vaults if vault.liar]
+        if not liars and (world.restored or any(vault.lost for vault in world.vaults)):
+            return
+        liar: Vault = liars[0] if liars else self._dice.choice(world.vaults)
+        liar.liar = liar.lying = True
+        self._later(lambda: setattr(liar, "lying", False))
+
+    def lose_a_custodian(self) -> None:
+        """With its disk: no more than N - W may go so."""
+        world = self._world
+        gone = sum(vault.lost for vault in world.vaults)
+        if world.restored or len(world.honest) < len(world.vaults) or gone >= len(world.vaults) - world.policy.W:
+            return
+        vault = self._dice.choice([vault for vault in world.vaults if not vault.lost])
+        vault.crash()
+        vault.disk.restore(0)
+        vault.lost = True
+
+    def lose_ledger(self) -> None:
+        """Lost as a whole; or an old copy of it is put in its place, and nobody says so."""
+        world = self._world
+        if any(vault.lost or vault.liar for vault in world.vaults):
+            return
+        world.restored = True
+        for tally in world.tallies:
+            tally.held_down = True
+            tally.crash()
+        length = 0
+        if self._dice.random() < 0.5:
+            length = self._old_copy()
+        world.ledger.restore(length)
+        world.kernel.spawn(Process("operator"), "operator", self._begin_again)
+
+    def _old_copy(self) -> int:
+        """How many changes an old ledger had seen from which a published checkpoint is missing: whoever restores one is
+        found out by any W custodians. A younger one, from which only unpublished trees are missing, is for who restores
+        it to replace by an empty one.
+        """
+        disk = self._world.ledger
+        newest = max(disk.state.witnessed, default=0)
+        length = self._dice.randint(0, len(disk.journal))
+        while length and self._sizes(length) >= newest:
+            length -= 1
+        return length
+
+    def _sizes(self, length: int) -> int:
+        disk = self._world.ledger
+        return int(disk._replayed(length).newest.size)
+
+    def _begin_again(self) -> None:
+        self._world.kernel.pause(SETTLED)
+        for tally in self._world.tallies:
+            tally.held_down = False
+
+    def _any(self) -> Zone:
+        return self._dice.choice(self._world.zones)
+
+    def _calm(self) -> None:
+        self._world.network.trouble = 0.0
+
+    def _later(self, call: Callable[[], object]) -> None:
+        seconds = self._dice.choice([1.0, 10.0, 60.0]) * self._dice.random()
+
+        def wait() -> None:
+            self._world.kernel.pause(seconds)
+            call()
+
+        self._world.kernel.spawn(Process("world"), "end of a fault", wait)

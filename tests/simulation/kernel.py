@@ -1,0 +1,216 @@
+"""Time, and whose turn it is: tasks that run one at a time, each until it waits; which goes on, the dice say.
+
+A task is a thread, since the code under test is written for threads; but a baton passes between them, so one seed gives
+one order of everything. Time moves only when nobody can go on.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+MOST_STEPS = 60_000
+
+
+class Killed(BaseException):
+    """The process of this task has ended."""
+
+
+class Overrun(Exception):
+    """The schedule does not end."""
+
+
+class Process:
+    """What ends at once: its tasks, and all that only they hold in memory."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.alive = True
+        self.stopped = False
+
+
+@dataclass
+class Task:
+    process: Process
+    name: str
+    ready: Callable[[], bool] | None = None
+    until: float | None = 0.0
+    killed: bool = False
+    baton: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Kernel:
+    """The tasks of one schedule. `run` has the calling thread be the first of them."""
+
+    def __init__(self, seed: int) -> None:
+        self.dice = random.Random(seed)
+        self.now = 0.0
+        self.steps = 0
+        self.tasks: list[Task] = []
+        self.faults: list[BaseException] = []
+        self.director = Task(Process("director"), "director")
+        self.director.baton.acquire()
+        self.current = self.director
+        self.tasks.append(self.director)
+
+    def look(self) -> float:
+        """The time, for who asks a clock: a microsecond later each time, as on a machine."""
+        self.now += 1e-6
+        return self.now
+
+    def spawn(self, process: Process, name: str, call: Callable[[], None]) -> None:
+        """A task that runs `call`, from the next turn on. What it raises but Killed goes to `faults`."""
+        task = Task(process, name)
+        task.baton.acquire()
+        self.tasks.append(task)
+        WORKERS.give(lambda: self._live(task, call))
+
+    def pause(self, seconds: float | None = 0.0, ready: Callable[[], bool] | None = None) -> bool:
+        """Others run; until `ready`, or so many seconds have passed (None: for ever). Whether it was `ready`."""
+        task = self.current
+        self._check(task)
+        task.ready, task.until = ready, None if seconds is None else self.now + seconds
+        self._pass_on(task)
+        self._check(task)
+        return ready is not None and ready()
+
+    def kill(self, process: Process) -> None:
+        """Ends all tasks of a process when their turn comes; the caller's own goes on until it raises Killed."""
+        process.alive, process.stopped = False, False
+        for task in self.tasks:
+            if task.process is process:
+                task.killed = True
+
+    def end(self) -> None:
+        """Ends all tasks but the director's, which calls this."""
+        for task in self.tasks:
+            if task is not self.director:
+                task.killed, task.process.stopped = True, False
+        self.steps = -MOST_STEPS
+        self.pause(None, lambda: len(self.tasks) == 1)
+
+    def _check(self, task: Task) -> None:
+        if task.killed:
+            raise Killed
+        if task is self.director and self.steps > MOST_STEPS:
+            raise Overrun
+
+    def _live(self, task: Task, call: Callable[[], None]) -> None:
+        task.baton.acquire()
+        try:
+            self._check(task)
+            call()
+        except Killed:
+            pass
+        except BaseException as fault:
+            self.faults.append(fault)
+        self.tasks.remove(task)
+        self._hand_over(self._next())
+
+    def _pass_on(self, task: Task) -> None:
+        following = self._next()
+        if following is not task:
+            self._hand_over(following)
+            task.baton.acquire()
+
+    def _hand_over(self, task: Task) -> None:
+        self.current = task
+        task.baton.release()
+
+    def _next(self) -> Task:
+        self.steps += 1
+        if self.steps > MOST_STEPS:
+            return self.director
+        while True:
+            able = [task for task in self.tasks if self._able(task)]
+            if able:
+                return able[0] if len(able) == 1 else able[self.dice.randrange(len(able))]
+            times = [task.until for task in self.tasks if task.until is not None and not task.process.stopped]
+            if not times:
+                self.steps = MOST_STEPS + 1
+                return self.director
+            self.now = min(times)
+
+    def _able(self, task: Task) -> bool:
+        if task.killed:
+            return True
+        if task.process.stopped:
+            return False
+        return (task.until is not None and task.until <= self.now) or (task.ready is not None and task.ready())
+
+
+class Workers:
+    """Threads that are kept from one schedule to the next: starting one costs more than what it does."""
+
+    def __init__(self) -> None:
+        self._idle: list[Worker] = []
+
+    def give(self, job: Callable[[], None]) -> None:
+        worker = self._idle.pop() if self._idle else Worker(self)
+        worker.job = job
+        worker.wake.release()
+
+    def back(self, worker: Worker) -> None:
+        self._idle.append(worker)
+
+
+class Worker:
+    def __init__(self, workers: Workers) -> None:
+        self.job: Callable[[], None] = lambda: None
+        self.wake = threading.Lock()
+        self.wake.acquire()
+        self._workers = workers
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            self.wake.acquire()
+            self.job()
+            self._workers.back(self)
+
+
+WORKERS = Workers()
+
+
+class Condition:
+    """As `threading.Condition`, of a kernel."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel, self._told = kernel, 0
+
+    def __enter__(self) -> bool:
+        return True
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def notify_all(self) -> None:
+        self._told += 1
+
+    def wait(self, timeout: float | None = None) -> bool:
+        told = self._told
+        return self._kernel.pause(timeout, lambda: self._told != told)
+
+    def wait_for(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
+        return predicate() or self._kernel.pause(timeout, predicate)
+
+
+class Event:
+    """As `threading.Event`, of a kernel."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel, self._set = kernel, False
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        self._set = True
+
+    def clear(self) -> None:
+        self._set = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self._set or self._kernel.pause(timeout, self.is_set)

@@ -1,0 +1,79 @@
+"""One schedule from its seed: some seconds of faults, then none, until everything is at rest; and what did not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from unittest.mock import patch
+
+from infra import failpoints, log
+from tally.sequencer import service
+from tests.simulation.faults import Faults
+from tests.simulation.kernel import Overrun
+from tests.simulation.keys import cheap_signatures
+from tests.simulation.world import Plant, World
+
+REST_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`broken`: what did not hold, in words; empty if all did. `trace`: what tells two runs apart."""
+
+    seed: int
+    broken: tuple[str, ...]
+    entries: int
+    steps: int
+    seconds: float
+    trace: tuple[object, ...] = ()
+
+    @property
+    def report(self) -> str:
+        lines = "\n".join(f"  {text}" for text in self.broken)
+        return f"seed {self.seed}:\n{lines}\nagain:  .venv/bin/python -m tests.simulation --seed {self.seed}"
+
+
+def run(seed: int, plant: Plant | None = None) -> Outcome:
+    """Runs the schedule of this seed, to its end or to the first thing that does not hold."""
+    with _simulated():
+        world = World(seed, plant or Plant())
+        failpoints.set(world.failpoint)
+        try:
+            _direct(world)
+        except Overrun:
+            world.broken.append("does not come to rest")
+        finally:
+            failpoints.set(None)
+            steps, seconds = world.kernel.steps, world.kernel.now
+            world.kernel.end()
+        world.broken.extend(f"{type(fault).__name__}: {fault}" for fault in world.kernel.faults)
+        entries = len(world.ledger.state.entries)
+        trace = (tuple(world.ledger.state.entries), world.dice.random())
+        return Outcome(seed, tuple(world.broken), entries, steps, seconds, trace)
+
+
+def _direct(world: World) -> None:
+    kernel, dice = world.kernel, world.dice
+    faults = Faults(world)
+    end = kernel.now + dice.choice([10.0, 40.0, 90.0])
+    kernel.pause(dice.choice([0.0, 2.0]))
+    while kernel.now < end and not world.broken:
+        faults.strike()
+        kernel.pause(dice.random() * 8.0, lambda: bool(world.broken))
+    faults.mend()
+    over = kernel.pause(REST_SECONDS, lambda: bool(world.broken) or bool(kernel.faults) or world.at_rest())
+    if world.broken or kernel.faults:
+        return
+    world.expect(over, "does not come to rest")
+    if over:
+        world.check_end()
+
+
+@contextmanager
+def _simulated() -> Iterator[None]:
+    with ExitStack() as stack:
+        stack.enter_context(cheap_signatures())
+        stack.enter_context(patch.object(log.Log, "_write", lambda *_: None))
+        stack.enter_context(patch.object(service, "POLL_SECONDS", 1.0))
+        yield

@@ -1,0 +1,305 @@
+"""The ledger, a custodian's store, the outbox and the queue, as the code under test asks for them, each over a simulated
+disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from audit.log.merkle import leaf_hash
+from audit.record.entries import Entry
+from audit.record.seen import MemorySeen
+from infra import failpoints
+from infra.queue.frames import Row
+from intake.door.mover import Waiting
+from tally.sequencer.ledger import EMPTY, Overtaken, Stage
+from tests.simulation.disk import Disk
+from tests.simulation.kernel import Kernel
+from vault.custodian import cosign, storage
+
+WRITE_SECONDS = 0.004
+LEASE_SECONDS = 30.0
+
+
+class Seen(MemorySeen):
+    """The index over the log within one transaction."""
+
+    def __init__(self, of: MemorySeen) -> None:
+        self.identities, self.refusals = dict(of.identities), set(of.refusals)
+        self.by_intake = {intake: list(found) for intake, found in of.by_intake.items()}
+        self.latest = dict(of.latest)
+        self.added: list[Entry] = []
+
+    def __enter__(self) -> Seen:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def look_up(self, entries: Sequence[Entry]) -> None:
+        pass
+
+    def add(self, entry: Entry) -> None:
+        super().add(entry)
+        self.added.append(entry)
+
+
+@dataclass
+class LedgerState:
+    entries: list[bytes] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list)
+    signed: dict[int, bytes] = field(default_factory=dict)
+    witnessed: dict[int, bytes] = field(default_factory=dict)
+    seen: MemorySeen = field(default_factory=MemorySeen)
+
+    @property
+    def newest(self) -> Stage:
+        return self.stages[-1] if self.stages else EMPTY
+
+
+class Transaction:
+    """See `tally.sequencer.ledger.Transaction`."""
+
+    def __init__(self, state: LedgerState) -> None:
+        self._index = Seen(state.seen)
+        self.stages: list[tuple[Stage, list[bytes]]] = []
+        self.signed: dict[int, bytes] = {}
+
+    def seen(self) -> Seen:
+        return self._index
+
+    def append(self, new: Stage, entries: Sequence[bytes]) -> None:
+        self.stages.append((new, list(entries)))
+
+    def sign(self, size: int, note: bytes) -> None:
+        self.signed[size] = note
+
+    def change(self, state: LedgerState) -> None:
+        if self.stages and self.stages[0][0].old_size != state.newest.size:
+            raise Overtaken("another sequencer has continued the log")
+        for stage, entries in self.stages:
+            state.stages.append(stage)
+            state.entries += entries
+        state.signed.update(self.signed)
+        for entry in self._index.added:
+            state.seen.add(entry)
+
+
+class Ledger:
+    """See `tally.sequencer.ledger.Ledger`."""
+
+    def __init__(self, kernel: Kernel, disk: Disk, origin: str) -> None:
+        self._kernel, self._disk, self.origin = kernel, disk, origin
+
+    @property
+    def _state(self) -> LedgerState:
+        self._disk.check()
+        return self._disk.state
+
+    @contextmanager
+    def begin(self) -> Iterator[Transaction]:
+        transaction = Transaction(self._state)
+        yield transaction
+        failpoints.at("sequencer.staging")
+        self._kernel.pause(WRITE_SECONDS)
+        self._disk.write(transaction.change)
+
+    @contextmanager
+    def seen(self) -> Iterator[Seen]:
+        yield Seen(self._state.seen)
+
+    def differing(self, expected: object) -> list[str]:
+        return []
+
+    def newest(self) -> Stage:
+        return self._state.newest
+
+    def stage_up_to(self, size: int) -> Stage:
+        return max((s for s in self._state.stages if s.size <= size), key=lambda s: s.size, default=EMPTY)
+
+    def furthest(self, start: int, most: int) -> tuple[Stage, bytes] | None:
+        state = self._state
+        found = [s for s in state.stages if start < s.size <= start + most and s.size in state.signed]
+        return (found[-1], state.signed[found[-1].size]) if found else None
+
+    def signed(self, size: int) -> bytes | None:
+        return self._state.signed.get(size)
+
+    def sign(self, size: int, note: bytes) -> bytes:
+        return self._store("signed", size, note)
+
+    def witnessed(self, size: int) -> bytes | None:
+        return self._state.witnessed.get(size)
+
+    def witness(self, size: int, note: bytes) -> bytes:
+        return self._store("witnessed", size, note)
+
+    def entries(self, start: int, end: int) -> list[bytes]:
+        return self._state.entries[start:end]
+
+    def all_entries(self) -> Iterator[bytes]:
+        yield from list(self._state.entries)
+
+    def _store(self, table: str, size: int, note: bytes) -> bytes:
+        self._kernel.pause(WRITE_SECONDS)
+        self._disk.write(lambda state: getattr(state, table).setdefault(size, note))
+        return getattr(self._state, table)[size]
+
+
+@dataclass
+class VaultState:
+    entries: list[bytes] = field(default_factory=list)
+    heads: dict[int, cosign.Head] = field(default_factory=dict)
+    newest: cosign.Head = cosign.EMPTY
+    published: tuple[int, bytes] = (0, b"")
+    raws: set[bytes] = field(default_factory=set)
+
+
+class Store:
+    """See `vault.custodian.storage.Store`."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    @property
+    def _state(self) -> VaultState:
+        self._disk.check()
+        return self._disk.state
+
+    def newest(self, origin: str) -> cosign.Head:
+        return self._state.newest
+
+    def head_at(self, origin: str, size: int) -> cosign.Head | None:
+        return self._state.heads.get(size)
+
+    def last_time(self) -> int:
+        return max((head.time for head in self._state.heads.values()), default=0)
+
+    def append(self, origin: str, new: cosign.Head, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
+        entries = list(entries)
+
+        def change(state: VaultState) -> None:
+            if state.newest.size != new.old_size:
+                raise storage.Overtaken(origin)
+            state.entries += entries
+            state.raws.update(entries)
+            state.heads[new.size] = state.newest = new
+
+        failpoints.at("custodian.committing")
+        self._disk.write(change)
+
+    def published(self, origin: str) -> tuple[int, bytes]:
+        return self._state.published
+
+    def publish(self, origin: str, size: int, note: bytes) -> None:
+        def change(state: VaultState) -> None:
+            state.published = max(state.published, (size, note))
+
+        self._disk.write(change)
+
+    def hashes(self, origin: str, level: int, start: int, end: int) -> list[bytes]:
+        assert level == 0, "no simulated log is that long"
+        return [leaf_hash(entry) for entry in self._state.entries[start:end]]
+
+    def entries(self, origin: str, start: int, end: int) -> list[bytes]:
+        return self._state.entries[start:end]
+
+    def staged(self, origin: str) -> int:
+        return len(self._state.entries)
+
+
+@dataclass
+class OutboxState:
+    accepted: set[bytes] = field(default_factory=set)
+    waiting: dict[bytes, list] = field(default_factory=dict)  # identity -> [entry, due, puts]
+
+
+class Outbox:
+    """What the door and the mover ask of the outbox; see `intake.door.outbox.Outbox`."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    @property
+    def _state(self) -> OutboxState:
+        self._disk.check()
+        return self._disk.state
+
+    def accept(self, entry: Entry) -> None:
+        def change(state: OutboxState) -> None:
+            if entry.identity not in state.accepted:
+                state.accepted.add(entry.identity)
+                state.waiting[entry.identity] = [entry.raw, 0, 0]
+
+        failpoints.at("outbox.committing")
+        self._disk.write(change)
+        failpoints.at("outbox.committed")
+
+    def settle(self, identities: Sequence[bytes]) -> None:
+        def change(state: OutboxState) -> None:
+            for identity in identities:
+                state.waiting.pop(identity, None)
+
+        failpoints.at("outbox.settling")
+        self._disk.write(change)
+        failpoints.at("outbox.settled")
+
+    def fresh(self, start: bytes, most: int) -> list[Waiting]:
+        found = [Waiting(identity, row[0]) for identity, row in self._state.waiting.items() if row[1] == 0]
+        return sorted(found, key=lambda one: (one.identity < start, one.identity))[:most]
+
+    def count_fresh(self, most: int) -> int:
+        return min(most, sum(row[1] == 0 for row in self._state.waiting.values()))
+
+    def due_again(self, now: int, most: int) -> list[Waiting]:
+        due = [(row[1], identity) for identity, row in self._state.waiting.items() if 0 < row[1] <= now]
+        return [Waiting(identity, self._state.waiting[identity][0]) for _, identity in sorted(due)[:most]]
+
+    def offered(self, identities: Sequence[bytes], due: int) -> None:
+        def change(state: OutboxState) -> None:
+            for identity in identities:
+                if identity in state.waiting:
+                    state.waiting[identity][1] = due
+
+        self._disk.write(change, sync=False)
+
+    def passed_on(self, identities: Sequence[bytes], now: int, again_after: int) -> None:
+        def change(state: OutboxState) -> None:
+            for identity in identities:
+                if identity in state.waiting:
+                    row = state.waiting[identity]
+                    state.waiting[identity] = [row[0], now + again_after * 2 ** row[2], min(row[2] + 1, 3)]
+
+        self._disk.write(change, sync=False)
+
+
+class Queue:
+    """Both faces of the queue; leases are in memory only. `copies`: every entry is put so many times."""
+
+    def __init__(self, kernel: Kernel, disk: Disk, copies: int) -> None:
+        self._kernel, self._disk, self._copies = kernel, disk, copies
+        self._leases: dict[bytes, float] = {}
+
+    def put(self, entries: Sequence[bytes]) -> None:
+        rows = [(self._kernel.dice.randbytes(16), entry) for entry in entries for _ in range(self._copies)]
+        failpoints.at("queue.storing")
+        self._disk.write(lambda state: state.update(rows))
+        failpoints.at("queue.stored")
+
+    def take(self, most: int) -> list[Row]:
+        self._disk.check()
+        now = self._kernel.now
+        free = [key for key in sorted(self._disk.state) if self._leases.get(key, 0.0) <= now][:most]
+        self._leases |= dict.fromkeys(free, now + LEASE_SECONDS)
+        return [Row(key, self._disk.state[key]) for key in free]
+
+    def ack(self, keys: Sequence[bytes]) -> None:
+        def change(state: dict[bytes, bytes]) -> None:
+            for key in keys:
+                state.pop(key, None)
+
+        failpoints.at("queue.deleting")
+        self._disk.write(change)
+        failpoints.at("queue.deleted")
