@@ -4,10 +4,12 @@ and the control number that this issuer drew for it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from audit.protocol.control_number import format_control_number
+from audit.protocol.refused import Refused
 from audit.record.manifest import Manifest
 from infra.sealed import Lock
 from intake.register.holdings import Account, open_register
@@ -17,8 +19,8 @@ from intake.register.numbers import read_numbers
 
 @dataclass(frozen=True)
 class Addressee:
-    """One account: whose it is, where they are reached, and its number (25 symbols). `line` is where the register has
-    it.
+    """One account: whose it is, where they are reached, and its number (25 symbols) with the revision of the roll that
+    it was drawn for. `line` is where the register has it.
     """
 
     account: Account
@@ -28,6 +30,7 @@ class Addressee:
     language: str
     line: int
     code: str = field(repr=False)
+    revision: int = 0
 
     @property
     def number(self) -> str:
@@ -49,10 +52,24 @@ def read_addressees(register: Path, numbers: Path, lock: Lock, manifest: Manifes
             language=row["language"],
             line=row.line,
             code=drawn[row["account_id"]].code,
+            revision=drawn[row["account_id"]].revision,
         )
         for row in opened.rows
         if row["account_id"] in voting
     ]
+
+
+def reissued(to: Sequence[Addressee]) -> list[Addressee]:
+    """Those whose numbers are of the newest revision of their class's roll. Refused `missing-field` if no number was
+    issued again.
+    """
+    newest: dict[str, int] = {}
+    for one in to:
+        newest[one.account.share_class] = max(one.revision, newest.get(one.account.share_class, 0))
+    again = [one for one in to if one.revision and one.revision == newest[one.account.share_class]]
+    if not again:
+        raise Refused("missing-field", "none of these numbers was issued again: name the file after the reissue")
+    return again
 
 
 def address_lines(address: str) -> tuple[str, ...]:

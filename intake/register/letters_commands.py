@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from infra.card import load_card
 from infra.keys import secret_file
 from infra.progress import bar
 from infra.sealed import lock_for
+from intake.register import letters_addressees
 from intake.register.letters_addressees import Addressee, read_addressees
 from intake.register.letters_files import Write, empty_folder, expect_addresses, write_files
 from intake.register.letters_html import write_pages
@@ -41,6 +43,9 @@ WITHOUT_HELP = "Only accounts without an e-mail address in the register."
 WithoutEmail = Annotated[bool, typer.Option("--without-email", help=WITHOUT_HELP)]
 ONLY_HELP = "Only these accounts, as after a reissue: one id a line."
 Only = Annotated[Path | None, typer.Option("--only", help=ONLY_HELP, metavar="FILE")]
+AGAIN_HELP = "Only accounts whose numbers are of the newest revision: after a reissue, those that lost theirs."
+Reissued = Annotated[bool, typer.Option("--reissued", help=AGAIN_HELP)]
+LANGUAGE = "en"
 MOST_NAMED = 20
 
 
@@ -76,13 +81,15 @@ def letters(
     per_file: PerFile = 500,
     without_email: WithoutEmail = False,
     only: Only = None,
+    reissued: Reissued = False,
 ) -> None:
     """Prints a letter for every account that votes: its number, how to vote, and how to know the right election."""
     found = opened(election, manifest)
     occasion = Occasion.of(found, issuer, link, sender, other_sender)
-    to = chosen(read_addressees(register, numbers, lock_for(numbers, unlock), found), without_email, only)
+    to = chosen(read_addressees(register, numbers, lock_for(numbers, unlock), found), without_email, only, reissued)
     if Format.PDF in format:
         expect_addresses(register, to)
+    warn_of_languages(to)
     warn_of_missing("postal address", [one.account.id for one in to if not one.address])
     empty_folder(out)
     kinds = {kind.value: WRITERS[kind] for kind in dict.fromkeys(format)}
@@ -104,11 +111,12 @@ def merge(
     other_sender: OtherSender = "",
     without_email: WithoutEmail = False,
     only: Only = None,
+    reissued: Reissued = False,
 ) -> None:
     """Writes what stands in the letters as a table, for a template or a printer; it is as secret as the numbers."""
     found = opened(election, manifest)
     occasion = Occasion.of(found, issuer, link, sender, other_sender)
-    to = chosen(read_addressees(register, numbers, lock_for(numbers, unlock), found), without_email, only)
+    to = chosen(read_addressees(register, numbers, lock_for(numbers, unlock), found), without_email, only, reissued)
     with bar("rows", len(to)) as progress, secret_file(out) as file:
         write_merge(file, occasion, to, progress.advance)
     print(f"{len(to)} letters of {issuer} are rows of {out}, which only its owner can read")
@@ -119,10 +127,19 @@ def opened(card: Path, note: Path) -> Manifest:
     return load_manifest(note, load_card(card).manifest)[0]
 
 
-def chosen(to: list[Addressee], without_email: bool, only: Path | None) -> list[Addressee]:
-    """Those that get a letter. Errors as `read_lost`."""
+def chosen(to: list[Addressee], without_email: bool, only: Path | None, again: bool) -> list[Addressee]:
+    """Those that get a letter. Errors as `read_lost`, and with `again` as `reissued`."""
     named = read_lost(only, [one.account for one in to]) if only else None
+    to = letters_addressees.reissued(to) if again else to
     return [one for one in to if not (without_email and one.email) and (named is None or one.account.id in named)]
+
+
+def warn_of_languages(to: list[Addressee]) -> None:
+    """Says on standard error how many holders have a language that these letters are not written in."""
+    others = Counter(one.language for one in to if one.language and one.language.split("-")[0] != LANGUAGE)
+    if others:
+        told = ", ".join(f"{language} ({number})" for language, number in sorted(others.items()))
+        print(f"psephos: letters are in English; by the register holders have other languages: {told}", file=sys.stderr)
 
 
 def warn_of_missing(what: str, accounts: list[str]) -> None:

@@ -66,10 +66,14 @@ class Desk:
         desk.seal([(f"A{i}", number(i)) for i in range(len(holders))])
         return desk
 
-    def seal(self, numbers: Sequence[tuple[str, str]]) -> None:
-        """Keeps these accounts' numbers in place of others."""
+    def seal(self, numbers: Sequence[tuple[str, str]], revisions: Sequence[int] = ()) -> None:
+        """Keeps these accounts' numbers in place of others; of revision 0 if no others are given."""
         (self.folder / "numbers").unlink(missing_ok=True)
-        rows = [(account, "common", 0, drawn) for account, drawn in numbers]
+        drawn_for = revisions or [0] * len(numbers)
+        rows = [
+            (account, "common", revision, drawn)
+            for (account, drawn), revision in zip(numbers, drawn_for, strict=True)
+        ]
         write_sealed(self.folder / "numbers", to_csv(tuple(NUMBER_COLUMNS), rows), read_lock(self.folder / "lock"))
 
     def arguments(self, command: str, **changes: str) -> list[str]:

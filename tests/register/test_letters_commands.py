@@ -194,6 +194,24 @@ def test_only_the_accounts_named(desk: Desk) -> None:
         table(desk, "--only", str(only))
 
 
+def test_only_the_accounts_issued_again(desk: Desk) -> None:
+    """Of two reissues the newest: A0 was issued again before, and has its letter."""
+    drawn = [(f"A{i}", number(i)) for i in range(3)]
+    for command in ("letters", "merge"):
+        with pytest.raises(Refused, match="none of these numbers was issued again") as caught:
+            run(*desk.arguments(command, out=str(desk.folder / "none")), "--reissued")
+        assert caught.value.reason == "missing-field" and not (desk.folder / "none").exists()
+    desk.seal(drawn, revisions=(1, 2, 0))
+    assert [row["account_id"] for row in table(desk, "--reissued")] == ["A1"]
+    found = letters(desk, "--reissued")
+    assert number(1) in pdf_texts(found["letters-1-1.pdf"])[0] and len(found) == 1
+
+
+def test_languages_that_no_letter_is_written_in_are_said(desk: Desk) -> None:
+    said = run(*desk.arguments("letters", out=str(desk.folder / "letters")))
+    assert "letters are in English; by the register holders have other languages: el (1), ga (1), pl (1)" in said
+
+
 def test_the_manifest_is_the_cards(desk: Desk, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
