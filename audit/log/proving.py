@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from audit.log.merkle import consistency_proof, inclusion_proof, leaf_hash, verify_consistency, verify_inclusion
-from audit.log.reader import Head, Reader, ReadError, bundle_entries, split_hashes, tile_root
-from audit.log.sources import bundle_start
-from audit.log.tiles import HEIGHT, WIDTH, bundle_path, unframe_whole, width_of
+from audit.log.reader import Head, Reader, ReadError, bundle_entries, first_entries, split_hashes, tile_root
+from audit.log.tiles import HEIGHT, WIDTH, bundle_path, width_of
 from audit.protocol.refused import Refused
 
 CACHED_TILES = 256
@@ -67,22 +66,15 @@ class TreeTiles:
                 if (index := place * WIDTH + offset) >= start:
                     yield index, leaf
 
-    @property
-    def bundles(self) -> int:
-        """How many bundles there are, the last perhaps not full."""
-        return -(-self.head.size // WIDTH)
-
     def entries(self, place: int) -> list[bytes]:
         """All entries of bundle `place`, each the one that the head covers. ReadError."""
         entries = bundle_entries(self._reader, place, width_of(self.head.size, 0, place))
         self._expect(place, entries)
         return entries
 
-    def first_entries(self, place: int, most: int) -> list[bytes]:
-        """The entries of bundle `place` that are whole in its first `most` bytes, each the one that the head covers; it
-        has at least one, if `most` allows for the longest. ReadError."""
-        raw = bundle_start(self._reader, place, width_of(self.head.size, 0, place), most)
-        entries = list(unframe_whole(raw))[: width_of(self.head.size, 0, place)]
+    def first_entries(self, place: int, count: int) -> list[bytes]:
+        """The first `count` entries of bundle `place`, or all if it has fewer, as the head covers them. ReadError."""
+        entries = first_entries(self._reader, place, count, width_of(self.head.size, 0, place))
         self._expect(place, entries)
         return entries
 

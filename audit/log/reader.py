@@ -8,6 +8,7 @@ another custodian can be asked.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from audit.log.checkpoint import Checkpoint, LogPolicy, open_note
@@ -25,6 +26,7 @@ __all__ = [
     "ReadError",
     "Reader",
     "bundle_entries",
+    "first_entries",
     "open_head",
     "open_reader",
     "read_entries",
@@ -167,6 +169,18 @@ def bundle_entries(reader: Reader, index: int, width: int) -> list[bytes]:
         where = f"{reader}/{bundle_path(index, width)}"
         raise ReadError(f"has {len(entries)} entries, not {width}", where, "wrong-length")
     return entries
+
+
+def first_entries(reader: Reader, index: int, count: int, width: int) -> list[bytes]:
+    """The claimed first `count` entries of a bundle of `width`, or all if it has fewer. ReadError.
+
+    They are asked for as a narrower bundle: who computes bundles when they are read, as our custodians do, reads and
+    sends no more than that. Elsewhere there may be none of this width (C2SP tlog-tiles), and all is read.
+    """
+    if count < width:
+        with suppress(ReadError):
+            return bundle_entries(reader, index, count)
+    return bundle_entries(reader, index, width)[:count]
 
 
 def split_hashes(raw: bytes) -> list[bytes]:

@@ -8,7 +8,7 @@ can be asked then. Nothing read once is kept, so a fault of one moment does not 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -109,23 +109,13 @@ class HttpReader:
             raw = self._get(bundle_path(index), MAX_BUNDLE)
         return _cut_bundle(raw, width, where)
 
-    def bundle_start(self, index: int, width: int, most: int) -> bytes:
-        """The first `most` bytes of a bundle, all if it is shorter. More may be sent by who knows no ranges, and is not
-        read."""
-        raw = self._get(bundle_path(index, width), most, start=True)
-        if raw is None and width < WIDTH:
-            raw = self._get(bundle_path(index), most, start=True)
-        if raw is None:
-            raise ReadError("is missing", f"{self}/{bundle_path(index, width)}", "not-found")
-        return raw
-
-    def _get(self, path: str, most: int, start: bool = False) -> bytes | None:
-        """The body of a 200, None for a 404; with `start`, its first `most` bytes."""
+    def _get(self, path: str, most: int) -> bytes | None:
+        """The body of a 200, None for a 404."""
         where = f"{self._url}/{path}"
         self._deadline.set(self._seconds)
         for left in reversed(range(TRIES)):
             try:
-                return self._get_start(where, most) if start else self._get_once(where, most)
+                return self._get_once(where, most)
             except httpx.TransportError as error:
                 # A kept connection may have been closed from the other side at any moment: asking again costs nothing.
                 if self._deadline.over:
@@ -149,21 +139,6 @@ class HttpReader:
                 if len(body) > most:
                     raise ReadError(f"is longer than the {most} bytes it may have", where, "wrong-length")
             return bytes(body)
-
-    def _get_start(self, where: str, most: int) -> bytes | None:
-        # Packed, the bytes asked for would be others.
-        headers = {"Range": f"bytes=0-{most - 1}", "Accept-Encoding": "identity"}
-        with self._client.stream("GET", where, headers=headers) as answer:
-            if answer.status_code == 404:
-                return None
-            if answer.status_code not in (200, 206):
-                raise ReadError(f"answered {answer.status_code} {answer.reason_phrase}".strip(), where, "unreachable")
-            body = bytearray()
-            for part in answer.iter_raw():
-                body += part
-                if len(body) >= most:
-                    break
-            return bytes(body[:most])
 
 
 class FolderReader:
@@ -213,14 +188,6 @@ def open_reader(source: str) -> HttpReader | FolderReader:
     if not source:
         raise ReadError("an empty SOURCE names neither a folder nor an address")
     return HttpReader(source) if source.startswith(("http://", "https://")) else FolderReader(Path(source))
-
-
-def bundle_start(reader: Reader, index: int, width: int, most: int) -> bytes:
-    """The claimed first `most` bytes of a bundle; all of it from a reader that cannot stop, for which it is near at
-    hand. ReadError.
-    """
-    start: Callable[[int, int, int], bytes] | None = getattr(reader, "bundle_start", None)
-    return reader.bundle(index, width) if start is None else start(index, width, most)
 
 
 def rekeys_text(places: Iterable[int]) -> bytes:

@@ -122,14 +122,3 @@ def unframe(raw: bytes, most: int = WIDTH) -> Iterator[bytes]:
             raise Refused("too-long", f"at most {most} entries may stand here")
         yield raw[start + 2 : end]
         start = end
-
-
-def unframe_whole(raw: bytes) -> Iterator[bytes]:
-    """The entries that are whole in the beginning of a bundle."""
-    start = 0
-    while start + 2 <= len(raw):
-        end = start + 2 + int.from_bytes(raw[start : start + 2], "big")
-        if end > len(raw):
-            return
-        yield raw[start + 2 : end]
-        start = end

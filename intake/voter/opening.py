@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 
 from audit.log.merkle import CompactRange
 from audit.log.notes import parse_note
-from audit.log.reader import Reader, ReadError, read_entries
-from audit.log.sources import bundle_start
-from audit.log.tiles import MAX_DATA, WIDTH, unframe_whole, width_of
+from audit.log.reader import Reader, ReadError, first_entries, read_entries
+from audit.log.tiles import WIDTH, width_of
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.ballot import BallotContext
 from audit.protocol.group import Element, b64
@@ -31,10 +30,8 @@ from infra.follow import Unreadable, WrongLog
 from intake.voter.rows import MixedRows, Rows, UnmixedRows
 from intake.voter.witnessed import WitnessedLog, parsed
 
-LONGEST = MAX_DATA + 2
-"""Bytes that hold the first entry of a bundle, whatever it is."""
-CEREMONY = 1 << 17
-"""Bytes in which the ceremony of a few trustees is over; for more, whole bundles are read."""
+MESSAGES = 3
+"""Of each trustee: commit, deal and confirm. In a ceremony with a complaint there are more."""
 BEFORE = frozenset({
     "manifest", "trustee-commit", "trustee-deal", "trustee-confirm", "trustee-complaint", "trustee-answer",
     "roll", "roll-signed", "mix",
@@ -123,8 +120,7 @@ def read_manifest(reader: Reader, pinned: bytes) -> tuple[Manifest, Entry]:
         raise nothing_yet(reader)
     try:
         size = parse_checkpoint(parse_note(raw).text).size
-        first = bundle_start(reader, 0, max(1, width_of(size, 0, 0)), LONGEST)
-        return open_manifest(next(unframe_whole(first), b""), pinned)
+        return open_manifest(first_entries(reader, 0, 1, max(1, width_of(size, 0, 0)))[0], pinned)
     except Refused as refusal:
         raise ReadError(str(refusal), str(reader), refusal.reason) from None
 
@@ -145,7 +141,8 @@ def _with_key(log: WitnessedLog) -> Election:
 
 
 def _beginning(log: WitnessedLog) -> Iterator[bytes]:
-    few = log.first_entries(0, CEREMONY)
+    """The entries from the first on, and at once only as many as a key needs."""
+    few = log.first_entries(0, 1 + MESSAGES * len(log.manifest.trustees.keys))
     yield from few
     for number, raw in log.raws(0):
         if number >= len(few):
@@ -198,7 +195,7 @@ def _next_side(log: WitnessedLog, place: int, end: int) -> tuple[int, frozenset[
     """On which side of the opening the first bundle in [place, end) stands that tells, and which that is; AFTER if none
     does. The opening itself stands before its bundle's end."""
     for index in range(place, end):
-        side = _side(log.first_entries(index)) or _side(log.entries(index))
+        side = _side(log.first_entries(index, 1)) or _side(log.entries(index))
         if side is not None:
             return index, side
     return end, AFTER

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from audit.log.proving import TreeTiles
 from audit.log.reader import Head, Reader, ReadError
-from audit.log.tiles import MAX_DATA, WIDTH
+from audit.log.tiles import WIDTH
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.record.entries import Entry, parse_entry
@@ -69,9 +69,9 @@ class WitnessedLog:
         """All entries of bundle `place`. Unreadable."""
         return self._bundle(place)
 
-    def first_entries(self, place: int, most: int = MAX_DATA + 2) -> list[bytes]:
-        """The entries of bundle `place` that are whole in its first `most` bytes, at least one. Unreadable."""
-        return self._ask(lambda tiles: tiles.first_entries(place, most))
+    def first_entries(self, place: int, count: int) -> list[bytes]:
+        """The first `count` entries of bundle `place`, or as many as it has. Unreadable."""
+        return self._ask(lambda tiles: tiles.first_entries(place, count))
 
     def raws(self, start: int) -> Iterator[tuple[int, bytes]]:
         """Every entry from number `start` on. Unreadable."""
