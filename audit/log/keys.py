@@ -8,6 +8,7 @@ public key.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -33,6 +34,7 @@ MAX_COSIGNER_NAME: Final = 255
 """Bytes of a name that signs with ML-DSA-44: its length prefix in the message is one byte."""
 
 _PRIVATE = "PRIVATE+KEY+"
+_UNFIT = re.compile("[\\s+\x00-\x1f\ud800-\udfff]")
 
 
 def check_name(name: str) -> str:
@@ -41,11 +43,12 @@ def check_name(name: str) -> str:
     Refused `bad-name` if empty or holding a space, a plus sign or a control character (C2SP signed-note), or half a
     character.
     """
-    if not name or "+" in name or any(c.isspace() or c < " " or "\ud800" <= c <= "\udfff" for c in name):
+    if not name or _UNFIT.search(name):
         raise Refused("bad-name", "a key name is not empty and holds no space, no + and no control character")
     return name
 
 
+@lru_cache(maxsize=256)
 def key_id(name: str, type: int, public: bytes) -> bytes:
     """SHA-256(name || 0x0A || type || public key)[:4] (C2SP signed-note, "Signatures")."""
     return sha256(name.encode() + b"\n" + bytes([type]) + public).digest()[:4]
