@@ -66,6 +66,17 @@ def shares(decimals: int) -> Column:
     return parse
 
 
+def one_of(classes: Sequence[str]) -> Column:
+    """The id of one of these classes."""
+
+    def parse(value: str) -> str:
+        if value not in classes:
+            raise ValueError(f"the manifest has the classes {', '.join(classes)}")
+        return value
+
+    return parse
+
+
 def in_shares(units: int, decimals: int) -> str:
     """Units as the number of shares that a register says."""
     whole, part = divmod(units, 10**decimals)
@@ -131,11 +142,9 @@ def open_register(path: Path, manifest: Manifest) -> Register:
     """
     classes = {c.id: c for c in manifest.classes}
     decimals = manifest.classes[0].decimals
-    table = read_table(path, path.read_bytes(), {**COLUMNS, "shares": shares(decimals)})
+    columns = {**COLUMNS, "class": one_of(tuple(classes)), "shares": shares(decimals)}
+    table = read_table(path, path.read_bytes(), columns)
     table.distinct("account_id")
-    for row in table.rows:
-        if row["class"] not in classes:
-            table.fault(row.line, "class", row["class"], f"the manifest has the classes {', '.join(classes)}")
     held = _own_shares(table, decimals)
     table.check()
     accounts = tuple(

@@ -154,6 +154,10 @@ class MailServer:
             client.close()
             reply = f"{error.smtp_code} {printable(error.smtp_error)}"
             raise MailServerError(f"{where} refuses the login: {reply}") from None
+        except smtplib.SMTPResponseException as error:
+            client.close()
+            reply = f"{error.smtp_code} {printable(error.smtp_error)}"
+            raise MailServerError(f"{where} refuses STARTTLS: {reply}; nothing was sent, try later") from None
         except smtplib.SMTPNotSupportedError as error:
             client.close()
             raise MailServerError(f"{where}: {_cause(error)}") from None

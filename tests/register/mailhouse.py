@@ -127,8 +127,15 @@ class Mailhouse:
         return AuthResult(success=self.logins[-1] == (USER, PASSWORD), handled=False)
 
 
+class Unwilling(SMTP):
+    """Offers STARTTLS, and refuses it."""
+
+    async def smtp_STARTTLS(self, arg: str) -> None:
+        await self.push("454 4.7.0 TLS not available")
+
+
 @contextmanager
-def open_mailhouse(context: ssl.SSLContext | None) -> Iterator[Mailhouse]:
+def open_mailhouse(context: ssl.SSLContext | None, kind: type[SMTP] = SMTP) -> Iterator[Mailhouse]:
     """A server on loopback, without STARTTLS if there is no context."""
     house = Mailhouse()
     loop = asyncio.new_event_loop()
@@ -137,7 +144,7 @@ def open_mailhouse(context: ssl.SSLContext | None) -> Iterator[Mailhouse]:
 
     def protocol() -> SMTP:
         options = {"tls_context": context, "require_starttls": True} if context else {"auth_require_tls": False}
-        return SMTP(house, hostname="localhost", authenticator=house.authenticate, auth_required=True,
+        return kind(house, hostname="localhost", authenticator=house.authenticate, auth_required=True,
                     enable_SMTPUTF8=True, loop=loop, **options)  # fmt: skip
 
     async def listen() -> asyncio.Server:

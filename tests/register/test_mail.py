@@ -19,7 +19,7 @@ from audit.protocol.refused import Refused
 from infra.keys import KeyFileError, write_secret
 from intake.register import mail_sending
 from intake.register.mail_sending import NotAllSent
-from tests.register.mailhouse import PASSWORD, USER, Authority, Mailhouse, open_mailhouse
+from tests.register.mailhouse import PASSWORD, USER, Authority, Mailhouse, Unwilling, open_mailhouse
 from tests.register.paper import PAGE, Desk, number
 from tests.register.test_letters_commands import run
 
@@ -107,6 +107,13 @@ def test_a_server_without_encryption_is_told_nothing(desk: Desk, authority: Auth
         found = faults(*arguments(desk, authority, plain))
         assert len(found) == 1 and "offers no STARTTLS" in found[0]
         assert (plain.taken, plain.logins, plain.encrypted) == ([], [], [])
+
+
+def test_a_server_that_refuses_encryption_is_told_nothing(desk: Desk, authority: Authority) -> None:
+    with open_mailhouse(authority.context(), Unwilling) as unwilling:
+        (found,) = faults(*arguments(desk, authority, unwilling))
+        assert "refuses STARTTLS: 454 4.7.0 TLS not available; nothing was sent, try later" in found
+        assert (unwilling.taken, unwilling.logins, unwilling.encrypted) == ([], [], [])
 
 
 @pytest.mark.parametrize(
