@@ -104,7 +104,8 @@ def _expect(first: bytes, of: Mapping[str, str]) -> None:
         raise Refused("foreign", f"is no copy: its first line does not say that it is a {FORMAT}")
     for name, wanted in of.items():
         if found.get(name) != wanted:
-            raise Refused("foreign", f"is of another place: `{name}` is {str(found.get(name, ''))[:120]!r}, not {wanted!r}")
+            said = str(found.get(name, ""))[:120]
+            raise Refused("foreign", f"is of another place: `{name}` is {said!r}, not {wanted!r}")
     if set(found) != {"format", *of}:
         raise Refused("foreign", "says more of itself than copies of this kind do")
 

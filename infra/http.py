@@ -27,6 +27,9 @@ _log = log.Log("infra.http", wrong_token=())
 _wrong_token = log.Seldom(10)
 
 PROBLEM = "application/problem+json"
+RETRY_SECONDS = 5
+"""What a client is told to wait when a service cannot do now what it was asked."""
+MORE_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": str(RETRY_SECONDS)}}
 SHUTDOWN_SECONDS = 5
 # Longer than any client of ours keeps an idle connection: were it as long, one could close just as it is used again.
 IDLE_SECONDS = 60
@@ -87,7 +90,7 @@ def problem(status: int, reason: str, detail: str, field: str = "") -> Response:
         "field": field,
         "reason": reason,
     }
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    headers = MORE_HEADERS.get(status)
     return Response(json.dumps(body), status, headers, PROBLEM)
 
 

@@ -162,6 +162,13 @@ class Client:
 @pytest.fixture(scope="module")
 def engines(cluster: Cluster) -> Iterator[tuple[Engine, Engine]]:
     """The owner's and the service's engine on a database with an intake's tables."""
+    with engines_in(cluster) as made:
+        yield made
+
+
+@contextmanager
+def engines_in(cluster: Cluster) -> Iterator[tuple[Engine, Engine]]:
+    """The same in another cluster."""
     name = f"intake_{next(_numbers)}"
     cluster.create_database(name, f"{name}_owner", [f"{name}_door"])
     owner, door = (

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,13 @@ class Queue:
 
 @pytest.fixture(scope="module")
 def made(cluster: Cluster) -> Iterator[Queue]:
+    with made_in(cluster) as queue:
+        yield queue
+
+
+@contextmanager
+def made_in(cluster: Cluster) -> Iterator[Queue]:
+    """A database with the queue's table."""
     name = f"queue_{next(_numbers)}"
     roles = {"owner": f"{name}_owner", "ingress": f"{name}_in", "egress": f"{name}_out"}
     cluster.create_database(name, roles["owner"], [roles["ingress"], roles["egress"]])
@@ -80,15 +88,19 @@ class Service:
 
 @pytest.fixture(scope="module")
 def ingress(made: Queue, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    yield from _running(made, "ingress", tmp_path_factory.mktemp("ingress"))
+    with running(made, "ingress", tmp_path_factory.mktemp("ingress")) as service:
+        yield service
 
 
 @pytest.fixture(scope="module")
 def egress(made: Queue, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    yield from _running(made, "egress", tmp_path_factory.mktemp("egress"))
+    with running(made, "egress", tmp_path_factory.mktemp("egress")) as service:
+        yield service
 
 
-def _running(queue: Queue, face: str, folder: Path) -> Iterator[Service]:
+@contextmanager
+def running(queue: Queue, face: str, folder: Path) -> Iterator[Service]:
+    """A face of the queue as a process of its own."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     token = new_token(folder / f"{face}-token")
