@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from audit.log.keys import Signer, Verifier
+from audit.log.keys import COSIGNATURE, ML_DSA_44, Signer, Verifier
 from audit.protocol.refused import Refused
 from audit.record.entries import parse_entry
 from audit.record.heads import succeed
@@ -135,3 +135,19 @@ def _held(manifest: Manifest, mine: set[Verifier]) -> Iterator[set[Verifier]]:
     for place in range(len(manifest.log.custodians)):
         times = [set(past.log.custodians[place][1]) for past in manifest.history]
         yield set().union(*(keys for keys in times if keys <= mine))
+
+
+def check_witness(path: Path, manifests: Iterable[Manifest], witness: Sequence[Signer]) -> None:
+    """ConfigError unless the witness is a cosigner of its own: a line of its key must never count as a custodian's,
+    nor as the log's.
+    """
+    faults = []
+    for signer in witness:
+        if signer.verifier.type not in (COSIGNATURE, ML_DSA_44):
+            faults.append("key `witness_key` is not of the type cosignature or ml-dsa-44")
+        for manifest in manifests:
+            keys = [key for past in manifest.history for key in past.log.verifiers]
+            if any(signer.name == key.name or signer.verifier.public == key.public for key in keys):
+                faults.append(f"key `witness_key` has the name or the key of another signer of {manifest.origin}")
+    if faults:
+        raise ConfigError(path, faults)

@@ -16,7 +16,7 @@ from audit.log.tiles import WIDTH, frame, width_of
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 from infra import failpoints
-from vault.custodian.cosign import Head, WrongOldSize, check_log_signed, next_head, parse_append
+from vault.custodian.cosign import EMPTY, Head, WrongOldSize, check_log_signed, next_head, parse_append
 from vault.custodian.kept import Clock, Kept
 from vault.custodian.keys import Keys
 from vault.custodian.storage import Damaged, Store
@@ -35,6 +35,7 @@ class Custodian:
         # This process alone publishes; a second one on the same database would only serve an older checkpoint for a
         # while.
         self._published = {origin: store.published(origin) for origin in logs}
+        self._mirrored: dict[str, tuple[Head, bytes]] = {}
 
     def append(self, origin: str, body: bytes) -> bytes:
         """Stores an append and returns the cosignature lines; the same append again states the same again.
@@ -49,8 +50,9 @@ class Custodian:
         check_log_signed(keys.after(append.old_size, append.entries).at(append.checkpoint.size), append)
         with self.kept.deciding:
             new = self._store.head_at(origin, append.checkpoint.size)
-            if new is None or (new.old_size, new.root) != (append.old_size, append.checkpoint.root):
-                held, observed = self._store.newest(origin), self._store.observed(origin)
+            # A head without a time was lost and computed again: when it was cosigned is not known, so it is not again.
+            if new is None or not new.time or (new.old_size, new.root) != (append.old_size, append.checkpoint.root):
+                held, observed = self.kept.newest(origin), self._store.observed(origin)
                 new, leaves = next_head(held, append, self.kept.time_to_sign, observed)
                 self._check_staged(origin, new, leaves)
                 self.kept.keep(origin, new, leaves, append.entries)
@@ -99,6 +101,16 @@ class Custodian:
     def checkpoint(self, origin: str) -> bytes | None:
         """The newest published checkpoint, None if there is none."""
         return self._published.get(origin, (0, b""))[1] or None
+
+    def mirrored(self, origin: str) -> bytes | None:
+        """The published tree as a mirror shows it (C2SP tlog-mirror): the log's note with this custodian's lines."""
+        size, _ = self._published.get(origin, (0, b""))
+        head, lines = self._mirrored.get(origin, (EMPTY, b""))
+        if head.size != size:
+            head = self._store.head_at(origin, size) or EMPTY
+            lines = self.kept.lines(origin, head)
+            self._mirrored[origin] = head, lines
+        return head.note + lines if head.size else None
 
     def rekeys(self, origin: str) -> bytes:
         """Where in the published log keys were changed: a hint for readers, who check it."""

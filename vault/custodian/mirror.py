@@ -8,7 +8,7 @@ by `append`, when all entries are stored; never by `add-checkpoint`, which the w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,7 @@ from audit.log.encoding import encode_base64
 from audit.log.merkle import HASH_SIZE, MAX_PROOF, CompactRange, leaf_hash
 from audit.log.notes import parse_note
 from audit.log.subtree import verify_subtree
-from audit.log.tiles import MAX_DATA, WIDTH
+from audit.log.tiles import WIDTH
 from audit.protocol.refused import Refused
 from vault.custodian.cosign import Head, WrongOldSize
 from vault.custodian.kept import Kept
@@ -25,10 +25,6 @@ from vault.custodian.witness import by_log
 
 MAX_PACKAGES = 32
 """Packages of one call; the rest of its body is not read."""
-MAX_PACKAGE = WIDTH * (2 + MAX_DATA) + 1 + MAX_PROOF * HASH_SIZE
-"""Bytes of the longest package."""
-MAX_BEGINNING = 2 + 65_535 + 16 + 2 + 65_535
-"""Bytes of the longest beginning of a body."""
 
 
 class NothingSeen(Refused):
@@ -93,10 +89,12 @@ class Package:
     proof: tuple[bytes, ...]
 
 
+class NoPackage(Exception):
+    """The bytes are none of a package: its proof is longer than one may be."""
+
+
 class Packages:
-    """Takes the bytes of packages as they come, and gives them back whole. Refused `syntax` for more hashes in a proof
-    than there may be.
-    """
+    """Takes the bytes of packages as they come, and gives them back whole."""
 
     def __init__(self, start: int, end: int) -> None:
         self._start, self._end = start, end
@@ -109,13 +107,12 @@ class Packages:
         """Whether no package is to come."""
         return self._start == self._end
 
-    def feed(self, raw: bytes) -> Iterator[Package]:
-        """The packages that these bytes complete; what is after the last of all is passed over."""
+    def add(self, raw: bytes) -> None:
+        """The next bytes of the body."""
         self._raw += raw
-        while not self.whole and (package := self._next()) is not None:
-            yield package
 
-    def _next(self) -> Package | None:
+    def next(self) -> Package | None:
+        """The next package, None if there must be more bytes first. NoPackage."""
         end = min(self._end, (self._start // WIDTH + 1) * WIDTH)
         raw = self._raw
         while len(self._entries) < end - self._start:
@@ -128,7 +125,7 @@ class Packages:
             return None
         count, first = raw[self._at], self._at + 1
         if count > MAX_PROOF:
-            raise Refused("syntax", f"a proof has at most {MAX_PROOF} hashes")
+            raise NoPackage
         stop = first + count * HASH_SIZE
         if stop > len(raw):
             return None
@@ -153,7 +150,7 @@ class Mirror:
         """
         origin, start, end = beginning.origin, beginning.start, beginning.end
         self._kept.keys(origin)
-        seen, held = self._kept.seen(origin), self._kept.store.newest(origin)
+        seen, held = self._kept.seen(origin), self._kept.newest(origin)
         if not seen.note:
             raise NothingSeen
         target = held if end == held.size and held.note else self._kept.store.observed_at(origin, end)
@@ -163,6 +160,10 @@ class Mirror:
         if start > stored or min(end, stored) - start > MAX_PACKAGES * WIDTH:
             raise Elsewhere(end, stored)
         return target
+
+    def stored(self, origin: str) -> int:
+        """How many entries are stored, from the first on."""
+        return self._kept.store.staged(origin)
 
     def take(self, origin: str, target: Head, package: Package) -> None:
         """Stores the entries of one package, those left out that are stored. Refused `wrong-proof` (422)."""
@@ -190,7 +191,7 @@ class Mirror:
         the tree that is held is not a beginning of this one; `clock-backwards` or `clock-leapt` (503).
         """
         with self._kept.deciding:
-            held, stored = self._kept.store.newest(origin), self._kept.store.staged(origin)
+            held, stored = self._kept.newest(origin), self._kept.store.staged(origin)
             if stored < target.size:
                 raise Unfinished(target.size, stored)
             if held.size > target.size:

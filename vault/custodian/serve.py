@@ -2,36 +2,41 @@
 
 Under `/ORIGIN/` of every log it keeps: `POST append` and `POST publish` with the bearer token, `GET held...`, what it
 stores beyond what is published, with it too; `GET checkpoint` and `GET tile/...` for all (C2SP tlog-tiles), and `GET
-rekeys`, which says where in the log keys were changed. Tiles never change, so any cache may keep them.
+rekeys`, which says where in the log keys were changed (public.py). Beside these the standard calls of a witness and a
+mirror (standard_calls.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from time import time
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from audit.log.keys import Signer
 from audit.log.notes import MAX_NOTE
-from audit.log.tiles import parse_path
 from audit.protocol.refused import Refused
 from audit.record.manifest import load_manifest
 from infra.config import load
 from infra.http import Problem, application, problem, read_body, refusal, require_token, serve
 from infra.keys import read_signer, read_token
-from vault.custodian.config import CustodianConfig, announced, check_office, open_store
+from vault.custodian.clock import system_clock
+from vault.custodian.config import CustodianConfig, announced, check_office, check_witness, open_store
 from vault.custodian.cosign import MAX_APPEND, WrongOldSize
 from vault.custodian.custody import Custodian
 from vault.custodian.keys import stored_keys
-
-FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
-NOT_KEPT = {"Cache-Control": "no-cache"}
+from vault.custodian.public import OCTETS, TEXT, add_public
+from vault.custodian.standard_calls import add_standard_calls
 
 # As tlog-witness answers; other refusals are 422.
-STATUS = {"unknown-log": 404, "not-signed-by-log": 403, "old-size-above": 400, "clock-backwards": 503}
+STATUS = {
+    "unknown-log": 404,
+    "not-signed-by-log": 403,
+    "old-size-above": 400,
+    "clock-backwards": 503,
+    "clock-leapt": 503,
+}
 
 
 def run(path: Path) -> None:
@@ -43,17 +48,24 @@ def run(path: Path) -> None:
     store = open_store(config, [manifest.origin for manifest in manifests])
     logs = {manifest.origin: stored_keys(store, manifest) for manifest in manifests}
     check_office(path, [announced(keys.manifest, config.rekeys) for keys in logs.values()], signers)
-    custodian = Custodian(store, logs, signers, lambda: int(time()))
-    serve(custodian_app(custodian, [m.origin for m in manifests], read_token(config.token)), config.listen)
+    witness = [] if config.witness_key is None else [read_signer(config.witness_key)]
+    check_witness(path, [keys.manifest for keys in logs.values()], witness)
+    custodian = Custodian(store, logs, signers, system_clock())
+    app = custodian_app(custodian, [m.origin for m in manifests], read_token(config.token), witness)
+    serve(app, config.listen)
 
 
-def custodian_app(custodian: Custodian, origins: Iterable[str], token: str) -> FastAPI:
-    """The service of one custodian, for the logs of these origins."""
+def custodian_app(
+    custodian: Custodian, origins: Iterable[str], token: str, witness: Sequence[Signer] = ()
+) -> FastAPI:
+    """The service of one custodian, for the logs of these origins; `witness` are the keys of the witness beside it."""
+    origins = list(origins)
     app = application("custodian")
     app.add_exception_handler(WrongOldSize, _on_wrong_old_size)
     app.add_exception_handler(Refused, _on_refused)
     for origin in origins:
         app.include_router(_log_routes(custodian, origin, token), prefix=f"/{origin}")
+    add_standard_calls(app, custodian, origins, witness)
     return app
 
 
@@ -65,7 +77,7 @@ def _log_routes(custodian: Custodian, origin: str, token: str) -> APIRouter:
         require_token(request, token)
         body = await read_body(request, MAX_APPEND)
         lines = await run_in_threadpool(custodian.append, origin, body)
-        return Response(lines, media_type="text/plain; charset=utf-8")
+        return Response(lines, media_type=TEXT)
 
     @router.post("/publish")
     async def publish(request: Request) -> Response:
@@ -76,50 +88,21 @@ def _log_routes(custodian: Custodian, origin: str, token: str) -> APIRouter:
     @router.get("/held")
     def held(request: Request) -> Response:
         require_token(request, token)
-        return _note(custodian.held(origin))
+        return _kept_by_nobody(custodian.held(origin), TEXT)
 
     @router.get("/held/{start}/{end}")
     def held_entries(request: Request, start: int, end: int) -> Response:
         require_token(request, token)
-        return _octets(custodian.held_entries(origin, start, end), NOT_KEPT)
+        return _kept_by_nobody(custodian.held_entries(origin, start, end), OCTETS)
 
     add_public(router, custodian, origin)
     return router
 
 
-def add_public(router: APIRouter, custodian: Custodian, origin: str) -> None:
-    """What anybody may read: the published checkpoint and the tiles under it."""
-
-    @router.get("/checkpoint")
-    def checkpoint() -> Response:
-        return _note(custodian.checkpoint(origin))
-
-    @router.get("/rekeys")
-    def rekeys() -> Response:
-        return Response(custodian.rekeys(origin), headers=NOT_KEPT, media_type="text/plain; charset=utf-8")
-
-    @router.get("/tile/{rest:path}")
-    def tile(rest: str) -> Response:
-        content: bytes | None = None
-        with suppress(Refused):
-            wanted = parse_path(f"tile/{rest}")
-            if wanted.level is None:
-                content = custodian.bundle(origin, wanted.index, wanted.width)
-            else:
-                content = custodian.tile(origin, wanted.level, wanted.index, wanted.width)
-        return _octets(content, FOREVER)
-
-
-def _octets(content: bytes | None, headers: dict[str, str]) -> Response:
+def _kept_by_nobody(content: bytes | None, media_type: str) -> Response:
     if content is None:
-        raise Problem(404, "not-found", "the log has no such entries here")
-    return Response(content, headers=headers, media_type="application/octet-stream")
-
-
-def _note(raw: bytes | None) -> Response:
-    if raw is None:
-        raise Problem(404, "not-found", "nothing of this log yet")
-    return Response(raw, headers=NOT_KEPT, media_type="text/plain; charset=utf-8")
+        raise Problem(404, "not-found", "this custodian holds no such thing")
+    return Response(content, headers={"Cache-Control": "no-store"}, media_type=media_type)
 
 
 async def _on_wrong_old_size(_: Request, error: Exception) -> Response:

@@ -29,7 +29,7 @@ from vault.custodian.config import FollowConfig, open_store
 from vault.custodian.custody import Custodian
 from vault.custodian.following import Follower, Fork
 from vault.custodian.keys import stored_keys
-from vault.custodian.serve import add_public
+from vault.custodian.public import add_public
 
 _log = log.Log("vault.follow", following=("sources", "held"), waiting=("reason",), ended=("code",))
 _seldom = log.Seldom(600)

@@ -29,6 +29,7 @@ class Witness:
 
     def __init__(self, kept: Kept, signers: Sequence[Signer] = ()) -> None:
         self._kept, self._signers = kept, signers
+        self._shown: dict[str, tuple[Head, bytes]] = {}
 
     def add_checkpoint(self, submission: Submission) -> bytes:
         """Stores the head of an `add-checkpoint` and returns the witness's lines over it, none without a key.
@@ -57,7 +58,12 @@ class Witness:
     def checkpoint(self, origin: str) -> bytes | None:
         """The newest head it has cosigned, with the log's lines and its own; None if there is none, or no key."""
         seen = self._kept.seen(origin)
-        return seen.note + cosignatures(self._signers, seen) if self._signers and seen.note else None
+        if not self._signers or not seen.note:
+            return None
+        shown = self._shown.get(origin)
+        if shown is None or shown[0] != seen:
+            shown = self._shown[origin] = seen, seen.note + cosignatures(self._signers, seen)
+        return shown[1]
 
     def _observe(self, head: Checkpoint, signed: Note, old: int) -> Head:
         new = Head(old, head.size, head.root, b"", signed.raw, self._kept.time_to_sign())
