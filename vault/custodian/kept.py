@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from audit.log.keys import Signer
 from audit.protocol.refused import Refused
 from infra import failpoints
-from vault.custodian.cosign import Head, WrongOldSize, check_clock, cosignatures
+from vault.custodian.cosign import EMPTY, Head, WrongOldSize, check_clock, cosignatures
 from vault.custodian.keys import Keys, in_office
-from vault.custodian.storage import Overtaken, Store
+from vault.custodian.storage import Damaged, Overtaken, Store
+from vault.custodian.stored import check_head
 
 Clock = Callable[[], int]
 
@@ -27,6 +28,7 @@ class Kept:
     def __init__(self, store: Store, logs: Mapping[str, Keys], signers: Sequence[Signer], clock: Clock) -> None:
         self.store, self._logs, self._signers = store, logs, signers
         self.deciding = threading.Lock()
+        self._newest: dict[str, Head] = {}
         self._clock = clock
 
     def keys(self, origin: str) -> Keys:
@@ -40,11 +42,26 @@ class Kept:
         """The custodian's cosignatures over a head that is stored with all its entries."""
         return cosignatures(in_office(self._signers, self.keys(origin).at(head.size)), head)
 
+    def newest(self, origin: str) -> Head:
+        """The newest head, on which everything that is signed is built.
+
+        Damaged if it is not the one that was stored: if a bit of it changed, or if it, or all after it, is gone. What
+        this process has seen, and what is published, is remembered: no smaller tree is signed over.
+        """
+        held, last = self.store.newest(origin), self._newest.get(origin, EMPTY)
+        if held != last:
+            check_head(held, self.keys(origin).at(held.size))
+            largest = max(last.size, self.store.published(origin)[0])
+            if held.size < largest:
+                raise Damaged(f"heads are missing: {held.size} entries are held, of {largest} that were")
+            self._newest[origin] = held
+        return held
+
     def seen(self, origin: str) -> Head:
         """The largest tree of which this custodian knows that the log signed it, its entries held or not: in the terms
         of C2SP tlog-mirror, the pending checkpoint.
         """
-        observed, held = self.store.observed(origin), self.store.newest(origin)
+        observed, held = self.store.observed(origin), self.newest(origin)
         return observed if observed.size >= held.size else held
 
     def time_to_sign(self) -> int:
@@ -65,5 +82,6 @@ class Kept:
             self.store.append(origin, new, leaves[first:], entries[first:])
         except Overtaken:
             raise WrongOldSize(self.store.newest(origin).size) from None
+        self._newest[origin] = new
         # A crash here leaves a stored head without a cosignature: the log asks again and gets it then.
         failpoints.at("custodian.stored")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, exists, func, insert, literal, select
+from sqlalchemy import Connection, Select, exists, func, insert, literal, select
 from sqlalchemy.exc import DBAPIError
 
 from audit.log.encoding import decode_base64, encode_base64
@@ -44,6 +44,12 @@ def repairs(connection: Connection, origin: str, kind: str, level: int, start: i
         .order_by(mended.c.number, mended.c.attempt)
     )
     return {number: bytes(data) for number, data in connection.execute(query)}
+
+
+def repaired_after(origin: str, kind: str, at: int) -> Select[tuple[int]]:
+    """The query for the numbers above `at` under which something was repaired, as `size`."""
+    place = (mended.c.origin == origin, mended.c.kind == kind, mended.c.number > at)
+    return select(mended.c.number.label("size")).where(*place)
 
 
 def any_repairs(connection: Connection, origin: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, Row, Select, func, insert, literal, select, text
+from sqlalchemy import Column, Connection, Engine, Row, Select, func, insert, literal, select, text, union
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
@@ -27,6 +27,7 @@ from vault.custodian.mended import (
     mend,
     pack,
     readable,
+    repaired_after,
     repairs,
     unpack,
 )
@@ -67,9 +68,10 @@ class SqlStore:
         """The sizes of all heads, ascending."""
         at = 0
         while True:
-            query = select(head.c.size).where(head.c.origin == origin, head.c.size > at).order_by(head.c.size)
+            stored = select(head.c.size).where(head.c.origin == origin, head.c.size > at)
+            repaired = repaired_after(origin, HEAD, at)
             with readable(), self._engine.connect() as connection:
-                sizes = list(connection.scalars(query.limit(PAGE)))
+                sizes = list(connection.scalars(union(stored, repaired).order_by("size").limit(PAGE)))
             if not sizes:
                 return
             yield from sizes

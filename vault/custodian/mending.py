@@ -1,0 +1,241 @@
+"""Mends what an examination found, and examines again: only what then leads to the signed root counts as mended.
+
+Bytes of a peer are taken with the proof that they are under its checkpoint, which the log and W custodians signed; so a
+peer that lies can hinder a repair, and nothing else. A head that this custodian lost, the newest above all, is not
+made up: what it has cosigned it must know itself (see `rebuilding`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from audit.log.checkpoint import open_note
+from audit.log.merkle import CompactRange, frontier
+from audit.log.notes import parse_note
+from audit.log.proving import TreeTiles
+from audit.log.reader import Head as SignedHead
+from audit.log.reader import Reader, ReadError, tile_root
+from audit.log.tiles import WIDTH
+from audit.log.treehead import parse_checkpoint
+from audit.protocol.refused import Refused
+from vault.custodian.cosign import Head
+from vault.custodian.keys import Keys
+from vault.custodian.scrubbing import Examination, Fault, Found, Progress, hash_present, read_rows
+from vault.custodian.storage import Damaged, Mendable
+from vault.custodian.stored import hash_all, tree
+
+ROUNDS = 3
+"""Entries first, then the tiles over them, then the heads: each is checked with what was mended before."""
+CODES = {"whole": 0, "mended": 3, "damaged": 4}
+
+Report = Callable[[str], None]
+
+
+class Peer:
+    """A custodian that others can be mended from: its tiles, under a checkpoint that the log and W custodians signed.
+
+    ReadError if it shows none.
+    """
+
+    def __init__(self, reader: Reader, keys: Keys) -> None:
+        raw = reader.checkpoint()
+        if raw is None:
+            raise ReadError("nothing is published there", str(reader), "not-found")
+        try:
+            note = parse_note(raw)
+            size = parse_checkpoint(note.text).size
+            try:
+                open_note(note, keys.at(size), exact=True)
+            except Refused:
+                open_note(note, keys.claimed(reader, size), exact=True)
+        except Refused as refusal:
+            raise ReadError(str(refusal), f"{reader}/checkpoint", refusal.reason) from None
+        self.head = SignedHead(parse_checkpoint(note.text), note)
+        self.tiles = TreeTiles(reader, self.head)
+        self.name = str(reader)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Scrub:
+    """Examines and mends the log of `keys` in `store`, from `peers`; tells `report` what it finds, a line each.
+
+    `run` returns one of CODES. SQLAlchemyError or OSError if the store cannot be used.
+    """
+
+    def __init__(
+        self,
+        store: Mendable,
+        keys: Keys,
+        peers: Sequence[Reader],
+        report: Report,
+        progress: Progress = lambda done, total: None,
+    ) -> None:
+        self._store, self._keys, self._origin = store, keys, keys.origin
+        self._report, self._progress = report, progress
+        self._readers = peers
+        self._peers: list[Peer] | None = None
+        self._told: set[Fault] = set()
+        self.faults: list[Fault] = []
+
+    def run(self) -> int:
+        try:
+            found = self._examine()
+            if not found.faults:
+                self._report(f"{self._origin}: all right, {found.head.size} entries")
+                return CODES["whole"]
+            for _ in range(ROUNDS):
+                self._mend(found)
+                found = self._examine()
+                if not found.faults:
+                    break
+        except Damaged as error:
+            self._report(f"{self._origin}: {error}; not repairable, rebuild this custodian from its peers")
+            return CODES["damaged"]
+        for fault in found.faults:
+            self._report(f"{self._origin}: {fault}: not repaired")
+        self.faults = found.faults
+        return CODES["damaged"] if found.faults else CODES["mended"]
+
+    def _examine(self) -> Found:
+        found = Examination(self._store, self._keys, self._progress).run()
+        for fault in found.faults:
+            if fault not in self._told:
+                self._told.add(fault)
+                self._report(f"{self._origin}: {fault}")
+        return found
+
+    def _mend(self, found: Found) -> None:
+        bundles = dict(found.bundles)
+        if not found.whole:
+            bundles |= dict.fromkeys(self._suspects(found), [])
+        for index in sorted(bundles):
+            self._mend_bundle(found, index, bundles[index] if found.whole else [])
+        if not found.whole:
+            return
+        for fault in found.faults:
+            if fault.kind == "tile":
+                self._mend_tile(found, fault)
+            elif fault.kind == "head":
+                self._mend_head(found, fault)
+            elif fault.kind == "published":
+                self._mend_published(found, fault)
+
+    def _suspects(self, found: Found) -> list[int]:
+        """The bundles that peers have otherwise, and the last: which of all that is held is wrong, only they can say.
+
+        What they say is not believed, but looked into.
+        """
+        last = found.head.size // WIDTH
+        suspects = {last} if found.head.size % WIDTH else set()
+        for peer in self._all_peers():
+            for index in range(min(last, peer.head.size // WIDTH)):
+                try:
+                    if peer.tiles(8, index) != found.roots[index]:
+                        suspects.add(index)
+                except ReadError as error:
+                    self._report(f"{error}")
+                    break
+        return sorted(suspects)
+
+    def _mend_bundle(self, found: Found, index: int, right: list[bytes]) -> None:
+        """Mends entries and leaf hashes of a bundle; `right` are its leaf hashes, if they are known."""
+        start, end = index * WIDTH, min((index + 1) * WIDTH, found.head.size)
+        rows = read_rows(self._store, self._origin, start, end)
+        held = hash_present(rows)
+        entries, source = self._right_entries(index, end - start, right)
+        if not entries and right and held == right:
+            entries, source = [row.data or b"" for row in rows], "what is held"
+        if not entries:
+            return
+        leaves = hash_all(entries)
+        for offset, row in enumerate(rows):
+            if held[offset] != leaves[offset] or row.leaf != leaves[offset]:
+                self._store.mend_entry(self._origin, start + offset, lambda a, b: self._truth(index, entries, a, b))
+                self._report(f"{self._origin}: entry {start + offset}: mended from {source}")
+
+    def _right_entries(self, index: int, width: int, right: list[bytes]) -> tuple[list[bytes], str]:
+        """The entries of a bundle as a peer proves them, and who; none if no peer does."""
+        for peer in self._all_peers():
+            if peer.head.size < index * WIDTH + width:
+                continue
+            try:
+                entries = peer.tiles.entries(index)[:width]
+            except ReadError as error:
+                self._report(f"{error}")
+                continue
+            if right and hash_all(entries) != right:
+                said = "proves other entries under a signed root than stand under this custodian's"
+                self._report(f"{self._origin}: FORK: {peer} {said}; keep both as they are")
+                continue
+            return entries, str(peer)
+        return [], ""
+
+    def _truth(self, index: int, entries: list[bytes], start: int, end: int) -> list[bytes]:
+        """The right entries [start, end), for a store that mends more than one at a time. Damaged if they are not
+        known.
+        """
+        found: list[bytes] = []
+        while start + len(found) < end:
+            at = start + len(found)
+            bundle, offset = divmod(at, WIDTH)
+            known = entries if bundle == index else self._right_entries(bundle, min(WIDTH, end - bundle * WIDTH), [])[0]
+            part = known[offset : offset + end - at]
+            if not part:
+                raise Damaged(f"no peer proves entry {at}")
+            found += part
+        return found
+
+    def _mend_tile(self, found: Found, fault: Fault) -> None:
+        below = found.roots
+        for _ in range(fault.level - 1):
+            below = [tile_root(below[at : at + WIDTH]) for at in range(0, len(below) // WIDTH * WIDTH, WIDTH)]
+        self._store.mend_node(self._origin, fault.level, fault.number, below[fault.number])
+        self._report(f"{self._origin}: tile hash {fault.level}/{fault.number}: mended from the entries under it")
+
+    def _mend_head(self, found: Found, fault: Fault) -> None:
+        """Computes an older head again; of one that is lost the time of its cosignature is, too, so that it is never
+        signed again. The newest is not touched.
+        """
+        size = fault.number
+        if size >= found.head.size:
+            return
+        grown = self._frontier(found, size)
+        try:
+            stored = self._store.head_at(self._origin, size)
+        except Damaged:
+            stored = None
+        old = max((other for other in self._store.heads(self._origin) if other < size), default=0)
+        note, time = b"", 0
+        if stored is not None:
+            try:
+                checkpoint = open_note(parse_note(stored.note), self._keys.at(size), witnessed=False)
+                if (checkpoint.size, checkpoint.root) == (size, grown.root()):
+                    note, time = stored.note, stored.time
+            except Refused:
+                pass
+        self._store.mend_head(self._origin, Head(old, size, grown.root(), grown.to_bytes(), note, time))
+        self._report(f"{self._origin}: head of {size} entries: mended from the entries under it")
+
+    def _frontier(self, found: Found, size: int) -> CompactRange:
+        return frontier(tree(self._store, self._origin, found.head), size)
+
+    def _mend_published(self, found: Found, fault: Fault) -> None:
+        for peer in self._all_peers():
+            size = peer.head.size
+            if fault.number <= size <= found.head.size and self._frontier(found, size).root() == peer.head.root:
+                self._store.mend_published(self._origin, size, peer.head.note.raw)
+                self._report(f"{self._origin}: published checkpoint of {size} entries: mended from {peer}")
+                return
+
+    def _all_peers(self) -> list[Peer]:
+        """The peers that answer, asked once."""
+        if self._peers is None:
+            self._peers = []
+            for reader in self._readers:
+                try:
+                    self._peers.append(Peer(reader, self._keys))
+                except ReadError as error:
+                    self._report(f"{error}")
+        return self._peers

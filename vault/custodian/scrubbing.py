@@ -1,0 +1,269 @@
+"""Re-reads all that a custodian holds of a log, finds what is not as it was stored, and mends it with bytes that are
+proven to be right.
+
+What is right follows from signatures alone: the newest head bears the log's, a published checkpoint and a peer's those
+of W custodians besides, and under its root lies every entry, leaf hash, tile and older head. An entry, its leaf hash
+and the tile above it say the same thing three times, so most damage is placed, and a damaged hash mended, without
+asking anybody; an entry's bytes come from a peer, and are taken only with the proof that they are under its root.
+
+Memory is 32 bytes for every 256 entries, and the names of what is damaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from audit.log.checkpoint import open_note
+from audit.log.merkle import HASH_SIZE, CompactRange, leaf_hash
+from audit.log.notes import parse_note
+from audit.log.reader import tile_root
+from audit.log.tiles import HEIGHT, WIDTH
+from audit.log.treehead import parse_checkpoint
+from audit.protocol.refused import Refused
+from vault.custodian.cosign import Head
+from vault.custodian.keys import Keys
+from vault.custodian.storage import Damaged, Mendable
+from vault.custodian.stored import check_head
+
+STEP = 16 * WIDTH
+"""Entries read at a time."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """One thing that is not as it was stored. `kind`: entry, leaf, tile, head, published, tree; `how`: missing,
+    unreadable, or differs."""
+
+    kind: str
+    level: int
+    number: int
+    how: str
+
+    def __str__(self) -> str:
+        names = {
+            "entry": f"entry {self.number}",
+            "leaf": f"leaf hash {self.number}",
+            "tile": f"tile hash {self.level}/{self.number}",
+            "head": f"head of {self.number} entries",
+            "published": f"published checkpoint of {self.number} entries",
+            "tree": f"tree of {self.number} entries",
+        }
+        said = {"missing": "is missing", "unreadable": "cannot be read", "differs": "is not as it was stored"}
+        return f"{names[self.kind]}: {said[self.how]}"
+
+
+@dataclass
+class Row:
+    """An entry and its leaf hash as they are stored; None if missing, or not readable if `unreadable`."""
+
+    data: bytes | None
+    leaf: bytes | None
+    unreadable: bool = False
+
+
+@dataclass
+class Found:
+    """What an examination found. `bundles`: those in which something is damaged, with the leaf hashes that are most
+    likely right; `whole`: whether these are, since all that is held leads, by them, to the root of `head`. `roots` are
+    the hashes of all full bundles.
+    """
+
+    head: Head
+    faults: list[Fault] = field(default_factory=list)
+    bundles: dict[int, list[bytes]] = field(default_factory=dict)
+    roots: list[bytes] = field(default_factory=list)
+    whole: bool = False
+    grown: CompactRange = field(default_factory=CompactRange)
+
+
+class Examination:
+    """One pass over what `store` holds of the log of `keys`. SQLAlchemyError or OSError if the store cannot be used."""
+
+    def __init__(self, store: Mendable, keys: Keys, progress: Progress = lambda done, total: None) -> None:
+        self._store, self._keys, self._origin, self._progress = store, keys, keys.origin, progress
+
+    def run(self) -> Found:
+        """Everything that is damaged. Damaged if the newest head is, and no published checkpoint can stand for it."""
+        found = Found(self._anchor())
+        heads = self._heads(found)
+        due = next(heads, None)
+        for index, rows in enumerate(self._bundles(found.head.size)):
+            leaves = self._bundle(found, index, rows)
+            at = index * WIDTH
+            while due is not None and due.size <= at + len(leaves):
+                self._check_head(found, due, leaves[: due.size - at])
+                due = next(heads, None)
+            if len(leaves) == WIDTH:
+                found.grown.append(found.roots[-1], HEIGHT)
+            else:
+                found.grown.extend(leaves)
+            if index % 16 == 15 or found.grown.size == found.head.size:
+                self._progress(found.grown.size, found.head.size)
+        found.whole = found.grown.root() == found.head.root
+        if not found.whole:
+            # Where in it the fault is, nothing here says: the heads in between were compared with what is wrong.
+            found.faults = [fault for fault in found.faults if fault.kind != "head"]
+            found.faults.append(Fault("tree", 0, found.head.size, "differs"))
+        self._check_tiles(found)
+        self._check_published(found)
+        return found
+
+    def _anchor(self) -> Head:
+        head = self._store.newest(self._origin)
+        check_head(head, self._keys.at(head.size))
+        return head
+
+    def _bundles(self, size: int) -> Iterator[list[Row]]:
+        for start in range(0, size, STEP):
+            rows = read_rows(self._store, self._origin, start, min(start + STEP, size))
+            for at in range(0, len(rows), WIDTH):
+                yield rows[at : at + WIDTH]
+
+    def _bundle(self, found: Found, index: int, rows: list[Row]) -> list[bytes]:
+        """The leaf hashes of a bundle that most likely are the right ones, and what is damaged in it."""
+        leaves = [row.leaf or b"" for row in rows]
+        computed = hash_present(rows)
+        full = len(rows) == WIDTH
+        node = self._node(1, index) if full else None
+        if leaves == computed and b"" not in leaves:
+            root = tile_root(leaves)
+            if full:
+                found.roots.append(root)
+                if node != root:
+                    # Two say the same against one: the root of the whole tree will tell whether they are right.
+                    found.faults.append(Fault("tile", 1, index, "missing" if node is None else "differs"))
+                    found.bundles[index] = leaves
+            return leaves
+        likely = [leaf or data for data, leaf in zip(computed, leaves, strict=True)]
+        right = next((one for one in (computed, leaves, likely) if self._fits(found, one, node)), likely)
+        for offset, row in enumerate(rows):
+            found.faults += row_faults(index * WIDTH + offset, row, right[offset], computed[offset])
+        right = found.bundles[index] = [leaf or bytes(HASH_SIZE) for leaf in right]
+        if full:
+            found.roots.append(tile_root(right))
+        return right
+
+    def _fits(self, found: Found, leaves: list[bytes], node: bytes | None) -> bool:
+        """Whether these are what the tile above was made of; above the last, which is not full, is the root itself."""
+        if b"" in leaves:
+            return False
+        if len(leaves) == WIDTH:
+            return tile_root(leaves) == node
+        grown = found.grown.copy()
+        grown.extend(leaves)
+        return grown.root() == found.head.root
+
+    def _node(self, level: int, index: int) -> bytes | None:
+        try:
+            return next(iter(self._store.hashes(self._origin, level, index, index + 1)), None)
+        except Damaged:
+            return None
+
+    def _heads(self, found: Found) -> Iterator[Head]:
+        last = 0
+        for size in self._store.heads(self._origin):
+            try:
+                head = self._store.head_at(self._origin, size)
+            except Damaged:
+                head = None
+            if head is None:
+                found.faults.append(Fault("head", 0, size, "unreadable"))
+                last = size
+                continue
+            if head.old_size != last:
+                # Heads follow each other: one that stood between is gone.
+                found.faults.append(Fault("head", 0, head.old_size, "missing"))
+            last = size
+            yield head
+
+    def _check_head(self, found: Found, head: Head, leaves: Sequence[bytes]) -> None:
+        grown = found.grown.copy()
+        grown.extend(leaves)
+        right = (grown.size, grown.root(), grown.to_bytes()) == (head.size, head.root, head.frontier)
+        if right and head.note:
+            try:
+                checkpoint = open_note(parse_note(head.note), self._keys.at(head.size), witnessed=False)
+                right = (checkpoint.size, checkpoint.root) == (head.size, head.root)
+            except Refused:
+                right = False
+        if not right:
+            found.faults.append(Fault("head", 0, head.size, "differs"))
+
+    def _check_tiles(self, found: Found) -> None:
+        """The hashes of level 2 and above, from those of level 1."""
+        below, level = found.roots, 2
+        while len(below) >= WIDTH:
+            hashes = [tile_root(below[at : at + WIDTH]) for at in range(0, len(below) // WIDTH * WIDTH, WIDTH)]
+            for index, value in enumerate(hashes):
+                node = self._node(level, index)
+                if node != value:
+                    found.faults.append(Fault("tile", level, index, "missing" if node is None else "differs"))
+            below, level = hashes, level + 1
+
+    def _check_published(self, found: Found) -> None:
+        try:
+            size, raw = self._store.published(self._origin)
+        except Damaged:
+            found.faults.append(Fault("published", 0, found.head.size, "unreadable"))
+            return
+        if size == 0:
+            return
+        try:
+            note = parse_note(raw)
+            checkpoint = open_note(note, self._keys.at(parse_checkpoint(note.text).size), exact=True)
+            right = checkpoint.size == size
+        except Refused:
+            right = False
+        if right and size > found.head.size:
+            # It was stored after its head, which is not there any more: nothing may be signed before that is seen to.
+            found.faults.append(Fault("head", 0, size, "missing"))
+        elif not right:
+            found.faults.append(Fault("published", 0, size, "differs"))
+
+
+def read_rows(store: Mendable, origin: str, start: int, end: int) -> list[Row]:
+    """Each of the entries [start, end) with its leaf hash, all that can be read of them."""
+    try:
+        datas, leaves = store.entries(origin, start, end), store.hashes(origin, 0, start, end)
+        if len(datas) == len(leaves) == end - start:
+            return [Row(data, leaf) for data, leaf in zip(datas, leaves, strict=True)]
+    except Damaged:
+        pass
+    if end - start == 1:
+        return [read_row(store, origin, start)]
+    middle = (start + end) // 2
+    return read_rows(store, origin, start, middle) + read_rows(store, origin, middle, end)
+
+
+def read_row(store: Mendable, origin: str, index: int) -> Row:
+    """One entry and its leaf hash, each for itself."""
+    row = Row(None, None)
+    try:
+        row.data = next(iter(store.entries(origin, index, index + 1)), None)
+    except Damaged:
+        row.unreadable = True
+    try:
+        row.leaf = next(iter(store.hashes(origin, 0, index, index + 1)), None)
+    except Damaged:
+        row.unreadable = True
+    return row
+
+
+def hash_present(rows: Sequence[Row]) -> list[bytes]:
+    """The hash of each entry, b"" for one that is not there."""
+    return [b"" if row.data is None else leaf_hash(row.data) for row in rows]
+
+
+def row_faults(number: int, row: Row, right: bytes, computed: bytes) -> Iterator[Fault]:
+    """What is wrong with a row whose leaf hash should be `right` (b"" if that is not known)."""
+    if row.unreadable:
+        yield Fault("entry", 0, number, "unreadable")
+    elif row.data is None:
+        yield Fault("entry", 0, number, "missing")
+    elif computed != right:
+        yield Fault("entry", 0, number, "differs")
+    elif row.leaf != right:
+        yield Fault("leaf", 0, number, "missing" if row.leaf is None else "differs")
