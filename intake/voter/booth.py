@@ -10,12 +10,16 @@ from dataclasses import dataclass, field, replace
 import httpx
 
 from audit.log.reader import HttpReader
+from audit.protocol.refused import Refused
 from audit.record.entries import Entry
 from audit.record.manifest import Manifest
 from infra.card import Card
-from infra.hand_in import Receipt, hand_in, http_client
+from infra.hand_in import NoDoor, Receipt, hand_in, http_client
 from intake.voter.opening import Opening, read_opening
 from intake.voter.witnessed import WitnessedLog
+
+OVERTAKEN = frozenset({"revision-lower", "revision-repeated"})
+"""Said where another ballot of the account came first; whether one did, the log says."""
 
 
 @dataclass
@@ -41,11 +45,25 @@ class Booth:
         return self.opening.log
 
     def hand_in(self, text: bytes, turn: int) -> Receipt:
-        """As `infra.hand_in`, beginning with another intake at every turn: one that has broken its word, or does not
-        answer, is not waited for while another may take the ballot."""
+        """The receipt of the first intake that takes the ballot, beginning with another at every turn: so that one
+        which has broken its word, or does not answer, is not waited for while another may take it.
+
+        Refused as one of them says, if none takes it: that it is overtaken before anything else, for that can be looked
+        into. NoDoor if none answers.
+        """
+        refusals: list[Refused] = []
+        silent: list[str] = []
         first = turn % len(self.card.intakes)
-        card = replace(self.card, intakes=(*self.card.intakes[first:], *self.card.intakes[:first]))
-        return hand_in(card, self.manifest, text, self.client)
+        for intake in (*self.card.intakes[first:], *self.card.intakes[:first]):
+            try:
+                return hand_in(replace(self.card, intakes=(intake,)), self.manifest, text, self.client)
+            except Refused as refusal:
+                refusals.append(refusal)
+            except NoDoor as error:
+                silent.append(str(error))
+        if refusals:
+            raise next((refusal for refusal in refusals if refusal.reason in OVERTAKEN), refusals[0])
+        raise NoDoor("; ".join(silent))
 
     def history(self, start: int, pseudonyms: Collection[bytes], identities: Collection[bytes] = ()) -> History:
         """What the log holds from entry `start` on under these pseudonyms, and which of these ballots (32 bytes each)

@@ -22,7 +22,7 @@ from audit.protocol.refused import Refused
 from audit.record.admission import signer_of
 from audit.record.entries import Entry, make_text, read_text
 from infra.hand_in import NoDoor, Receipt
-from intake.voter.booth import Booth, History
+from intake.voter.booth import OVERTAKEN, Booth, History
 from intake.voter.choices import Selections, of_class
 from intake.voter.holder import Holder
 from intake.voter.keeping import Keepsake
@@ -38,10 +38,6 @@ def ballot_text(opening: Opening, holder: Holder, selections: Selections, revisi
     chosen = of_class(opening.manifest, selections, holder.share_class)
     body = make_ballot(context, holder.s, holder.E, chosen, revision, draw)
     return make_text("ballot", opening.manifest.origin, body)
-
-
-OVERTAKEN = frozenset({"revision-lower", "revision-repeated"})
-"""Said where another ballot of the account came first; whether one did, the log says."""
 
 
 @dataclass

@@ -1,0 +1,179 @@
+"""A ballot is handed in, here or at another intake, until W custodians hold it or the log refuses it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import inf
+from pathlib import Path
+
+import pytest
+
+from audit.protocol.control_number import format_control_number
+from audit.protocol.refused import Refused
+from audit.receipts import Promise, Recorded, open_kept
+from audit.record.entries import parse_entry, seal
+from infra.card import load_card
+from infra.follow import Unreadable
+from tests.officials.clients import Clients
+from tests.officials.hall import Hall
+from tests.simulator.dice import Dice
+from tests.simulator.parties import ORIGIN
+from tests.voter.votes import ballots, vote
+
+
+@contextmanager
+def another_door(hall: Hall, clients: Clients) -> Iterator[list[bytes]]:
+    """The second intake of this election, honest, beside the first; the card names both. What it was handed."""
+    handed: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            handed.append(self.rfile.read(int(self.headers["content-length"])))
+            first, hall.intake, hall.hold, hall.script = (hall.intake, hall.hold, hall.script), 1, 0, []
+            hall.refusing, hall.wait = False, 60
+            hall.held.clear()
+            status, body = hall.post(handed[-1])
+            hall.intake, hall.hold, hall.script = first
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Tests say what went wrong themselves."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    kept, card = clients.card.read_text(), load_card(clients.card)
+    urls = (*card.intakes, f"http://127.0.0.1:{server.server_address[1]}")
+    clients.card.write_text(replace(card, intakes=urls).to_toml())
+    try:
+        yield handed
+    finally:
+        clients.card.write_text(kept)
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_another_intake_takes_what_one_has_kept_to_itself(clients: Clients, tmp_path: Path) -> None:
+    """The first promises, and passes nothing on. The receipt it broke stays as evidence."""
+    hall, out = clients.hall, tmp_path / "out"
+    hall.hold, hall.wait = inf, -1
+    with another_door(hall, clients) as handed:
+        said = clients.run(*vote(clients, out, "A1"))
+    assert "1 ballots recorded" in said
+    assert handed == [ballots(hall)[-1].text] and handed[0] in hall.posts
+    first, second = (open_kept((out / f"A1.{name}").read_bytes(), hall.election.manifest) for name in RECEIPTS)
+    assert isinstance(first, Promise) and isinstance(second, Promise)
+    assert (first.intake, second.intake) == ("intake-1", "intake-2")
+    shown = open_kept((out / "A1.tlog-proof").read_bytes(), hall.election.manifest)
+    assert isinstance(shown, Recorded) and shown.entry.signatures[0].name == "intake-2"
+
+
+RECEIPTS = ("receipt", "receipt-2")
+
+
+CLOSED = json.dumps({"reason": "closed", "detail": "", "field": ""}).encode()
+
+
+@pytest.mark.parametrize("answer", [(503, b""), (422, CLOSED)])
+def test_another_intake_takes_what_one_does_not(clients: Clients, tmp_path: Path, answer: tuple[int, bytes]) -> None:
+    """Nor does what one says keep the client from what another says: that a ballot of this account came first."""
+    clients.run(*vote(clients, tmp_path / "before", "A2"))
+    hall = clients.hall
+    hall.script = [answer] * 10
+    with another_door(hall, clients) as handed:
+        clients.run(*vote(clients, tmp_path / "out", "A2"))
+    assert ballots(hall)[-1].signatures[0].name == "intake-2" and ballots(hall)[-1].text in handed
+
+
+def test_an_intake_that_spoils_its_line_costs_nothing(clients: Clients, tmp_path: Path) -> None:
+    """It does not answer, and has the log refuse the ballot in its name; what another intake took is not refused."""
+    hall = clients.hall
+    hall.script = [(503, b"")] * 10
+    with another_door(hall, clients) as handed:
+        hall.hold = inf
+
+        def spoiled(raw: bytes) -> tuple[int, bytes]:
+            spoil(hall, raw)
+            return 503, b""
+
+        post, hall.post = hall.post, lambda raw: spoiled(raw) if not handed else post(raw)  # type: ignore[method-assign]
+        try:
+            said = clients.run(*vote(clients, tmp_path / "out", "A3"))
+        finally:
+            hall.post = post  # type: ignore[method-assign]
+    assert "1 ballots recorded" in said
+
+
+def spoil(hall: Hall, raw: bytes) -> None:
+    line = hall.parties.intakes[0]
+    hall.refuse(parse_entry(seal(raw, [line])))
+
+
+def test_a_refusal_ends_it(clients: Clients, tmp_path: Path) -> None:
+    hall = clients.hall
+    hall.refusing, hall.wait = True, -1
+    count = len(ballots(hall))
+    said = clients.fails(*vote(clients, tmp_path / "out", "A4"))
+    assert "A4: the log refuses this ballot: came too late" in said and len(ballots(hall)) == count
+
+
+# What a voter is told
+
+
+def test_no_custodian_is_reached(clients: Clients, tmp_path: Path) -> None:
+    card = clients.folder / "unreached.toml"
+    dead = ("http://127.0.0.1:1", "http://127.0.0.1:2")
+    card.write_text(replace(load_card(clients.card), custodians=dead).to_toml())
+    args = [card if arg == clients.card else arg for arg in vote(clients, tmp_path / "out", "A1")]
+    with pytest.raises(Unreadable) as caught:
+        clients.run(*args)
+    assert all(f"{url}/{ORIGIN}/checkpoint: cannot be reached: Connection refused" in str(caught.value) for url in dead)
+
+
+def test_a_card_with_another_hash(clients: Clients, tmp_path: Path) -> None:
+    card = clients.folder / "other.toml"
+    card.write_text(replace(load_card(clients.card), manifest=bytes(32)).to_toml())
+    args = [card if arg == clients.card else arg for arg in vote(clients, tmp_path / "out", "A1")]
+    with pytest.raises(Unreadable, match="this manifest has the hash .*, not AAAAAAAA"):
+        clients.run(*args)
+
+
+def test_before_the_opening(tmp_path: Path) -> None:
+    hall = Hall(tmp_path)
+    clients = Clients(hall, {"A1": ("common", 5)})
+    try:
+        clients.founded()
+        for issuer in hall.parties.issuers:
+            clients.write_rows(clients.numbers(issuer), issuer.name, [NUMBERS])
+        with pytest.raises(Refused, match="voting is not open yet") as caught:
+            clients.run(*vote(clients, tmp_path / "out", "A1"))
+    finally:
+        hall.close()
+    assert caught.value.reason == "not-open" and not (tmp_path / "out").exists()
+
+
+CODE = format_control_number(Dice(1).code())
+NUMBERS = {"account_id": "A1", "class": "common", "revision": "0", "control_number": CODE}
+
+
+def test_after_the_close(tmp_path: Path) -> None:
+    hall = Hall(tmp_path)
+    try:
+        clients = Clients(hall, {"A1": ("common", 5), "A2": ("common", 6)}).opened()
+        clients.closed()
+        said = clients.fails(*vote(clients, tmp_path / "out", "A1"))
+    finally:
+        hall.close()
+    assert "A1: type: voting is closed: this ballot came too late" in said
