@@ -120,7 +120,7 @@ class Custodian:
         answer = self._exchange(method, path, content, max(most, MAX_PROBLEM))
         if answer.status >= 500:
             raise Unavailable(f"status {answer.status}")
-        if answer.media_type.startswith("text/x.tlog.size"):
+        if method == "POST" and answer.media_type.startswith("text/x.tlog.size"):
             raise Elsewhere(_size(answer))
         if answer.status == 404 and method == "GET":
             return None
