@@ -6,13 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from audit.log.keys import Signer
 from audit.log.reader import HttpReader
+from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.record.entries import parse_entry
 from audit.verify import verify_record
 from audit.verify_report import trusted
+from infra.commands import root
 from infra.keys import KeyFileError
 from intake.register.destroying import destroy_files, expect_files
 from tests.officials.clients import Clients
@@ -109,3 +112,41 @@ def test_a_register_is_destroyed(hall: Hall, tmp_path: Path) -> None:
     assert report.certified and report.result is not None
     assert report.result["contests"] == {"nominee-1": {"abstain": 0, "against": 30, "for": 5}}
     assert any("issuer-1's word that its register" in sentence for sentence in trusted(report))
+
+    for printed, out in (("letters", tmp_path / "letters"), ("merge", tmp_path / "merge.csv")):
+        who = ["--election", clients.card, "--manifest", clients.draft, "--issuer", first.name]
+        files = [
+            "--register",
+            clients.register,
+            "--numbers",
+            clients.numbers(first),
+            "--unlock",
+            clients.folder / "lock",
+        ]
+        with pytest.raises(OSError, match=str(clients.register)):
+            clients.run("register", printed, *who, *files, "--link", "https://vote.example/", "--out", out)
+        assert not out.exists()
+
+
+def test_the_exported_record_of_an_election_whose_register_is_gone_is_verified(hall: Hall, tmp_path: Path) -> None:
+    """Everything that was kept offline is destroyed; from the log alone a stranger verifies all of it."""
+    clients = Clients(hall, HOLDINGS).opened()
+    clients.run(*clients.vote_args(clients.batch({"A1": ["for"], "A2": ["against"]}), tmp_path / "receipts"))
+    clients.closed()
+    for trustee in hall.parties.trustees[:2]:
+        clients.trustee("decrypt", trustee)
+    clients.act("certify", "--result", tmp_path / "result.json")
+    destroy(clients, 0, clients.register, clients.numbers(hall.parties.issuers[0]), clients.openings)
+    destroy(clients, 1, clients.numbers(hall.parties.issuers[1]))
+    record, pinned = tmp_path / "record", ["--manifest", b64(hall.election.manifest.hash)]
+    auditor("export-record", f"{hall.url}/{ORIGIN}", *pinned, "--folder", str(record))
+    hall.close()
+    said = auditor("verify", str(record), *pinned, "--result", str(tmp_path / "result.json"))
+    assert "issuer-1's word that its register" in said and "issuer-2's word that its register" in said
+
+
+def auditor(*arguments: str) -> str:
+    """What a command printed, in one line."""
+    result = CliRunner().invoke(root(), arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
