@@ -1,4 +1,4 @@
-"""`python -m tests.simulation [--seed N] [--schedules N]`: runs schedules, from a seed on, and says which do not hold."""
+"""`python -m tests.simulation [--seed N] [--schedules N]`: runs schedules, from a seed on; says which do not hold."""
 
 from __future__ import annotations
 

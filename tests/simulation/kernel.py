@@ -124,21 +124,21 @@ class Kernel:
         if self.steps > MOST_STEPS:
             return self.director
         while True:
-            able = [task for task in self.tasks if self._able(task)]
+            now, able, soonest = self.now, [], None
+            for task in self.tasks:
+                if task.killed:
+                    able.append(task)
+                elif not task.process.stopped:
+                    if (task.until is not None and task.until <= now) or (task.ready is not None and task.ready()):
+                        able.append(task)
+                    elif task.until is not None and (soonest is None or task.until < soonest):
+                        soonest = task.until
             if able:
                 return able[0] if len(able) == 1 else able[self.dice.randrange(len(able))]
-            times = [task.until for task in self.tasks if task.until is not None and not task.process.stopped]
-            if not times:
+            if soonest is None:
                 self.steps = MOST_STEPS + 1
                 return self.director
-            self.now = min(times)
-
-    def _able(self, task: Task) -> bool:
-        if task.killed:
-            return True
-        if task.process.stopped:
-            return False
-        return (task.until is not None and task.until <= self.now) or (task.ready is not None and task.ready())
+            self.now = soonest
 
 
 class Workers:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from sqlalchemy.exc import OperationalError
@@ -84,11 +85,9 @@ class Network:
         def late() -> None:
             self._kernel.pause(self._kernel.dice.random() * 4 * PATIENCE)
             if not target.stopped:
-                try:
+                # Whoever would have been told what came of it is gone.
+                with suppress(Exception):
                     self._carry_out(target, request)
-                except Exception:
-                    # Whoever would have been told is gone.
-                    pass
 
         self._kernel.spawn(Process("network"), "late request", late)
 

@@ -93,6 +93,7 @@ class World:
 
     def failpoint(self, name: str) -> None:
         """The hook: now and then the process that comes here ends."""
+        self.plant.failpoint(name)
         if self.crash_rate and self.dice.random() < self.crash_rate:
             process = self.network.serving or self.kernel.current.process
             zone = next((zone for zone in self.zones if zone.process is process), None)
@@ -157,9 +158,12 @@ class World:
 class Plant:
     """What a schedule is run with: as it is, or with a fault planted, which a schedule must find."""
 
-    Push: type[Push] = Push
     Sequencer: type[Sequencer] = Sequencer
     lazy_disks = False
+    compares = True
+
+    def failpoint(self, name: str) -> None:
+        """Is told of every failpoint that is passed."""
 
 
 class Zone:
@@ -336,11 +340,11 @@ class Tally(Zone):
     def _term(self) -> Term:
         world, kernel = self.world, self.world.kernel
         world.ledger.lazy = world.plant.lazy_disks
-        ledger: Any = Ledger(kernel, world.ledger, world.origin)
+        ledger: Any = Ledger(kernel, world.ledger, world.origin, world.plant.compares)
         manifest = world.made.manifest
         custodians = [Custodian(v.name, net.Exchange(world.network, v.process, v.ask)) for v in world.vaults]
         egress: Any = net.Egress(world.network, world.queue.process, self._take, world.queue.ack)
-        push = world.plant.Push(
+        push = Push(
             ledger,
             manifest,
             custodians,

@@ -1,0 +1,68 @@
+"""Faults planted in the code under test, one each: what a schedule must find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from infra.queue.frames import Row
+from tally.sequencer.decide import Decision
+from tally.sequencer.ledger import Stage
+from tally.sequencer.sequence import Sequencer
+from tests.simulation.world import Plant
+
+
+class Eager:
+    """A ledger whose transactions have a tree signed while it is being staged."""
+
+    def __init__(self, ledger: Any, sign: Any) -> None:
+        self._ledger, self._sign = ledger, sign
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    @contextmanager
+    def begin(self) -> Iterator[Any]:
+        with self._ledger.begin() as transaction:
+            yield transaction
+            for stage, _ in transaction.stages:
+                self._sign(stage)
+
+
+class SignsFirst(Sequencer):
+    """Signs a tree before it is staged."""
+
+    def stage(self, rows: Sequence[Row]) -> Decision:
+        ledger: Any = self._ledger
+        self._ledger = Eager(ledger, self.signed_note)
+        try:
+            return super().stage(rows)
+        finally:
+            self._ledger = ledger
+
+
+class DoesNotWait(Sequencer):
+    """Acknowledges to the queue what is sent to the custodians, before W of them have it."""
+
+    def finish(self, stage: Stage) -> None:
+        note = self._ledger.signed(stage.size) or self._ledger.sign(stage.size, self.signed_note(stage))
+        self._push.send(stage, note)
+
+
+class SignBeforeStage(Plant):
+    Sequencer = SignsFirst
+
+
+class AckBeforeW(Plant):
+    Sequencer = DoesNotWait
+
+
+class NoFsync(Plant):
+    lazy_disks = True
+
+
+class NoSwap(Plant):
+    """Two sequencers on one ledger that does not compare."""
+
+    compares = False
