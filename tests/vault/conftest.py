@@ -38,6 +38,7 @@ def signers(name: str, *types: int) -> tuple[Signer, ...]:
 
 
 LOG = signers("log.example", ED25519, ML_DSA_44)
+(WITNESS,) = signers("witness.example", ML_DSA_44)
 CUSTODIANS = tuple(signers(f"custodian-{c}.example", COSIGNATURE, ML_DSA_44) for c in "abc")
 
 
@@ -76,7 +77,10 @@ class Growing:
         return self.note(self.head(size), [*LOG, *keys]).raw
 
     def append_proof(self, old: int) -> list[bytes]:
-        return consistency_proof(self.source, old, len(self.entries))
+        return self.consistency(old, len(self.entries))
+
+    def consistency(self, old: int, size: int) -> list[bytes]:
+        return consistency_proof(self.source, old, size)
 
     def append(self, old: int, size: int | None = None, *, note: Note | None = None, **changes: object) -> bytes:
         """The body of an append, each part of it as it should be unless changed."""
@@ -99,6 +103,7 @@ class Served:
     time: int = 0
     client: TestClient = field(init=False)
     published: bytes = b""
+    authorization: str = f"Bearer {TOKEN}"
 
     def __post_init__(self) -> None:
         self.time = max(NOW, self.store().last_time())
@@ -108,13 +113,13 @@ class Served:
         """What is on disk, as a process finds it that begins now."""
         return self.open_store(self.log.origin)
 
-    def restart(self) -> None:
+    def restart(self, witness: Sequence[Signer] = (WITNESS,)) -> None:
         """The process begins again, with what is on disk."""
         policies = {self.log.origin: FixedKeys(self.log.policy)}
         self.custodian = Custodian(self.store(), policies, CUSTODIANS[0], lambda: self.time)
-        app = custodian_app(self.custodian, [self.log.origin], TOKEN)
+        app = custodian_app(self.custodian, [self.log.origin], TOKEN, witness)
         self.client = TestClient(app, raise_server_exceptions=False)
-        self.client.headers["Authorization"] = f"Bearer {TOKEN}"
+        self.client.headers["Authorization"] = self.authorization
 
     def post(self, call: str, body: bytes):
         return self.client.post(f"/{self.log.origin}/{call}", content=body)

@@ -153,9 +153,11 @@ class Mirror:
         seen, held = self._kept.seen(origin), self._kept.newest(origin)
         if not seen.note:
             raise NothingSeen
-        target = held if end == held.size and held.note else self._kept.store.observed_at(origin, end)
         stored = self._kept.store.staged(origin)
-        if target is None or end < held.size:
+        if not held.size <= end <= seen.size:
+            raise Elsewhere(seen.size, stored)
+        target = held if end == held.size and held.note else self._kept.store.observed_at(origin, end)
+        if target is None:
             raise Elsewhere(seen.size, stored)
         if start > stored or min(end, stored) - start > MAX_PACKAGES * WIDTH:
             raise Elsewhere(end, stored)
