@@ -107,6 +107,10 @@ def summary(entry: Entry, checked: bool) -> list[str]:
         lines += [entry.fields["meeting"]["title"], *(f"{c['id']}: {c['title']}" for c in entry.fields["contests"])]
     if entry.kind == "certify":
         lines += json.dumps(entry.body["result"], indent=1, sort_keys=True).split("\n")
+    if entry.kind == "restart":
+        known = entry.fields["least"]
+        lines.append(f"the log goes on without: {', '.join(entry.body['without'])}")
+        lines.append(f"it had at least {known} entries" if known else "how many entries it had is not known")
     if "size" in entry.fields:
         lines.append(f"drawn up when the log had {entry.fields['size']} entries")
     if entry.kind == "open":
