@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from sqlalchemy import Connection, Engine, insert, text
+from sqlalchemy import Connection, Engine, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 from starlette.concurrency import run_in_threadpool
 
 from audit.log.tiles import MAX_BUNDLE, unframe
@@ -24,8 +25,12 @@ from infra import config, database, failpoints, http
 from infra.connections import BoundedProtocol
 from infra.keys import read_token
 from infra.queue.face import MOST_ENTRIES, FaceConfig
-from infra.queue.schema import KEY_BYTES, queued
+from infra.queue.schema import KEY_BYTES
 
+# One statement for all rows, for each one has the table's bound looked at.
+INSERT = text("INSERT INTO queued (key, data) SELECT * FROM unnest(:keys, :data)").bindparams(
+    bindparam("keys", type_=ARRAY(BYTEA)), bindparam("data", type_=ARRAY(BYTEA))
+)
 ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
@@ -53,10 +58,10 @@ class Inlet:
 
     def store_within(self, connection: Connection, entries: Sequence[bytes]) -> None:
         """As `store`, in the caller's transaction."""
-        rows = [{"key": self._draw(KEY_BYTES), "data": entry} for entry in entries]
+        rows = {"keys": [self._draw(KEY_BYTES) for _ in entries], "data": list(entries)}
         # Whatever the role or the cluster is set to: the commit waits for the disk.
         connection.execute(text("SET LOCAL synchronous_commit TO on"))
-        connection.execute(insert(queued), rows)
+        connection.execute(INSERT, rows)
 
 
 def ingress(store: Callable[[Sequence[bytes]], None], token: str) -> FastAPI:

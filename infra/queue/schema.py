@@ -23,8 +23,28 @@ queued = Table(
 )
 
 
-def install(connection: Connection, ingress: str, egress: str) -> None:
-    """Creates the table as its owner. Role `ingress` may INSERT and not even look; `egress` may SELECT and DELETE.
+MOST_ROWS = 100_000
+"""Rows above which nothing is put into the table, so that an intake that is captured, or a tally that stands still,
+does not fill the disk; a few puts that come at the same moment may go beyond. What is not stored waits at intake.
+"""
+BOUND = "psephos_queue_bound"
+
+# It looks for ingress, which may not: counting in one statement, with the owner's rights, and saying only yes or no.
+_FUNCTION = f"""
+CREATE OR REPLACE FUNCTION {BOUND}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, public AS $$
+BEGIN
+    IF (SELECT count(*) FROM (SELECT 1 FROM public.queued LIMIT %d) AS rows) > %d THEN
+        RAISE EXCEPTION 'the queue is full' USING ERRCODE = 'configuration_limit_exceeded';
+    END IF;
+    RETURN NULL;
+END $$
+"""
+
+
+def install(connection: Connection, ingress: str, egress: str, most: int = MOST_ROWS) -> None:
+    """Creates the table as its owner. Role `ingress` may INSERT and not even look; `egress` may SELECT and DELETE. It
+    takes nothing more once it holds `most` rows.
 
     Running it again changes nothing. ValueError if a role has no plain role name.
     """
@@ -38,3 +58,7 @@ def install(connection: Connection, ingress: str, egress: str) -> None:
     connection.execute(text(f"REVOKE ALL ON queued FROM PUBLIC, {quote(ingress)}, {quote(egress)}"))
     connection.execute(text(f"GRANT INSERT ON queued TO {quote(ingress)}"))
     connection.execute(text(f"GRANT SELECT, DELETE ON queued TO {quote(egress)}"))
+    connection.execute(text(_FUNCTION % (most + 1, most)))
+    connection.execute(text(f"DROP TRIGGER IF EXISTS {BOUND} ON queued"))
+    after = "AFTER INSERT ON queued FOR EACH STATEMENT"
+    connection.execute(text(f"CREATE TRIGGER {BOUND} {after} EXECUTE FUNCTION {BOUND}()"))

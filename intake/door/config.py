@@ -8,6 +8,7 @@ from pathlib import Path
 
 from infra.database import check_url
 from infra.http import parse_listen
+from intake.door.standing import MOST_BALLOTS
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,9 @@ class QueueAddress:
 
 @dataclass(frozen=True)
 class DoorConfig:
-    """The settings of `psephos serve intake`. `custodians` are base addresses, to which the origin is added."""
+    """The settings of `psephos serve intake`. `custodians` are base addresses, to which the origin is added;
+    `most_waiting` is how many ballots may wait to be recorded.
+    """
 
     listen: str
     database: str
@@ -32,6 +35,7 @@ class DoorConfig:
     queue: QueueAddress
     workers: int = os.cpu_count() or 1
     poll_ms: int = 200
+    most_waiting: int = MOST_BALLOTS
 
     def __post_init__(self) -> None:
         parse_listen(self.listen)
@@ -40,5 +44,5 @@ class DoorConfig:
             raise ValueError("`manifest_hash` is 32 bytes")
         if not self.custodians:
             raise ValueError("`custodians` names at least one")
-        if self.workers < 1 or self.poll_ms < 1:
-            raise ValueError("`workers` and `poll_ms` are at least 1")
+        if self.workers < 1 or self.poll_ms < 1 or self.most_waiting < 1:
+            raise ValueError("`workers`, `poll_ms` and `most_waiting` are at least 1")

@@ -174,6 +174,13 @@ class Outbox:
         with self._engine.begin() as connection:
             connection.execute(later.values(due=due, puts=func.least(outbox.c.puts + 1, MAX_BACKOFF)))
 
+    def holds(self, ballots: bool, most: int) -> bool:
+        """Whether as many ballots, or else as many other entries, wait."""
+        kind = outbox.c.kind == "ballot" if ballots else outbox.c.kind != "ballot"
+        query = select(1).where(outbox.c.origin == self._origin, kind).offset(most - 1).limit(1)
+        with self._engine.connect() as connection:
+            return connection.execute(query).first() is not None
+
     def ballots(self) -> Iterator[bytes]:
         """The entries of all ballots that the log does not hold yet."""
         query = select(outbox.c.entry).where(outbox.c.origin == self._origin, outbox.c.kind == "ballot")

@@ -115,6 +115,7 @@ class Reception:
             self._standing.check_revision(ballot)
         except Refused as refusal:
             return await self._again(ballot, refusal)
+        self._standing.check_room(ballot.kind)
         await self._prove(ballot, weight)
         before = self._standing.reserve(ballot)
         try:
@@ -146,6 +147,7 @@ class Reception:
     async def _other(self, entry: Entry) -> Answer:
         standing = await asyncio.to_thread(self._outbox.find, entry.identity)
         if standing is None:
+            self._standing.check_room(entry.kind)
             await asyncio.to_thread(self._judge, entry)
             return await self._promise(entry)
         if await asyncio.to_thread(self._refused_before, entry):

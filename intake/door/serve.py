@@ -36,7 +36,7 @@ from intake.door.config import DoorConfig
 from intake.door.mover import Mover, Put, QueueClient
 from intake.door.outbox import Outbox
 from intake.door.reception import Reception
-from intake.door.standing import Standing
+from intake.door.standing import MOST_BALLOTS, Standing
 from intake.door.watch import Watch
 
 CONNECTIONS = 6
@@ -52,7 +52,8 @@ def run(path: Path) -> None:
     database, manifest, signer = opened(path, config)
     readers = [HttpReader(f"{url.rstrip('/')}/{manifest.origin}") for url in config.custodians]
     queue = QueueClient(config.queue.url, read_token(config.queue.token))
-    door = Door(manifest, signer, database, readers, queue.put, config.workers, config.poll_ms / 1000)
+    how = (config.workers, config.poll_ms / 1000, config.most_waiting)
+    door = Door(manifest, signer, database, readers, queue.put, *how)
     serve(door.app(), config.listen)
 
 
@@ -72,7 +73,7 @@ def opened(path: Path, config: DoorConfig) -> tuple[Engine, Manifest, Signer]:
 
 @dataclass(frozen=True)
 class Door:
-    """All that one intake is made of; `pause`: seconds between two looks at the log."""
+    """All that one intake is made of; `pause`: seconds between two looks at the log; `most`: ballots that may wait."""
 
     manifest: Manifest
     signer: Signer
@@ -81,13 +82,15 @@ class Door:
     put: Put
     workers: int
     pause: float
+    most: int = MOST_BALLOTS
 
     def app(self) -> FastAPI:
         """The application, whose lifespan starts and ends the watch, the mover, the clerk and the checking pool."""
         standing, outbox = Standing(), Outbox(self.engine, self.manifest.origin)
         clerk, workers = Clerk(outbox.accept), Workers(standing, self.workers)
         mover = Mover(outbox, self.put, self.manifest.batch_min, self.manifest.batch_wait)
-        watch = Watch(self._follow, standing, outbox, self.engine, self.manifest, self.signer, workers.pool)
+        known = (self.engine, self.manifest, self.signer)
+        watch = Watch(self._follow, standing, outbox, *known, workers.pool, most=self.most)
         reception = Reception(self.manifest, self.signer, standing, self.engine, outbox, clerk.accept, workers.pool)
         app = door_app(self.manifest.origin, reception, mover.ring)
         app.router.lifespan_context = self._lifespan(clerk, mover, watch, workers)

@@ -16,9 +16,14 @@ from audit.record.admission import rule_for
 from audit.record.checker import BallotChecker
 from audit.record.election import Election
 from audit.record.entries import Entry
+from infra.http import Problem
 
 NONE = -1
 """The revision before the first."""
+MOST_BALLOTS = 1_000_000
+"""Ballots that may wait to be recorded: some 3 GB, of an electorate that has come while tally stood still."""
+MOST_OTHERS = 50_000
+"""Other entries that may: more than the chunks of any roll and its mixes."""
 
 
 class Standing:
@@ -30,6 +35,8 @@ class Standing:
         self._claims = threading.Lock()
         self.ready = False
         self.broken = False
+        self.full = False
+        self.full_of_others = False
         self.election = Election()
         self._revisions: dict[bytes, int] = {}
 
@@ -58,6 +65,14 @@ class Standing:
         if self.election.phase == "closing":
             raise Refused("closed", "voting is closed: this ballot came too late", "type")
         rule_for(self.election.phase, "ballot")
+
+    def check_room(self, kind: str) -> None:
+        """Problem 503 `full` while as many ballots, or other entries, wait as may. One office that hands in without end
+        so keeps other offices out, but no voter.
+        """
+        if self.full if kind == "ballot" else self.full_of_others:
+            text = "as many entries wait to be recorded as this intake can keep; please hand it in again, here or there"
+            raise Problem(503, "full", text)
 
     def weight(self, ballot: Entry) -> Ciphertext:
         """The encrypted weight of the ballot's row. Refused `unknown-roll`, `unknown-pseudonym`."""

@@ -29,7 +29,7 @@ from infra.log import Log, Seldom
 from infra.seen import SqlSeen
 from intake.door.outbox import CannotAccount, Outbox
 from intake.door.receipt import WAITS, deadline
-from intake.door.standing import Standing
+from intake.door.standing import MOST_BALLOTS, MOST_OTHERS, Standing
 
 log = Log(
     "intake.watch",
@@ -43,11 +43,13 @@ log = Log(
 SIGNED_HERE = frozenset({"ballot", "reconcile"})
 """Kinds that bear the line of the intake they came through."""
 SAID_AGAIN_SECONDS = 60.0
+LOOK_SECONDS = 5.0
+"""Between two looks at how much waits."""
 
 
 class Watch:
     """Keeps `standing` in step with the log. `follow` gives a follower that begins at entry 0; `when_open` is called
-    while voting is open.
+    while voting is open. `most`: how many ballots may wait.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Watch:
         signer: Signer,
         when_open: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.time,
+        most: int = MOST_BALLOTS,
     ) -> None:
         self._follow = follow
         self._standing = standing
@@ -69,6 +72,8 @@ class Watch:
         self._signer = signer
         self._when_open = when_open
         self._clock = clock
+        self._most = most
+        self._look_at = 0.0
         self._silent = False
         self._away = False
         self._drained = False
@@ -92,6 +97,7 @@ class Watch:
     def step(self) -> bool:
         """Takes in the next entries, if any; whether there were some. Raises WrongLog."""
         try:
+            self._look_for_room()
             entries = self._follower.read()
             self._idle = 0 if entries else self._idle + 1
             if entries:
@@ -145,6 +151,13 @@ class Watch:
             self._when_open()
         if standing.election.phase == "closing" and not self._drained:
             self._drain()
+
+    def _look_for_room(self) -> None:
+        """Between two looks, what comes goes beyond the bound: some seconds' worth."""
+        if self._clock() >= self._look_at:
+            self._standing.full = self._outbox.holds(True, self._most)
+            self._standing.full_of_others = self._outbox.holds(False, MOST_OTHERS)
+            self._look_at = self._clock() + LOOK_SECONDS
 
     def _drain(self) -> None:
         now = self._clock()

@@ -67,6 +67,7 @@ class Place:
     queue: Queue
     engine: Engine
     owner: Engine
+    most: int = 1_000
 
     @property
     def intake(self) -> Signer:
@@ -83,7 +84,8 @@ class Place:
             return connection.scalar(text("SELECT count(*) FROM outbox")) or 0
 
     def door(self) -> Door:
-        return Door(self.meeting.manifest, self.intake, self.engine, [self.board], self.queue.put, 1, 0.02)
+        how = (self.queue.put, 1, 0.02, self.most)
+        return Door(self.meeting.manifest, self.intake, self.engine, [self.board], *how)
 
     @contextmanager
     def running(self) -> Iterator[Client]:

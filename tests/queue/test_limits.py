@@ -1,0 +1,62 @@
+"""The queue's table is bounded: beyond that, nothing is said to be stored, and ingress still cannot look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from infra.postgres import Cluster
+from infra.queue import schema
+from infra.queue.egress import Outlet
+from infra.queue.ingress import Inlet
+from tests.queue.conftest import Queue, made_in, running
+from tests.queue.test_egress import Clock
+from tests.storage.test_full import put
+
+
+@pytest.fixture
+def small(cluster: Cluster) -> Iterator[Queue]:
+    with made_in(cluster) as queue:
+        with queue.owner.begin() as connection:
+
+            schema.install(connection, *roles_of(queue), most=10)
+        yield queue
+
+
+def roles_of(queue: Queue) -> list[str]:
+    return [engine.url.username or "" for engine in (queue.ingress, queue.egress)]
+
+
+def test_a_full_queue_stores_nothing_more_until_some_is_acknowledged(small: Queue) -> None:
+    inlet, outlet = Inlet(small.ingress), Outlet(small.egress, Clock())
+    inlet.store([b"entry %d" % number for number in range(10)])
+    with pytest.raises(OperationalError, match="the queue is full"):
+        inlet.store([b"one more"])
+    rows = outlet.take(256)
+    assert {row.data for row in rows} == {b"entry %d" % number for number in range(10)}
+    outlet.ack([rows[0].key])
+    # All of a put or nothing.
+    with pytest.raises(OperationalError, match="the queue is full"):
+        inlet.store([b"two", b"more"])
+    inlet.store([b"one more"])
+
+
+def test_ingress_says_nothing_when_it_is_full(small: Queue, tmp_path: Path) -> None:
+    with running(small, "ingress", tmp_path) as service:
+        assert put(service, *(b"entry %d" % number for number in range(10)))
+        assert not put(service, b"one more")
+        with small.owner.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM queued")
+        assert put(service, b"one more")
+
+
+def test_installed_again_the_bound_stands_once(small: Queue) -> None:
+    with small.owner.begin() as connection:
+        schema.install(connection, *roles_of(small), most=3)
+    inlet = Inlet(small.ingress)
+    inlet.store([b"1", b"2", b"3"])
+    with pytest.raises(OperationalError, match="the queue is full"):
+        inlet.store([b"4"])
