@@ -104,6 +104,7 @@ class Served:
     client: TestClient = field(init=False)
     published: bytes = b""
     authorization: str = f"Bearer {TOKEN}"
+    clock: Callable[[], int] | None = None
 
     def __post_init__(self) -> None:
         self.time = max(NOW, self.store().last_time())
@@ -116,7 +117,7 @@ class Served:
     def restart(self, witness: Sequence[Signer] = (WITNESS,)) -> None:
         """The process begins again, with what is on disk."""
         policies = {self.log.origin: FixedKeys(self.log.policy)}
-        self.custodian = Custodian(self.store(), policies, CUSTODIANS[0], lambda: self.time)
+        self.custodian = Custodian(self.store(), policies, CUSTODIANS[0], self.clock or (lambda: self.time))
         app = custodian_app(self.custodian, [self.log.origin], TOKEN, witness)
         self.client = TestClient(app, raise_server_exceptions=False)
         self.client.headers["Authorization"] = self.authorization

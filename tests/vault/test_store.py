@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from psycopg.errors import InsufficientPrivilege
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from audit.protocol.refused import Refused
-from tests.databases import Database
+from infra.database import engine
+from infra.postgres import ADMIN, Cluster
+from tests.databases import Database, rights
+from tests.loopback import wait_until
 from tests.vault.conftest import Served
 from tests.vault.fixed_keys import FixedKeys
 from vault.custodian.custody import Custodian
@@ -22,18 +28,44 @@ def kept(in_database: Served) -> Served:
     return in_database
 
 
+@pytest.fixture
+def superuser(cluster: Cluster, database: Database) -> Iterator[Engine]:
+    """The cluster's administrator, in the custodian's database."""
+    name = database.engine.url.database
+    made = engine(cluster.url(ADMIN, str(name)), cluster.passfile(ADMIN), name="tests", connections=2)
+    yield made
+    made.dispose()
+
+
 TABLES = ("entry", "head", "node", "observed", "published")
 
 
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("statement", ["UPDATE {} SET origin = origin", "DELETE FROM {}", "TRUNCATE {}"])
-@pytest.mark.parametrize("who", ["engine", "owner"])
+@pytest.mark.parametrize("who", ["service", "owner", "superuser"])
 def test_nobody_changes_or_removes_a_row(
-    kept: Served, database: Database, table: str, statement: str, who: str
+    kept: Served, database: Database, superuser: Engine, table: str, statement: str, who: str
 ) -> None:
     kept.fill(256)
-    with pytest.raises(DBAPIError), getattr(database, who).begin() as connection:
+    acting = {"service": database.engine, "owner": database.owner, "superuser": superuser}[who]
+    with pytest.raises(ProgrammingError) as error, acting.begin() as connection:
         connection.execute(text(statement.format(table)))
+    assert isinstance(error.value.orig, InsufficientPrivilege)
+
+
+def test_a_superuser_who_plays_a_standby_changes_nothing_either(kept: Served, superuser: Engine) -> None:
+    kept.fill(1)
+    with pytest.raises(ProgrammingError, match="only grows"), superuser.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(text("DELETE FROM entry"))
+    # The same through the tables' back doors.
+    for statement in ("UPDATE entry SET data = ''::bytea WHERE false", "TRUNCATE head, entry CASCADE"):
+        with pytest.raises(ProgrammingError, match="only grows"), superuser.begin() as connection:
+            connection.execute(text(statement))
+
+
+def test_the_service_may_insert_and_select_and_nothing_else(database: Database) -> None:
+    assert {table: rights(database.engine)[table] for table in TABLES} == dict.fromkeys(TABLES, {"INSERT", "SELECT"})
 
 
 def test_the_service_cannot_take_the_guard_away(kept: Served, database: Database) -> None:
@@ -73,28 +105,60 @@ def test_of_two_appends_from_one_size_one_is_stored(kept: Served, database: Data
 
     with ThreadPoolExecutor(2) as threads:
         outcomes = sorted(threads.map(append, (0, 1)))
-    assert outcomes in (["stored", "wrong-old-size"], ["stored", "wrong-root"])
+    assert outcomes in (["stored", "wrong-old-size"], ["stored", "wrong-root"], ["fork", "stored"])
 
 
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
 def test_a_cluster_that_may_lose_a_commit_is_not_vouched_for(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    kept: Served, database: Database, superuser: Engine, setting: str
 ) -> None:
-    from vault.custodian import sql_store
-
-    SqlStore(database.engine).check_safe()
-    with database.owner.connect() as connection:
-        monkeypatch.setattr(connection, "scalar", lambda query: "off")
-        monkeypatch.setattr(sql_store.Engine, "connect", lambda engine: Held(connection))
-        with pytest.raises(Unsafe):
+    kept.fill(1)
+    kept.log.grow(1)
+    with cluster_set(superuser, setting, "off"):
+        with pytest.raises(Unsafe, match=f"runs with {setting} off"):
             SqlStore(database.engine).check_safe()
+        # Also while it runs: the transaction that would have to be on disk is given up.
+        assert kept.post("append", kept.log.append(1)).status_code == 500
+        assert kept.stored().size == 1
+    SqlStore(database.engine).check_safe()
+    kept.cosigned(kept.log.append(1))
 
 
-class Held:
-    def __init__(self, connection: object) -> None:
-        self.connection = connection
+def test_a_commit_waits_for_the_disk_whatever_the_role_is_set_to(
+    kept: Served, database: Database, superuser: Engine
+) -> None:
+    role = database.engine.url.username
+    with superuser.begin() as connection:
+        connection.execute(text(f"ALTER ROLE {role} SET synchronous_commit TO off"))
+    database.engine.dispose()
+    try:
+        with database.engine.connect() as connection:
+            assert connection.scalar(text("SHOW synchronous_commit")) == "off"
+        with SqlStore(database.engine)._adding(kept.log.origin) as connection:
+            assert connection.scalar(text("SHOW synchronous_commit")) == "on"
+    finally:
+        with superuser.begin() as connection:
+            connection.execute(text(f"ALTER ROLE {role} RESET synchronous_commit"))
+        database.engine.dispose()
 
-    def __enter__(self) -> object:
-        return self.connection
 
-    def __exit__(self, *_: object) -> None:
-        pass
+@contextmanager
+def cluster_set(superuser: Engine, setting: str, value: str) -> Iterator[None]:
+    """A setting of the whole cluster, for a while."""
+
+    def change(to: str) -> None:
+        with superuser.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(f"ALTER SYSTEM {to}"))
+            connection.execute(text("SELECT pg_reload_conf()"))
+
+    def is_set(wanted: str) -> bool:
+        with superuser.connect() as connection:
+            return connection.scalar(text(f"SHOW {setting}")) == wanted
+
+    change(f"SET {setting} TO {value}")
+    try:
+        wait_until(lambda: is_set(value))
+        yield
+    finally:
+        change(f"RESET {setting}")
+        wait_until(lambda: is_set("on"))

@@ -35,6 +35,8 @@ from vault.custodian.nodes import new_nodes
 from vault.custodian.schema import IS_REKEY, entry, head, node, observed, published
 from vault.custodian.storage import Damaged, Overtaken, Truth, Unsafe
 
+SAFE = ("fsync", "full_page_writes", "data_checksums")
+"""Settings of the cluster without which a commit, or a page, may be lost or changed without anybody noticing."""
 PAGE = 1024
 """Heads read at a time."""
 
@@ -50,9 +52,7 @@ class SqlStore:
     def check_safe(self) -> None:
         """Unsafe unless the cluster writes through to disk and checks every page it reads."""
         with self._engine.connect() as connection:
-            for setting in ("fsync", "full_page_writes", "data_checksums"):
-                if connection.scalar(select(func.current_setting(setting))) != "on":
-                    raise Unsafe(f"the database runs with {setting} off: a custodian must not vouch for what it holds")
+            check_settings(connection, *SAFE)
 
     def newest(self, origin: str) -> Head:
         """The head with the most entries; of a log that has none yet, the empty tree's."""
@@ -138,6 +138,8 @@ class SqlStore:
             with self._engine.begin() as connection:
                 # Whatever the role or the cluster is set to: the commit waits for the disk.
                 connection.execute(text("SET LOCAL synchronous_commit TO on"))
+                # A cluster may be set otherwise while it runs.
+                check_settings(connection, *SAFE)
                 yield connection
         except IntegrityError:
             raise Overtaken(origin) from None
@@ -242,6 +244,14 @@ class SqlStore:
 _HEAD = (head.c.old_size, head.c.size, head.c.root, head.c.frontier, head.c.note, head.c.time)
 _FIELDS = tuple(column.name for column in _HEAD)
 _SEEN = tuple(observed.c[name] if name != "frontier" else literal(b"").label(name) for name in _FIELDS)
+
+
+def check_settings(connection: Connection, *settings: str) -> None:
+    """Unsafe unless all of these are on."""
+    found = connection.execute(select(*(func.current_setting(name) for name in settings))).one()
+    for name, value in zip(settings, found, strict=True):
+        if value != "on":
+            raise Unsafe(f"the database runs with {name} off: a custodian must not vouch for what it holds")
 
 
 def head_of(row: Row[Any]) -> Head:
