@@ -80,6 +80,13 @@ def count(stage: Stage, ballots: int) -> Path:
     return result
 
 
+def confirm(stage: Stage) -> None:
+    """Every voter's own check: that what counts is what it has cast, and nobody else has voted with its numbers."""
+    with stage.timer.step("voters: each finds its own ballot counted, and no other under its numbers"):
+        ballots = stage.desk / "ballots.csv"
+        stage.run("counted", "counted", *holding(stage, ballots), seconds=LEAST_SECONDS, show=True)
+
+
 def verify(stage: Stage, record: Path, result: Path, ballots: int) -> str:
     """Exports the record from one custodian's tiles alone and verifies it as anyone would; what the verifier said."""
     with stage.timer.step("export: the record, from one custodian's tiles"):
@@ -109,10 +116,15 @@ def issuing(stage: Stage, number: int) -> list[str | Path]:
 
 
 def voting(stage: Stage, ballots: Path) -> list[str | Path]:
+    return ["vote", *holding(stage, ballots), "--concurrency", str(CONCURRENCY)]
+
+
+def holding(stage: Stage, ballots: Path) -> list[str | Path]:
+    """What all voters have: their numbers, and what they keep of what they cast."""
     numbers: list[str | Path] = []
     for number in (1, 2):
         numbers += ["--numbers", numbers_file(stage, number), "--unlock", numbers_lock(stage, number)]
-    return ["vote", "--batch", ballots, *numbers, "--out", stage.desk / "receipts", "--concurrency", str(CONCURRENCY)]
+    return ["--batch", ballots, *numbers, "--out", stage.desk / "receipts"]
 
 
 def openings(stage: Stage) -> Path:

@@ -11,7 +11,7 @@ from rich.console import Console
 from audit.log.sources import CHECKPOINT
 from infra.demo.agenda import agenda
 from infra.demo.holdings import Account, draw_accounts
-from infra.demo.meeting import cast, count, issue, prepare, verify
+from infra.demo.meeting import cast, confirm, count, issue, prepare, verify
 from infra.demo.processes import Stop
 from infra.demo.published import Published, published
 from infra.demo.report import differences, print_result, print_steps
@@ -53,6 +53,7 @@ def hold(running: Stage, accounts: tuple[Account, ...], figures: Published, seed
     issue(running, accounts, seed)
     cast(running, accounts, figures)
     result_file = count(running, present)
+    confirm(running)
     console.print(without_table(verify(running, running.desk / "record", result_file, present)), markup=False)
     result = json.loads(result_file.read_text(encoding="utf-8"))
     print_result(console, result, figures)

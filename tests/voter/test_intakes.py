@@ -19,6 +19,8 @@ from audit.receipts import Promise, Recorded, open_kept
 from audit.record.entries import parse_entry, seal
 from infra.card import load_card
 from infra.follow import Unreadable
+from intake.voter.casting import Ballot
+from intake.voter.keeping import Keepsake
 from tests.officials.clients import Clients
 from tests.officials.hall import Hall
 from tests.simulator.dice import Dice
@@ -114,6 +116,17 @@ def test_an_intake_that_spoils_its_line_costs_nothing(clients: Clients, tmp_path
         finally:
             hall.post = post  # type: ignore[method-assign]
     assert "1 ballots recorded" in said
+
+
+def test_a_refusal_counts_for_the_intake_in_whose_name_it_is(clients: Clients, tmp_path: Path) -> None:
+    hall = clients.hall
+    clients.run(*vote(clients, tmp_path / "out", "A4"))
+    text = ballots(hall)[-1].text
+    entries = [parse_entry(seal(text, [intake])) for intake in hall.parties.intakes]
+    ballot = Ballot(Keepsake(tmp_path, "A"), b"", bytes, print, {entry.leaf: entry for entry in entries})
+    refusals = {(ballot.identity, "intake-1"): "spoiled"}
+    assert ballot.refused_by(refusals) == ""
+    assert ballot.refused_by({**refusals, (ballot.identity, "intake-2"): "late"}) == "spoiled"
 
 
 def spoil(hall: Hall, raw: bytes) -> None:
