@@ -44,7 +44,7 @@ class Row:
 
 @dataclass
 class Table:
-    """The rows of a file, and of those that could not be read the texts. What is wrong is collected, by the reader and
+    """The rows of a file, and of those with a fault the values that have none. What is wrong is collected, by the reader and
     by who compares rows, until `check`.
     """
 
@@ -52,7 +52,7 @@ class Table:
     columns: tuple[str, ...]
     secret: frozenset[str] = frozenset()
     rows: list[Row] = field(default_factory=list)
-    unread: list[Mapping[str, str]] = field(default_factory=list)
+    unread: list[Row] = field(default_factory=list)
     whole: bool = True  # whether the first line names all columns
     _faults: list[tuple[int, int, str]] = field(default_factory=list)
 
@@ -76,10 +76,10 @@ class Table:
         return bool(self._faults)
 
     def distinct(self, column: str) -> None:
-        """Notes each value that stands in this column a second time."""
+        """Notes each value that stands in this column a second time, also where the rest of a row has a fault."""
         first: dict[str, int] = {}
-        for row in self.rows:
-            if first.setdefault(row[column], row.line) != row.line:
+        for row in sorted((*self.rows, *self.unread), key=lambda row: row.line):
+            if column in row.values and first.setdefault(row[column], row.line) != row.line:
                 self.fault(row.line, column, str(row[column]), f"stands in line {first[row[column]]} already")
 
     def check(self) -> None:
@@ -124,10 +124,8 @@ def _read_row(table: Table, line: int, record: Mapping[str, str], columns: Mappi
                 values[column] = columns[column](text)
             except ValueError as error:
                 table.fault(line, column, text, str(error))
-    if len(values) == len(columns) and table.whole:
-        table.rows.append(Row(line, values))
-    else:
-        table.unread.append(record)
+    read = table.rows if len(values) == len(columns) and table.whole else table.unread
+    read.append(Row(line, values))
 
 
 def _is_text(value: str) -> bool:

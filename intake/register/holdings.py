@@ -180,7 +180,7 @@ def _own_shares(table: Table, decimals: int) -> dict[str, int]:
 def _wrong_parent(row: Row, rows: Mapping[str, Row], table: Table) -> str:
     """Why the account that this row names is not its nominee; "" if it may be."""
     parent = rows.get(row["nominee_parent"])
-    if parent is None and any(other.get("account_id") == row["nominee_parent"] for other in table.unread):
+    if parent is None and any(other.values.get("account_id") == row["nominee_parent"] for other in table.unread):
         # Its own row is noted already.
         return ""
     if parent is None or parent is row:

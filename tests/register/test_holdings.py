@@ -67,8 +67,8 @@ def test_every_wrong_row_is_named_at_once(tmp_path: Path, manifest: Manifest) ->
         row("A3", shares="0", email="nobody"),
         row("A4", share_class="golden"),
         row("A5").replace(",en", ""),
-        row("A4", language="English"),
-        row("A4", name=""),
+        row("A8", language="English"),
+        row("A9", name=""),
         row("A6", shares="1e3"),
         row("A7", shares="\u0663"),
     ]

@@ -102,6 +102,14 @@ def test_accounts_that_stand_there_twice(manifest: Manifest, path: Path, copies:
     assert caught.value.faults == expected
 
 
+def test_an_id_that_stands_there_twice_in_a_row_with_another_fault(manifest: Manifest, path: Path) -> None:
+    written(path, NAMES, {(4, "account_id"): "A1", (4, "shares"): "-1"})
+    with pytest.raises(TableError) as caught:
+        read_register(path, manifest)
+    assert len(caught.value.faults) == 2
+    assert "column 1 (account_id) = 'A1': stands in line 3 already" in caught.value.faults[0]
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=300) | st.text(max_size=200).map(lambda text: (",".join(NAMES) + "\n" + text).encode()))
 def test_any_bytes_are_a_register_or_refused(manifest: Manifest, path: Path, raw: bytes) -> None:
