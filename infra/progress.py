@@ -29,6 +29,10 @@ class Bar:
     def advance(self, steps: int = 1) -> None:
         self._progress.advance(self._task, steps)
 
+    def at(self, done: int, total: int) -> None:
+        """So many steps of so many are done."""
+        self._progress.update(self._task, completed=done, total=total)
+
 
 @contextmanager
 def bar(what: str, total: int | None) -> Iterator[Bar]:

@@ -1,4 +1,5 @@
-"""The vault's commands: `serve custodian`, and `schema custodian` for the owner of its database."""
+"""The vault's commands: `serve custodian`, `schema custodian` for the owner of its database, and those that look after
+what a custodian holds."""
 
 from __future__ import annotations
 
@@ -11,10 +12,13 @@ from infra.commands import Config, group
 
 
 def register(app: typer.Typer) -> None:
-    """Adds `serve custodian` and `schema custodian`."""
+    """Adds `serve custodian`, `schema custodian`, `custodian scrub` and `custodian rebuild`."""
     group(app, "serve", "Runs one service until it is told to stop.").command("custodian")(serve_custodian)
     schema = group(app, "schema", "Makes a service's tables, as the owner of its database.")
     schema.command("custodian")(schema_custodian)
+    custodian = group(app, "custodian", "Looks after what a custodian holds.")
+    custodian.command("scrub")(scrub)
+    custodian.command("rebuild")(rebuild)
 
 
 def serve_custodian(
@@ -34,6 +38,37 @@ def serve_custodian(
     from vault.custodian import serve
 
     serve.run(config)
+
+
+def scrub(
+    config: Config,
+    peers: Annotated[
+        list[str] | None,
+        typer.Option("--peer", metavar="URL", help="A custodian to repair from; may be repeated."),
+    ] = None,
+) -> None:
+    """Re-reads all that a custodian holds, and repairs it with verified bytes. Exit code 0: all was right; 3: something
+    was not, and is repaired; 4: something is not repaired.
+    """
+    from vault.custodian import care
+
+    raise typer.Exit(care.scrub(config, peers or ()))
+
+
+def rebuild(
+    config: Config,
+    sources: Annotated[
+        list[str], typer.Option("--from", metavar="URL", help="A custodian to read from; give all the others.")
+    ],
+    at_once: Annotated[
+        bool,
+        typer.Option("--at-once", help="Do not wait until others have cosigned since: trust the log's keys instead."),
+    ] = False,
+) -> None:
+    """Makes an empty custodian whole from others' published tiles. It may go on where it was interrupted."""
+    from vault.custodian import care
+
+    care.rebuild(config, sources, at_once=at_once)
 
 
 def schema_custodian(

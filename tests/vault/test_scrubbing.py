@@ -230,7 +230,7 @@ def test_a_newest_head_that_is_gone_is_never_signed_over(kept: Kept) -> None:
 def test_hashes_that_changed_since_get_into_no_new_tile(kept: Kept) -> None:
     # Of the tile that is begun: the next append completes it.
     kept.damage.flip("entry", "leaf", "index = 600")
-    with pytest.raises(Damaged, match="do not lead to the root"):
+    with pytest.raises(Damaged, match="stored hashes at the edge"):
         kept.append(100)
     kept.log.entries[700:] = []
     assert kept.scrub() == 3

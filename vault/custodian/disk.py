@@ -35,6 +35,9 @@ class Disk(Protocol):
     def link(self, path: str, new: str) -> None:
         """A second name for a file, at once or not at all. FileExistsError if the name is taken."""
 
+    def replace(self, path: str, name: str) -> None:
+        """Gives a file the name that another has, at once or not at all; its own name is gone then."""
+
     def remove(self, path: str) -> None:
         """Takes a name away."""
 
@@ -83,6 +86,9 @@ class RealDisk:
 
     def link(self, path: str, new: str) -> None:
         os.link(path, new, follow_symlinks=False)
+
+    def replace(self, path: str, name: str) -> None:
+        os.replace(path, name)
 
     def remove(self, path: str) -> None:
         os.unlink(path)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -69,9 +70,10 @@ class FolderStore:
     def append(self, origin: str, new: Head, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
         """Stores head and entries, as one file. Overtaken if the old size has been continued already."""
         first = new.size - len(entries)
-        about = {**_about(new), "first": first, "frontier": encode_base64(new.frontier)}
+        about = {**about_head(new), "first": first, "frontier": encode_base64(new.frontier)}
         about |= self._rekeys(origin, first, entries)
-        made = new_nodes(lambda level, start, end: self.hashes(origin, level, start, end), new, first, leaves)
+        held = self.head_at(origin, new.old_size) or EMPTY
+        made = new_nodes(partial(self.hashes, origin), held.frontier, new, first, leaves)
         about["nodes"] = [[level, index, encode_base64(root)] for (level, index), root in made.items()]
         self._put(origin, "heads", new.old_size, about, entries=frame(entries), leaves=b"".join(leaves))
 
@@ -142,7 +144,7 @@ class FolderStore:
     def observe(self, origin: str, new: Head) -> None:
         """Stores a head that was seen. Overtaken if the old size has been continued already."""
         # A head of the empty tree follows no size, hence the one more.
-        self._put(origin, "observed", new.old_size + 1, _about(new))
+        self._put(origin, "observed", new.old_size + 1, about_head(new))
 
     def _rekeys(self, origin: str, start: int, entries: Sequence[bytes]) -> dict[str, Any]:
         known = [index for index in self.rekeys(origin) if index < start]
@@ -204,7 +206,7 @@ class FolderStore:
         return found
 
 
-def _about(head: Head) -> dict[str, Any]:
+def about_head(head: Head) -> dict[str, Any]:
     return {
         "note": head.note.decode(),
         "old": head.old_size,

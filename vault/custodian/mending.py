@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from audit.log.checkpoint import open_note
-from audit.log.merkle import CompactRange, frontier
+from audit.log.merkle import CompactRange, frontier, leaf_hash
 from audit.log.notes import parse_note
-from audit.log.proving import TreeTiles
-from audit.log.reader import Head as SignedHead
 from audit.log.reader import Reader, ReadError, tile_root
 from audit.log.tiles import WIDTH
-from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 from vault.custodian.cosign import Head
 from vault.custodian.keys import Keys
-from vault.custodian.scrubbing import Examination, Fault, Found, Progress, hash_present, read_rows
+from vault.custodian.peers import Peer
+from vault.custodian.scrubbing import Examination, Fault, Found, Progress, hash_present, read_row, read_rows
 from vault.custodian.storage import Damaged, Mendable
 from vault.custodian.stored import hash_all, tree
 
@@ -29,33 +27,6 @@ ROUNDS = 3
 CODES = {"whole": 0, "mended": 3, "damaged": 4}
 
 Report = Callable[[str], None]
-
-
-class Peer:
-    """A custodian that others can be mended from: its tiles, under a checkpoint that the log and W custodians signed.
-
-    ReadError if it shows none.
-    """
-
-    def __init__(self, reader: Reader, keys: Keys) -> None:
-        raw = reader.checkpoint()
-        if raw is None:
-            raise ReadError("nothing is published there", str(reader), "not-found")
-        try:
-            note = parse_note(raw)
-            size = parse_checkpoint(note.text).size
-            try:
-                open_note(note, keys.at(size), exact=True)
-            except Refused:
-                open_note(note, keys.claimed(reader, size), exact=True)
-        except Refused as refusal:
-            raise ReadError(str(refusal), f"{reader}/checkpoint", refusal.reason) from None
-        self.head = SignedHead(parse_checkpoint(note.text), note)
-        self.tiles = TreeTiles(reader, self.head)
-        self.name = str(reader)
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class Scrub:
@@ -107,11 +78,11 @@ class Scrub:
         return found
 
     def _mend(self, found: Found) -> None:
-        bundles = dict(found.bundles)
+        bundles = set(found.bundles)
         if not found.whole:
-            bundles |= dict.fromkeys(self._suspects(found), [])
+            bundles.update(self._suspects(found))
         for index in sorted(bundles):
-            self._mend_bundle(found, index, bundles[index] if found.whole else [])
+            self._mend_bundle(found, index)
         if not found.whole:
             return
         for fault in found.faults:
@@ -139,29 +110,41 @@ class Scrub:
                     break
         return sorted(suspects)
 
-    def _mend_bundle(self, found: Found, index: int, right: list[bytes]) -> None:
-        """Mends entries and leaf hashes of a bundle; `right` are its leaf hashes, if they are known."""
-        start, end = index * WIDTH, min((index + 1) * WIDTH, found.head.size)
-        rows = read_rows(self._store, self._origin, start, end)
-        held = hash_present(rows)
-        entries, source = self._right_entries(index, end - start, right)
-        if not entries and right and held == right:
-            entries, source = [row.data or b"" for row in rows], "what is held"
-        if not entries:
+    def _mend_bundle(self, found: Found, index: int) -> None:
+        """Mends entries and leaf hashes of a bundle, if it is known what is right."""
+        try:
+            entries, source = self._right_entries(found, index)
+        except Damaged:
             return
-        leaves = hash_all(entries)
-        for offset, row in enumerate(rows):
-            if held[offset] != leaves[offset] or row.leaf != leaves[offset]:
-                self._store.mend_entry(self._origin, start + offset, lambda a, b: self._truth(index, entries, a, b))
-                self._report(f"{self._origin}: entry {start + offset}: mended from {source}")
-
-    def _right_entries(self, index: int, width: int, right: list[bytes]) -> tuple[list[bytes], str]:
-        """The entries of a bundle as a peer proves them, and who; none if no peer does."""
-        for peer in self._all_peers():
-            if peer.head.size < index * WIDTH + width:
+        for number, entry in enumerate(entries, index * WIDTH):
+            row, leaf = read_row(self._store, self._origin, number), leaf_hash(entry)
+            # Of a store that mends a whole file at a time, the others are right by now.
+            if row.leaf == leaf and row.data is not None and leaf_hash(row.data) == leaf:
                 continue
             try:
-                entries = peer.tiles.entries(index)[:width]
+                self._store.mend_entry(self._origin, number, lambda start, end: self._truth(found, start, end))
+            except Damaged as error:
+                self._report(f"{self._origin}: {error}")
+                return
+            self._report(f"{self._origin}: entry {number}: mended from {source}")
+
+    def _right_entries(self, found: Found, index: int) -> tuple[list[bytes], str]:
+        """The right entries of a bundle, and who has them: this custodian, if they lead to its signed root, or a peer
+        that proves them. Damaged if nobody does.
+        """
+        start, end = index * WIDTH, min((index + 1) * WIDTH, found.head.size)
+        right: list[bytes] = []
+        if found.whole:
+            rows = read_rows(self._store, self._origin, start, end)
+            held = hash_present(rows)
+            right = found.bundles.get(index, held)
+            if held == right and b"" not in held:
+                return [row.data or b"" for row in rows], "what is held"
+        for peer in self._all_peers():
+            if peer.head.size < end:
+                continue
+            try:
+                entries = peer.tiles.entries(index)[: end - start]
             except ReadError as error:
                 self._report(f"{error}")
                 continue
@@ -170,22 +153,15 @@ class Scrub:
                 self._report(f"{self._origin}: FORK: {peer} {said}; keep both as they are")
                 continue
             return entries, str(peer)
-        return [], ""
+        raise Damaged(f"the right entries from {start} on are not known here, and no peer proves them")
 
-    def _truth(self, index: int, entries: list[bytes], start: int, end: int) -> list[bytes]:
-        """The right entries [start, end), for a store that mends more than one at a time. Damaged if they are not
-        known.
-        """
-        found: list[bytes] = []
-        while start + len(found) < end:
-            at = start + len(found)
-            bundle, offset = divmod(at, WIDTH)
-            known = entries if bundle == index else self._right_entries(bundle, min(WIDTH, end - bundle * WIDTH), [])[0]
-            part = known[offset : offset + end - at]
-            if not part:
-                raise Damaged(f"no peer proves entry {at}")
-            found += part
-        return found
+    def _truth(self, found: Found, start: int, end: int) -> list[bytes]:
+        """The right entries [start, end), for a store that mends more than one at a time. Damaged."""
+        right: list[bytes] = []
+        while start + len(right) < end:
+            bundle, offset = divmod(start + len(right), WIDTH)
+            right += self._right_entries(found, bundle)[0][offset:]
+        return right[: end - start]
 
     def _mend_tile(self, found: Found, fault: Fault) -> None:
         below = found.roots

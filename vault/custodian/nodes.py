@@ -24,18 +24,23 @@ def completed(old_size: int, size: int) -> Iterator[tuple[int, int]]:
         level += 1
 
 
-def new_nodes(hashes: Hashes, new: Head, first: int, leaves: Sequence[bytes]) -> dict[tuple[int, int], bytes]:
-    """By (level, index), lowest level first, the hashes that the new head completes; of its entries those from `first`
-    on are not stored yet, and have the hashes `leaves`.
+def new_nodes(
+    hashes: Hashes, held: bytes, new: Head, first: int, leaves: Sequence[bytes]
+) -> dict[tuple[int, int], bytes]:
+    """By (level, index), lowest level first, the hashes that the new head completes; `held` is the frontier of the head
+    before, and of the new one's entries those from `first` on are not stored yet, and have the hashes `leaves`.
 
-    They are made of hashes that were stored before. So all at the tree's edge are shown to lead to the new root: what
-    changed on the disk since is found before it gets into another tile, and before the head is signed. Damaged.
+    They are made of hashes that were stored before. So these are shown to be those of the tree that is held, or, if
+    entries were stored before their head, to lead to the new root: what changed on the disk since is found before it
+    gets into another tile, and before the head is signed. Damaged.
     """
     made: dict[tuple[int, int], bytes] = {}
 
     def below(level: int, start: int, end: int) -> list[bytes]:
         stored = first if level == 0 else new.old_size >> (HEIGHT * level)
         known = hashes(level, start, min(end, stored)) if start < stored else []
+        if known and first == new.old_size:
+            _check_held(CompactRange.from_bytes(held), level, known)
         if level == 0:
             found = known + list(leaves[max(start - first, 0) : end - first])
         else:
@@ -48,9 +53,19 @@ def new_nodes(hashes: Hashes, new: Head, first: int, leaves: Sequence[bytes]) ->
         tile = CompactRange()
         tile.extend(below(level - 1, index * WIDTH, (index + 1) * WIDTH))
         made[level, index] = tile.root()
-    if made and _edge(below, new.size).root() != new.root:
+    if made and first != new.old_size and _edge(below, new.size).root() != new.root:
         raise Damaged("the stored hashes at the edge of the tree do not lead to the root of the new head")
     return made
+
+
+def _check_held(held: CompactRange, level: int, known: Sequence[bytes]) -> None:
+    """The hashes in a level's last tile, if it is not full, make the subtrees of the frontier that lie there."""
+    bits = [bit for bit in reversed(range(held.size.bit_length())) if held.size >> bit & 1]
+    there = [peak for bit, peak in zip(bits, held.hashes, strict=True) if bit // HEIGHT == level]
+    tile = CompactRange()
+    tile.extend(known)
+    if list(tile.hashes) != there:
+        raise Damaged("the stored hashes at the edge of the tree are not those of the head that is held")
 
 
 def _edge(hashes: Hashes, size: int) -> CompactRange:

@@ -1,7 +1,8 @@
 """A folder of files that are written once, each under a number in a tree of its own, and never changed or removed.
 
-`format` says what the folder is; `new` holds what is being written; under `logs` the file 1234 of a tree stands at
-`TREE/000/000/001/234`, so that the highest number, or the highest below another, is found without reading the rest.
+`format` says what the folder is; `new` holds what is being written, `aside` what was found damaged. Under `logs` the
+file 1234 of a tree stands at `TREE/000/000/001/234`, so that the highest number, or the highest below another, is found
+without reading the rest.
 
 A file comes to its name whole, on disk before it has the name, and the name is given by `link`, which of two that want
 it lets one have it. A crash leaves at most a file in `new`, which the next start removes, and folders with nothing in
@@ -24,6 +25,8 @@ GROUPS = 4
 MOST = 1000**GROUPS - 1
 """The highest number there can be."""
 MAX_KNOWN = 64
+ASIDE = "aside"
+"""Where files that were found damaged are kept."""
 _GROUP = re.compile("[0-9]{3}")
 
 
@@ -40,7 +43,7 @@ class NumberedFiles:
     def open(self) -> None:
         """Makes an empty folder one of these, or finds that it is one. Unsafe if it holds other things."""
         found = set(self._disk.names(self._root))
-        foreign = sorted(found - {"format", "new", "logs"})
+        foreign = sorted(found - {"format", "new", "logs", ASIDE})
         if foreign:
             raise Unsafe(f"{self._root}: {foreign[0]!r} is not a custodian's; its folder must hold nothing else")
         self._make("new")
@@ -72,6 +75,44 @@ class NumberedFiles:
         self._make_folders(path)
         self._write(path, content)
         self._settled[tree] = number
+
+    def mend(self, tree: str, number: int, content: bytes) -> None:
+        """The right content for a file that is damaged or gone. What stood there stays, in `aside`.
+
+        A crash leaves either file under the name, whole; at worst the damaged one under two names.
+        """
+        self._check_alive()
+        path = _path(tree, number)
+        self._make_folders(path)
+        self._make(ASIDE)
+        new = self._new_file(content)
+        try:
+            self._set_aside(path)
+            self._disk.replace(new, f"{self._root}/{path}")
+            self._sync_folder(_parent(path))
+        finally:
+            with suppress(OSError):
+                self._disk.remove(new)
+
+    def _set_aside(self, path: str) -> None:
+        for attempt in itertools.count():
+            try:
+                self._disk.link(f"{self._root}/{path}", f"{self._root}/{ASIDE}/{path.replace('/', '-')}.{attempt}")
+            except FileNotFoundError:
+                return
+            except FileExistsError:
+                continue
+            self._sync_folder(ASIDE)
+            return
+
+    def all(self, tree: str) -> list[int]:
+        """The numbers of all files of a tree, ascending."""
+        found: list[int] = []
+        number = self.newest(tree)
+        while number is not None:
+            found.append(number)
+            number = self.highest(tree, number - 1)
+        return found[::-1]
 
     def read(self, tree: str, number: int, start: int = 0, length: int = -1) -> bytes:
         """At most `length` bytes of a file from `start` on, all of them if -1. Damaged if it is not there."""

@@ -36,9 +36,29 @@ def pull(
 ) -> Head:
     """Stores the log up to `head`, which satisfied `policy`, and returns the head as it is stored, with `time`.
 
-    `keys` learns from the entries. ReadError as `read_entries`, `wrong-root` if what is staged here is not under the
-    head, `wrong-keys` if by the entries it is not `policy` that counts over it; all that was stored by then stays.
-    Damaged; Overtaken if another process stores the same log; SQLAlchemyError or OSError of the store.
+    Raises as `fill`; Overtaken if another process stores the same log.
+    """
+    grown = fill(store, keys, reader, head, policy, progress)
+    held = store.newest(keys.origin)
+    new = Head(held.size, head.size, head.root, grown.to_bytes(), log_lines(head.note, policy), time)
+    store.append(keys.origin, new, [], [])
+    return new
+
+
+def fill(
+    store: Store,
+    keys: Keys,
+    reader: Reader,
+    head: SignedHead,
+    policy: LogPolicy,
+    progress: Progress = lambda done, total: None,
+) -> CompactRange:
+    """Stores the entries up to `head`, which satisfied `policy`, without it; returns the frontier there.
+
+    `keys` learns from the entries. ReadError as `read_entries`, `stale` if as many are held, `wrong-root` if what is
+    staged here is not under the head, `wrong-keys` if by the entries it is not `policy` that counts over it; all that
+    was stored by then stays. Damaged; Overtaken if another process stores the same log; SQLAlchemyError or OSError of
+    the store.
     """
     origin = keys.origin
     held = store.newest(origin)
@@ -59,9 +79,7 @@ def pull(
         raise ReadError("the entries held do not lead to the root of its checkpoint", str(reader), "wrong-root")
     if keys.at(head.size) != policy:
         raise ReadError("its checkpoint is signed by keys that the entries under it replace", str(reader), "wrong-keys")
-    new = Head(held.size, head.size, head.root, grown.to_bytes(), log_lines(head.note, policy), time)
-    store.append(origin, new, [], [])
-    return new
+    return grown
 
 
 def _learn(keys: Keys, start: int, entries: list[bytes]) -> None:

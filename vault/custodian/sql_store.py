@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Column, Connection, Engine, Row, Select, func, insert, literal, select, text, union
@@ -89,7 +90,8 @@ class SqlStore:
         When it returns they are on disk. Overtaken if the old size has been continued already.
         """
         first = new.size - len(entries)
-        made = new_nodes(lambda level, start, end: self.hashes(origin, level, start, end), new, first, leaves)
+        held = self.head_at(origin, new.old_size) or EMPTY
+        made = new_nodes(partial(self.hashes, origin), held.frontier, new, first, leaves)
         nodes = [{"origin": origin, "level": k, "index": i, "hash": value} for (k, i), value in made.items()]
         with self._adding(origin) as connection:
             connection.execute(insert(head).values(origin=origin, **{name: getattr(new, name) for name in _FIELDS}))

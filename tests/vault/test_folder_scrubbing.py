@@ -1,0 +1,119 @@
+"""Damage in a custodian's folder: a file that is not as it was written is set aside, and a right one takes its name."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from audit.log.export import check_tiles
+from tests.vault.conftest import CUSTODIANS, NOW, Growing
+from tests.vault.fixed_keys import FixedKeys
+from tests.vault.sources import Shown
+from vault.custodian.custody import Custodian
+from vault.custodian.folder_mending import MendableFolder
+from vault.custodian.mending import Scrub
+from vault.custodian.storage import Damaged
+from vault.custodian.stored import StoreReader, signed_head
+
+_numbers = itertools.count()
+
+
+class Kept:
+    """A custodian in a folder that holds 700 entries, the last hundred of them staged before their head, and a peer."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700)
+        self.folder = folder
+        self.log = Growing(f"vote.example/folder-{next(_numbers)}")
+        self.keys = FixedKeys(self.log.policy)
+        self.said: list[str] = []
+        self.open()
+        for count in (200, 200, 200):
+            self.append(count)
+        self.log.grow(100)
+        self.store.stage(self.log.origin, 600, [self.log.source(0, i) for i in range(600, 700)], self.log.entries[600:])
+        self.custodian.append(self.log.origin, self.log.append(600))
+        self.peer = Shown(self.log).show()
+        self.custodian.publish(self.log.origin, self.peer.note)
+
+    def open(self) -> None:
+        self.store = MendableFolder(str(self.folder), [self.log.origin])
+        self.custodian = Custodian(self.store, {self.log.origin: self.keys}, CUSTODIANS[0], lambda: NOW)
+
+    def append(self, count: int) -> None:
+        old = self.log.grow(count)
+        self.custodian.append(self.log.origin, self.log.append(old))
+
+    def file(self, kind: str, number: int) -> Path:
+        digits = f"{number:012d}"
+        (log,) = (self.folder / "logs").iterdir()
+        return log / kind / digits[:3] / digits[3:6] / digits[6:9] / digits[9:]
+
+    def flip(self, kind: str, number: int, byte: int) -> None:
+        file = self.file(kind, number)
+        raw = bytearray(file.read_bytes())
+        raw[byte] ^= 1
+        file.write_bytes(raw)
+
+    def scrub(self, *peers: Shown) -> int:
+        self.said.clear()
+        return Scrub(self.store, self.keys, peers, self.said.append).run()
+
+    def check_whole(self) -> None:
+        self.open()
+        check_tiles(StoreReader(self.store, self.log.origin), signed_head(self.store.newest(self.log.origin)))
+        assert self.scrub() == 0
+        self.append(1)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    return Kept(tmp_path / "kept")
+
+
+LOST = [
+    ("heads", 200, -40, "leaf hashes", False),
+    ("heads", 200, 8_000, "an entry", True),
+    ("heads", 200, 40, "what it says it holds", True),
+    ("heads", 0, 40, "the first of all", True),
+    ("staged", 600, -40, "leaf hashes of entries that came before their head", False),
+    ("staged", 600, 1000, "an entry that came before its head", True),
+    ("staged", 600, 40, "what it says it holds", True),
+]
+
+
+@pytest.mark.parametrize(("kind", "number", "byte", "what", "peer"), LOST)
+def test_a_damaged_file_is_set_aside_and_written_anew(
+    kept: Kept, kind: str, number: int, byte: int, what: str, peer: bool
+) -> None:
+    kept.flip(kind, number, byte)
+    damaged = kept.file(kind, number).read_bytes()
+    if peer:
+        assert kept.scrub() == 4, what
+    assert kept.scrub(*[kept.peer] * peer) == 3, kept.said
+    assert [file.read_bytes() for file in (kept.folder / "aside").iterdir()] == [damaged]
+    kept.check_whole()
+
+
+def test_a_file_that_is_gone_is_written_anew(kept: Kept) -> None:
+    kept.file("heads", 200).unlink()
+    assert kept.scrub(kept.peer) == 3, kept.said
+    kept.check_whole()
+
+
+def test_a_published_checkpoint_is_mended(kept: Kept) -> None:
+    kept.flip("published", 700, 60)
+    assert kept.scrub(kept.peer) == 3, kept.said
+    assert kept.store.published(kept.log.origin) == (700, kept.peer.note)
+    kept.check_whole()
+
+
+def test_the_newest_head_is_not_made_up(kept: Kept) -> None:
+    kept.flip("heads", 600, 40)
+    kept.log.grow(1)
+    with pytest.raises(Damaged):
+        kept.custodian.append(kept.log.origin, kept.log.append(700))
+    assert kept.scrub(kept.peer) == 4
+    assert "rebuild this custodian" in kept.said[-1]

@@ -1,0 +1,102 @@
+"""`custodian scrub` and `custodian rebuild`: both read the file that the service runs by, and work on all its logs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from audit.log.reader import ReadError
+from audit.record.manifest import Manifest, load_manifest
+from infra.config import ConfigError, load, read_toml
+from infra.keys import read_signer
+from infra.progress import bar
+from vault.custodian.clock import system_clock
+from vault.custodian.config import CustodianConfig, FollowConfig, announced, check_office, open_store
+from vault.custodian.folder_mending import MendableFolder
+from vault.custodian.folder_store import FolderStore
+from vault.custodian.keys import stored_keys
+from vault.custodian.mending import CODES, Scrub
+from vault.custodian.peers import reader_of
+from vault.custodian.pulling import Progress
+from vault.custodian.rebuilding import Rebuild
+from vault.custodian.sql_store import SqlStore
+from vault.custodian.storage import Mendable
+
+WAIT_SECONDS = 5.0
+
+
+def scrub(path: Path, peers: Sequence[str]) -> int:
+    """Examines and mends every log of a custodian, or of a follower; the exit code, 0, or the worst of `mending.CODES`.
+
+    ConfigError, KeyFileError, Refused, Unsafe, ReadError (no address), OSError or SQLAlchemyError if it cannot begin.
+    """
+    config, manifests = configured(path)
+    store = mendable(config, manifests)
+    codes = []
+    for manifest in manifests:
+        readers = [reader_of(url, manifest.origin) for url in peers]
+        with told("re-reading") as progress:
+            codes.append(Scrub(store, stored_keys(store, manifest), readers, say, progress).run())
+    return max(codes, default=CODES["whole"])
+
+
+def rebuild(path: Path, peers: Sequence[str], *, at_once: bool) -> None:
+    """Fills an empty custodian, of all its logs, from its peers; returns once it may be started.
+
+    Refused `not-empty`, `fork` or `clock-backwards`; otherwise as `scrub`.
+    """
+    if not peers:
+        raise ReadError("name the custodians to rebuild from, each with --from URL")
+    config = load(CustodianConfig, path)
+    manifests = [load_manifest(file)[0] for file in config.manifests]
+    signers = [read_signer(key) for key in config.keys]
+    store = open_store(config, [manifest.origin for manifest in manifests])
+    clock = system_clock()
+    for manifest in manifests:
+        readers = [reader_of(url, manifest.origin) for url in peers]
+        keys = stored_keys(store, manifest)
+        with told("storing") as progress:
+            name = signers[0].name if signers else ""
+            work = Rebuild(store, keys, readers, name, clock, say, at_once=at_once, progress=progress)
+            while work.step() is None:
+                time.sleep(WAIT_SECONDS)
+        # By the rekeys that are held by now: the keys that it will sign with are those of one custodian.
+        check_office(path, [announced(keys.manifest, config.rekeys)], signers)
+
+
+def configured(path: Path) -> tuple[CustodianConfig | FollowConfig, list[Manifest]]:
+    """The settings of a custodian or of a follower, and the logs it keeps."""
+    _, table = read_toml(path)
+    if "memory" not in table:
+        config = load(CustodianConfig, path)
+        return config, [load_manifest(file)[0] for file in config.manifests]
+    follow = load(FollowConfig, path)
+    kept = follow.memory / "manifest"
+    if not kept.exists():
+        raise ConfigError(path, [f"{kept} is not there: this follower has not learned its election yet"])
+    return follow, [load_manifest(kept, follow.manifest_hash)[0]]
+
+
+def mendable(config: CustodianConfig | FollowConfig, manifests: Sequence[Manifest]) -> Mendable:
+    """The custodian's store, as one that can be mended. Raises as `open_store`."""
+    origins = [manifest.origin for manifest in manifests]
+    store = open_store(config, origins)
+    if isinstance(store, FolderStore):
+        assert config.folder is not None
+        return MendableFolder(str(config.folder.resolve()), origins)
+    assert isinstance(store, SqlStore)
+    return store
+
+
+def say(line: str) -> None:
+    """One line on standard output, at once: whoever waits sees it."""
+    print(line, flush=True)
+
+
+@contextmanager
+def told(what: str) -> Iterator[Progress]:
+    """Progress on standard error, with rate and remaining time; nothing of it where that is no terminal."""
+    with bar(what, None) as drawn:
+        yield drawn.at

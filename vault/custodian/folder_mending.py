@@ -1,0 +1,145 @@
+"""A custodian's folder that can be mended: a damaged file is set aside, as evidence, and one that is right takes its
+name.
+
+A file says by its hashes that it is not as it was written. Of one whose first lines are right only the blocks are
+written anew; of another everything follows from the log, but for the log's signature under its head and the time of the
+cosignature: such a head is kept without them, and never cosigned again. The newest is not made up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from audit.log.encoding import encode_base64
+from audit.log.merkle import CompactRange, frontier
+from audit.log.tiles import HEIGHT, frame
+from audit.record.heads import is_rekey
+from vault.custodian.cosign import Head
+from vault.custodian.folder_store import FolderStore, about_head
+from vault.custodian.nodes import new_nodes
+from vault.custodian.sealed_files import Sealed, seal
+from vault.custodian.storage import Damaged, Truth
+from vault.custodian.stored import hash_all
+
+
+class MendableFolder(FolderStore):
+    """A `FolderStore` that is a `storage.Mendable`."""
+
+    def heads(self, origin: str) -> Iterator[int]:
+        """The sizes of all heads, ascending. Damaged if it is the newest whose size is not known."""
+        numbers = self._files.all(self._tree(origin, "heads"))
+        for number, following in zip(numbers, [*numbers[1:], None], strict=True):
+            file = self._try(origin, "heads", number)
+            size: int | None = following if file is None else file.about["size"]
+            if size is None:
+                raise Damaged("the file of the newest head is not as it was written")
+            yield size
+
+    def mend_entry(self, origin: str, index: int, truth: Truth) -> None:
+        """Writes the file anew that holds entry `index`. Damaged if what it held does not follow from the log."""
+        number = self._files.highest(self._tree(origin, "heads"), index)
+        if number is None:
+            raise Damaged("the file of the first head is gone")
+        file = self._try(origin, "heads", number)
+        if file is not None and index >= file.about["size"]:
+            # The next one is gone; it began where this one ends.
+            number, file = file.about["size"], None
+        if file is not None and index < file.about["first"]:
+            self._mend_staged(origin, index, file.about["first"], truth)
+        elif file is not None:
+            self._write_blocks(origin, "heads", number, file, truth(file.about["first"], file.about["size"]))
+        else:
+            self._mend_lost(origin, number, truth)
+
+    def mend_node(self, origin: str, level: int, index: int, truth: bytes) -> None:
+        """Writes the file anew that holds this hash; one that is damaged is written with its entries."""
+        last = ((index + 1) << (HEIGHT * level)) - 1
+        number = self._files.highest(self._tree(origin, "heads"), last)
+        file = None if number is None else self._try(origin, "heads", number)
+        if number is None or file is None:
+            return
+        others = [node for node in file.about["nodes"] if node[:2] != [level, index]]
+        nodes = sorted([*others, [level, index, encode_base64(truth)]])
+        self._write_about(origin, "heads", number, file, {"nodes": nodes})
+
+    def mend_head(self, origin: str, truth: Head) -> None:
+        """Writes the file of a head anew, with the entries it holds; one that is damaged is written with them."""
+        number = truth.old_size
+        file = self._try(origin, "heads", number)
+        if file is not None:
+            self._write_about(
+                origin, "heads", number, file, {**about_head(truth), "frontier": encode_base64(truth.frontier)}
+            )
+
+    def mend_published(self, origin: str, size: int, note: bytes) -> None:
+        """Writes a published checkpoint anew."""
+        content = seal("published", {"note": note.decode(), "origin": origin, "size": size})
+        self._files.mend(self._tree(origin, "published"), size, content)
+
+    def _mend_staged(self, origin: str, index: int, first: int, truth: Truth) -> None:
+        numbers = self._files.all(self._tree(origin, "staged"))
+        number = max((one for one in numbers if one <= index), default=None)
+        if number is None:
+            raise Damaged("a file of entries is gone, and where it began is not known")
+        end = min([one for one in numbers if one > number] + [first])
+        file = self._try(origin, "staged", number)
+        entries = truth(number, end)
+        if file is not None:
+            self._write_blocks(origin, "staged", number, file, entries)
+            return
+        about = {"end": end, "start": number, "rekeys": self._rekeys_to(origin, number, entries)}
+        self._write(origin, "staged", number, about, entries)
+
+    def _mend_lost(self, origin: str, number: int, truth: Truth) -> None:
+        """The file of a head of which nothing is known but where it began, and where the next begins."""
+        size = min((one for one in self._files.all(self._tree(origin, "heads")) if one > number), default=None)
+        if size is None:
+            raise Damaged("the file of the newest head is not as it was written")
+        entries = truth(number, size)
+        leaves = hash_all(entries)
+        grown = self._frontier(origin, number)
+        held = grown.to_bytes()
+        grown.extend(leaves)
+        head = Head(number, size, grown.root(), grown.to_bytes(), b"", 0)
+        made = new_nodes(partial(self.hashes, origin), held, head, number, leaves)
+        about: dict[str, Any] = {**about_head(head), "first": number, "frontier": encode_base64(head.frontier)}
+        about["rekeys"] = self._rekeys_to(origin, number, entries)
+        about["nodes"] = [[level, index, encode_base64(root)] for (level, index), root in made.items()]
+        self._write(origin, "heads", number, about, entries)
+
+    def _rekeys_to(self, origin: str, start: int, entries: list[bytes]) -> list[int]:
+        """Where keys are changed, up to the end of these entries: the newest head's file says it of all before it."""
+        newest = self._files.newest(self._tree(origin, "heads"))
+        file = None if newest is None else self._try(origin, "heads", newest)
+        known = [] if file is None else [index for index in file.about["rekeys"] if index < start]
+        return known + [index for index, entry in enumerate(entries, start) if is_rekey(entry)]
+
+    def _frontier(self, origin: str, size: int) -> CompactRange:
+        def source(level: int, index: int) -> bytes:
+            height, below = divmod(level, HEIGHT)
+            tile = CompactRange()
+            tile.extend(self.hashes(origin, height, index << below, (index + 1) << below))
+            return tile.root()
+
+        return frontier(source, size)
+
+    def _write_blocks(self, origin: str, kind: str, number: int, file: Sealed, entries: list[bytes]) -> None:
+        about = {name: value for name, value in file.about.items() if name != "blocks"}
+        self._write(origin, kind, number, about, entries)
+
+    def _write_about(self, origin: str, kind: str, number: int, file: Sealed, changes: dict[str, Any]) -> None:
+        about = {name: value for name, value in file.about.items() if name != "blocks"} | changes
+        blocks = {name: file.block(name) for name in file.about["blocks"]}
+        self._files.mend(self._tree(origin, kind), number, seal(kind, {**about, "origin": origin}, **blocks))
+
+    def _write(self, origin: str, kind: str, number: int, about: dict[str, Any], entries: list[bytes]) -> None:
+        blocks = {"entries": frame(entries), "leaves": b"".join(hash_all(entries))}
+        self._files.mend(self._tree(origin, kind), number, seal(kind, {**about, "origin": origin}, **blocks))
+
+    def _try(self, origin: str, kind: str, number: int) -> Sealed | None:
+        try:
+            return self._open(origin, kind, number)
+        except Damaged:
+            return None

@@ -1,0 +1,136 @@
+"""Makes an empty custodian whole again from others' published tiles, so that the log can go on pushing to it.
+
+Its entries are public; what it has cosigned is not. A custodian that forgot it could be led to cosign another tree of
+the same size. So it signs nothing before the others have shown that no tree with W cosignatures is left behind of which
+one was its own. Such a tree bears W - 1 others', and any N - W + 1 of the N - 1 others have one of those among them.
+Each of them, by cosigning after this rebuild began, states which is the largest tree it has seen, and that continues
+every tree it cosigned before. Once N - W + 1 have done so over trees that are held here, whatever had W cosignatures by
+then is a beginning of what is held.
+
+What that cannot exclude: a tree that it signed with fewer than W, and that a dishonest log has kept back until another
+custodian signs it, too. Nothing but its own memory could; a custodian without one counts as one that may equivocate.
+
+It costs: silence until the log has grown by a batch or two. Where the log is idle or over, or as many others are gone,
+`at_once` goes without that, and trusts the log's keys not to have signed two trees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from audit.log.merkle import CompactRange
+from audit.log.reader import Reader, ReadError
+from audit.protocol.refused import Refused
+from vault.custodian.clock import LEAP
+from vault.custodian.cosign import Head, check_clock
+from vault.custodian.keys import Keys
+from vault.custodian.peers import Peer, line_times
+from vault.custodian.pulling import Progress, fill
+from vault.custodian.storage import Store
+from vault.custodian.stored import log_lines
+
+SKEW = LEAP
+"""By how many seconds others' clocks may be ahead of this one's."""
+
+Report = Callable[[str], None]
+
+
+class Rebuild:
+    """Fills `store` with the log of `keys` from `readers`. `name` is this custodian's, `clock` gives POSIX seconds.
+
+    `step` is to be called until it returns the head from which on this custodian may sign; every step may be the last
+    before a crash, and the next process goes on with what is stored, and waits for new cosignatures of its own.
+    Refused `not-empty`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        keys: Keys,
+        readers: Sequence[Reader],
+        name: str,
+        clock: Callable[[], int],
+        report: Report,
+        *,
+        at_once: bool = False,
+        progress: Progress = lambda done, total: None,
+    ) -> None:
+        self._store, self._keys, self._readers, self._name = store, keys, readers, name
+        self._clock, self._report, self._at_once, self._progress = clock, report, at_once, progress
+        self._origin = keys.origin
+        if store.newest(self._origin).size or store.observed(self._origin).size or store.published(self._origin)[0]:
+            text = f"this custodian holds heads of {self._origin}; only an empty one is rebuilt, others are scrubbed"
+            raise Refused("not-empty", text)
+        self._began = clock()
+        self._since: dict[str, int] = {}
+        self._own = 0
+
+    @property
+    def vouching(self) -> list[str]:
+        """The other custodians that have cosigned, since this began, a tree that is held here."""
+        return sorted(self._since)
+
+    def step(self) -> Head | None:
+        """Reads what the peers publish, stores what is new; the head if this custodian may sign from now on.
+
+        ReadError if no peer can be read; Refused `fork` if two contradict each other, or what is stored already;
+        `clock-backwards` if this custodian has signed at a later time than it is.
+        """
+        peers = self._peers()
+        largest = max(peers, key=lambda peer: peer.head.size)
+        for peer in peers:
+            self._check_consistent(peer, largest)
+        if largest.head.size == 0:
+            raise ReadError("the log is empty there: there is nothing to rebuild from", str(largest), "empty")
+        grown = fill(self._store, self._keys, largest.reader, largest.head, largest.policy, self._progress)
+        for peer in peers:
+            self._take_times(peer)
+        policy = largest.policy
+        needed = len(policy.custodians) - policy.W + 1
+        if len(self._since) < needed and not self._at_once:
+            said = ", ".join(self.vouching) or "none"
+            self._report(
+                f"{self._origin}: {largest.head.size} entries stored; waiting until {needed} other custodians have"
+                f" cosigned since: {said}"
+            )
+            return None
+        return self._finish(largest, grown)
+
+    def _peers(self) -> list[Peer]:
+        peers, faults = [], []
+        for reader in self._readers:
+            try:
+                peers.append(Peer(reader, self._keys))
+            except ReadError as error:
+                faults.append(str(error))
+                self._report(str(error))
+        if not peers:
+            raise ReadError("; ".join(faults), self._origin, "unreachable")
+        return peers
+
+    def _check_consistent(self, peer: Peer, largest: Peer) -> None:
+        try:
+            largest.tiles.consistency(peer.head.size, peer.head.root)
+        except ReadError as error:
+            if error.reason == "bad-proof":
+                text = f"{peer} and {largest} do not show one log: keep both notes; this custodian stays as it is"
+                raise Refused("fork", text) from None
+            raise
+
+    def _take_times(self, peer: Peer) -> None:
+        for name, time in line_times(peer.head.note, peer.policy).items():
+            if name == self._name:
+                self._own = max(self._own, time)
+            elif time > self._began + SKEW:
+                self._since[name] = time
+
+    def _finish(self, largest: Peer, grown: CompactRange) -> Head:
+        head, now = largest.head, self._clock()
+        # What it has signed before stands on published notes; to state an earlier time now would contradict it.
+        check_clock(self._own, now)
+        new = Head(0, head.size, head.root, grown.to_bytes(), log_lines(head.note, largest.policy), now)
+        self._store.append(self._origin, new, [], [])
+        # A crash here leaves a custodian that serves nothing until the log publishes again.
+        self._store.publish(self._origin, head.size, head.note.raw)
+        self._report(f"{self._origin}: rebuilt, {head.size} entries; it may be started")
+        return new
