@@ -9,15 +9,14 @@ cosigned a head that holds it. All steps may be repeated after a crash, as long 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
-from audit.log.merkle import CompactRange
-from audit.log.reader import HttpReader, Reader, ReadError, read_entries
+from audit.log.reader import HttpReader, Reader
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.record.election import Election
@@ -96,33 +95,6 @@ class Desk:
         """
         self.wait_for(lambda: self.follower.caught_up, lambda: "the manifest to be recorded")
         return self.manifest
-
-    def find(self, identities: Collection[bytes]) -> dict[bytes, Entry]:
-        """The entries of these identities that the log holds, read again from its beginning up to the last one sought.
-
-        ReadError if no custodian can be read.
-        """
-        wanted = {identity for identity in identities if self.follower.seen.recorded(identity) is not None}
-        fault = ReadError("no custodian was asked")
-        for reader in self.readers if wanted else ():
-            try:
-                return self._find(reader, wanted)
-            except ReadError as error:
-                fault = error
-        if wanted:
-            raise fault
-        return {}
-
-    def _find(self, reader: Reader, wanted: set[bytes]) -> dict[bytes, Entry]:
-        assert self.follower.head is not None
-        found: dict[bytes, Entry] = {}
-        for raw in read_entries(reader, CompactRange(), self.follower.head):
-            entry = parse_entry(raw)
-            if entry.identity in wanted:
-                found[entry.identity] = entry
-            if len(found) == len(wanted):
-                break
-        return found
 
     def wait_for(self, done: Callable[[], bool], what: Callable[[], str]) -> None:
         """Reads the log until `done`; GaveUp after `patience` seconds, saying `what` it waited for."""

@@ -38,7 +38,6 @@ class WitnessedLog:
     def __init__(self, readers: Sequence[Reader], head: Head, manifest: Manifest) -> None:
         self.readers = list(readers)
         self.manifest = manifest
-        self._turn = 0
         self._see(head)
 
     @property
@@ -50,20 +49,18 @@ class WitnessedLog:
         return -(-self.size // WIDTH)
 
     def refresh(self) -> None:
-        """Takes a newer head if there is one, asking another custodian each time, so that one that stands still holds
-        nobody back. Unreadable if none can be read; Refused `fork` for two witnessed trees of one size."""
+        """Takes the newest head of all custodians, so that none can hide what came after by standing still. Unreadable
+        if none can be read; Refused `fork` for two witnessed trees of one size."""
         faults = []
-        for _ in self.readers:
-            reader = self.readers[self._turn]
-            self._turn = (self._turn + 1) % len(self.readers)
+        for reader in self.readers:
             try:
                 found = open_head(reader, self.manifest)
                 if found is not None:
                     self._take(reader, *found)
-                return
             except ReadError as error:
                 faults.append(str(error))
-        raise Unreadable("; ".join(faults))
+        if len(faults) == len(self.readers):
+            raise Unreadable("; ".join(faults))
 
     def entries(self, place: int) -> list[bytes]:
         """All entries of bundle `place`. Unreadable."""

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.log.merkle import CompactRange, leaf_hash
-from audit.log.reader import Head, ReadError, open_head, read_entries, unverified_first_entry
+from audit.log.proving import TreeTiles
+from audit.log.reader import Head, ReadError, first_entries, open_head, read_entries, unverified_first_entry
 from audit.log.tiles import frame, unframe
 from audit.log.treehead import Checkpoint
 from tests.log.sample import CUSTODIANS, ORIGIN, POLICY, TIME, MemoryReader, cosigned, root_of, signer, some_entries
@@ -240,3 +241,24 @@ def test_time_zero_is_no_custodian() -> None:
     note = cosigned(HEAD, custodians=1)
     with pytest.raises(ValueError, match="time"):
         CUSTODIANS[1][0].sign(note.text, 0)
+
+
+@pytest.mark.parametrize("narrow", [True, False])
+@pytest.mark.parametrize("count", [1, 44, 45, 256])
+def test_the_first_entries_of_a_bundle(narrow: bool, count: int) -> None:
+    """Also from who serves no narrower bundle than the tree's own."""
+    entries = some_entries(301)
+
+    class Few(MemoryReader):
+        def bundle(self, index: int, width: int) -> bytes:
+            if not narrow and width != 45:
+                raise ReadError("is missing", reason="not-found")
+            return frame(entries[256 : 256 + width])
+
+    reader = Few(entries)
+    assert first_entries(reader, 1, count, 45) == entries[256 : 256 + min(count, 45)]
+    tiles = TreeTiles(reader, head_of(reader))
+    assert tiles.first_entries(1, count) == entries[256 : 256 + min(count, 45)]
+    entries[256] += b"x"
+    with pytest.raises(ReadError, match="entry 256 is not the one that the checkpoint covers"):
+        tiles.first_entries(1, count)

@@ -191,6 +191,14 @@ def test_a_fork_is_seen(crowd: Crowd, entries: list[bytes], reader: Asked) -> No
         log.refresh()
 
 
+def test_one_that_stands_still_hides_nothing(crowd: Crowd, entries: list[bytes], reader: Asked) -> None:
+    log = opened(crowd, crowd.reader(entries[:-300]), MemoryReader({}), reader).log
+    assert log.size == len(entries) - 300
+    log.refresh()
+    assert log.size == len(entries)
+    assert [number for number, _ in log.raws(len(entries) - 2)] == [len(entries) - 2, len(entries) - 1]
+
+
 def test_another_election(crowd: Crowd, reader: Asked) -> None:
     with pytest.raises(Unreadable, match=f"hash {b64(crowd.meeting.manifest.hash)}, not {b64(bytes(32))}"):
         read_opening([reader], bytes(32))
