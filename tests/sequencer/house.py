@@ -195,23 +195,31 @@ class House:
     queue: Queue
     pools: list[InlinePool] = field(default_factory=list)
 
-    @contextmanager
-    def sequencer(self, behind: bool = False, word: Restart = NOBODY) -> Iterator[Sequencer]:
-        """A sequencer that has not been opened yet, its couriers under way. Leaving the block is a crash to it."""
+    def term(self, word: Restart = NOBODY) -> Term:
+        """What a tally process sequences with, until it has to begin anew."""
         parties, manifest = self.meeting.parties, self.meeting.manifest
         wires = [Wire(url, self.meeting.origin, TOKEN) for url in self.vault.urls]
         custodians = [Custodian(label_of(url), wire) for url, wire in zip(self.vault.urls, wires, strict=True)]
         push = Push(self.ledger, manifest.log, custodians, word.without)
         made = Sequencer(self.ledger, manifest, parties.log, push, self.queue, self.pool, lambda: int(time.time()))
+        return Term(self.ledger, manifest, custodians, word, push, made, lambda _: None)
+
+    @contextmanager
+    def sequencer(self, behind: bool = False, word: Restart = NOBODY) -> Iterator[Sequencer]:
+        """A sequencer that has not been opened yet, its couriers under way. Leaving the block is a crash to it."""
+        term = self.term(word)
         try:
-            term = Term(self.ledger, manifest, custodians, word, push, made, lambda _: None)
             term.begin(behind, self._no_pause)
-            push.start()
-            yield made
+            term.push.start()
+            yield term.sequencer
         finally:
-            push.close()
-            for wire in wires:
-                wire.close()
+            term.push.close()
+            self.hang_up(term)
+
+    def hang_up(self, term: Term) -> None:
+        """Closes its connections to custodians."""
+        for custodian in term.custodians:
+            custodian._exchange.close()
 
     @contextmanager
     def opened(self) -> Iterator[Sequencer]:
