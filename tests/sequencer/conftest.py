@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from infra.postgres import Cluster
+from infra.queue import schema as queue_schema
 from tally.sequencer import schema as ledger_schema
 from tally.sequencer.ledger import Ledger
 from tests.databases import Database, make_database
@@ -32,6 +33,13 @@ def custodian_databases(cluster: Cluster) -> Iterator[list[Database]]:
     yield made
     for one in made:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def queue_database(cluster: Cluster) -> Iterator[Database]:
+    made = make_database(cluster, "queue", lambda connection, role: queue_schema.install(connection, role, role))
+    yield made
+    made.close()
 
 
 @pytest.fixture

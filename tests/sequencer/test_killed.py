@@ -2,79 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
-from audit.protocol.group import b64
 from audit.record.entries import parse_entry
-from infra.keys import write_secret
-from infra.postgres import Cluster
-from infra.queue import schema as queue_schema
 from infra.queue.egress import Outlet, egress
 from infra.queue.ingress import Inlet
-from tests.databases import Database, make_database
+from tests.databases import Database
 from tests.loopback import serving, wait_until
 from tests.sequencer.house import TOKEN, House
-
-START = "from infra.commands import main; main()"
-
-
-@pytest.fixture(scope="module")
-def queue_database(cluster: Cluster) -> Iterator[Database]:
-    made = make_database(cluster, "queue", lambda connection, role: queue_schema.install(connection, role, role))
-    yield made
-    made.close()
-
-
-def place(url: str) -> str:
-    return f'{{url = "{url}", token = "token"}}'
-
-
-class Tally:
-    """Its settings, and the process that runs by them."""
-
-    def __init__(self, folder: Path, house: House, ledger: Database, egress_url: str) -> None:
-        self.status = folder / "status.json"
-        self._log = folder / "log"
-        self._config = folder / "tally.toml"
-        write_secret(folder / "token", TOKEN + "\n")
-        (folder / "manifest").write_bytes(house.meeting.entries[0])
-        for number, signer in enumerate(house.meeting.parties.log):
-            write_secret(folder / f"key-{number}", signer.private + "\n")
-        custodians = ", ".join(place(url) for url in house.vault.urls)
-        lines = [
-            'manifest = "manifest"',
-            f'manifest_hash = "{b64(house.meeting.manifest.hash)}"',
-            f"database = {json.dumps(ledger.url)}",
-            f"passfile = {json.dumps(str(ledger.passfile))}",
-            'keys = ["key-0", "key-1"]',
-            "workers = 1",
-            f"status = {json.dumps(str(self.status))}",
-            f"egress = {place(egress_url)}",
-            f"custodians = [{custodians}]",
-        ]
-        self._config.write_text("\n".join(lines) + "\n")
-
-    @contextmanager
-    def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        command = [sys.executable, "-c", START, "serve", "tally", "--config", str(self._config)]
-        with self._log.open("ab") as log, subprocess.Popen(command, stderr=log, cwd=Path.cwd()) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
-
-    def figures(self) -> dict[str, object]:
-        return json.loads(self.status.read_text()) if self.status.exists() else {}
+from tests.sequencer.process import Tally
 
 
 def test_killed_again_and_again_it_loses_nothing_and_repeats_nothing(

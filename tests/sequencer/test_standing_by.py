@@ -1,0 +1,131 @@
+"""Several tally processes on one ledger: one sequences, the others stand by and take over when it dies or falls silent;
+and a ledger that shows to be an old copy is filled up and goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+
+from infra import database
+from infra.queue.egress import Outlet, egress
+from infra.queue.ingress import Inlet
+from tally.sequencer import leading, service
+from tally.sequencer.leading import Leading
+from tally.sequencer.ledger import Ledger
+from tally.sequencer.service import Term, stand_by
+from tests.databases import Database
+from tests.loopback import PATIENCE, serving, wait_until
+from tests.sequencer.house import TOKEN, House
+from tests.sequencer.process import Tally
+
+ORIGIN = "vote.example/led"
+
+
+@pytest.fixture
+def sessions(ledger_databases: list[Database]) -> Iterator[list[Engine]]:
+    """Engines of two processes, each with one connection."""
+    one = ledger_databases[0]
+    made = [database.engine(one.url, one.passfile, name=f"tests-{n}", connections=1) for n in range(2)]
+    yield made
+    for engine in made:
+        engine.dispose()
+
+
+def test_one_at_a_time_and_then_the_other(sessions: list[Engine]) -> None:
+    first, second = (Leading(engine, ORIGIN) for engine in sessions)
+    assert first.seize() and not second.seize()
+    first.confirm()
+    first.leave()
+    assert second.seize() and not first.seize()
+    second.leave()
+
+
+def test_another_logs_sequencer_is_another(sessions: list[Engine]) -> None:
+    first, second = Leading(sessions[0], ORIGIN), Leading(sessions[1], "vote.example/other")
+    assert first.seize() and second.seize()
+    first.leave()
+    second.leave()
+
+
+def test_one_whose_session_was_ended_finds_out(sessions: list[Engine], ledger_databases: list[Database]) -> None:
+    first, second = (Leading(engine, ORIGIN) for engine in sessions)
+    assert first.seize()
+    with ledger_databases[0].engine.connect() as connection:
+        # The same role may end its own sessions.
+        connection.execute(
+            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tests-0'")
+        )
+    wait_until(second.seize)
+    with pytest.raises(OperationalError):
+        first.confirm()
+    assert not first.seize()
+    second.leave()
+
+
+def test_one_that_falls_silent_is_relieved(sessions: list[Engine], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leading, "SILENT_SECONDS", 1)
+    first, second = (Leading(engine, ORIGIN) for engine in sessions)
+    assert first.seize()
+    wait_until(second.seize)
+    with pytest.raises(OperationalError):
+        first.confirm()
+    second.leave()
+
+
+def test_when_the_one_is_killed_the_other_goes_on(
+    open_house: House, ledger_databases: list[Database], queue_database: Database, tmp_path: Path
+) -> None:
+    inlet, outlet = Inlet(queue_database.engine), Outlet(queue_database.engine, time.monotonic)
+    before = open_house.vault.size(0)
+    with serving(egress(outlet, TOKEN)) as url:
+        first, second = (Tally(tmp_path / name, open_house, ledger_databases[0], url) for name in ("first", "second"))
+        with first.running() as one:
+            wait_until(lambda: first.figures().get("size") == before)
+            with second.running() as other:
+                wait_until(lambda: second.said("standing-by"))
+                inlet.store([open_house.ballot(0)])
+                wait_until(lambda: open_house.vault.size(0) == before + 1)
+                os.kill(one.pid, signal.SIGKILL)
+                outlet._leases.clear()
+                inlet.store([open_house.ballot(1)])
+                wait_until(lambda: open_house.vault.size(0) == before + 2)
+                other.terminate()
+                assert other.wait(PATIENCE) == 0
+        assert second.said("leading")
+    assert open_house.replay().ballots == 2
+
+
+def test_a_ledger_restored_from_a_copy_is_filled_up_and_goes_on(
+    open_house: House, other_ledger: Ledger, sessions: list[Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "RETRY_SECONDS", 0.05)
+    copy = replace(open_house, ledger=other_ledger)
+    copy.record()
+    open_house.record(open_house.ballot(0), open_house.ballot(1))
+    copied, reached = other_ledger.newest().size, open_house.ledger.newest().size
+    assert copied < reached
+    stop, terms = threading.Event(), list[Term]()
+
+    def make_term() -> Term:
+        terms.append(copy.term())
+        return terms[-1]
+
+    serving = threading.Thread(target=stand_by, args=(make_term, Leading(sessions[0], ORIGIN), stop), daemon=True)
+    serving.start()
+    copy.queue.put(open_house.ballot(2))
+    wait_until(lambda: copy.vault.size(0) == reached + 1 and not copy.queue.rows)
+    stop.set()
+    serving.join(PATIENCE)
+    assert len(terms) == 2
+    assert list(other_ledger.all_entries())[:reached] == list(open_house.ledger.all_entries())
+    assert open_house.replay().ballots == 3
