@@ -1,0 +1,86 @@
+"""A ledger that is lost while a custodian cannot answer: the log goes on only on the officials' word, and what that
+custodian holds does not stop it any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from audit.record.restart import Restart
+from tally.sequencer.adopt import Misplaced
+from tally.sequencer.ledger import Ledger
+from tests.loopback import wait_until
+from tests.sequencer.house import House
+from tests.sequencer.test_recovery import signed_and_sent_to_one
+
+
+def without(*names: str, least: int = 0) -> Restart:
+    return Restart(frozenset(names), least)
+
+
+def test_on_the_officials_word_it_goes_on(open_house: House, other_ledger: Ledger) -> None:
+    before, ballot = [entry.raw for entry in open_house.vault.entries()], open_house.ballot()
+    open_house.vault.down(2)
+    after = replace(open_house, ledger=other_ledger)
+    after.queue.put(ballot)
+    with after.sequencer(word=without("custodian-c", least=len(before))) as sequencer:
+        sequencer.open()
+        while sequencer.step():
+            pass
+    assert [entry.raw for entry in after.vault.entries(0)] == [*before, ballot]
+
+
+@pytest.mark.parametrize("word", [without("custodian-c"), without("custodian-a"), without()])
+def test_all_others_must_answer(open_house: House, other_ledger: Ledger, word: Restart) -> None:
+    for custodian in (1, 2):
+        open_house.vault.down(custodian)
+    with pytest.raises(TimeoutError), replace(open_house, ledger=other_ledger).sequencer(word=word):
+        pass
+    assert other_ledger.newest().size == 0
+
+
+def test_a_log_shorter_than_the_officials_know_is_not_gone_on_with(open_house: House, other_ledger: Ledger) -> None:
+    open_house.vault.down(2)
+    word = without("custodian-c", least=len(open_house.vault.entries(0)) + 1)
+    with pytest.raises(TimeoutError), replace(open_house, ledger=other_ledger).sequencer(word=word):
+        pass
+    assert other_ledger.newest().size == 0
+
+
+def test_one_left_out_that_answers_is_heard(open_house: House, other_ledger: Ledger) -> None:
+    before, ballot = [entry.raw for entry in open_house.vault.entries()], open_house.ballot()
+    signed_and_sent_to_one(open_house, ballot)
+    after = replace(open_house, ledger=other_ledger)
+    with after.sequencer(word=without("custodian-c")) as sequencer:
+        sequencer.open()
+    assert list(other_ledger.all_entries()) == [*before, ballot]
+
+
+def test_what_one_left_out_holds_beyond_does_not_stop_the_log(open_house: House, other_ledger: Ledger) -> None:
+    before, lost, ballot = open_house.vault.entries(), open_house.ballot(0), open_house.ballot(1)
+    signed_and_sent_to_one(open_house, lost)
+    open_house.queue.rows.clear()
+    open_house.vault.down(2)
+    after = replace(open_house, ledger=other_ledger)
+    with after.sequencer(word=without("custodian-c")) as sequencer:
+        sequencer.open()
+        after.vault.up(2)
+        after.queue.put(ballot)
+        while sequencer.step():
+            pass
+        wait_until(lambda: after.vault.size(0) == after.vault.size(1) == len(before) + 1)
+        # What was handed in and is lost with it comes again, for nobody has seen it published.
+        after.queue.put(lost)
+        while sequencer.step():
+            pass
+    assert [entry.raw for entry in after.vault.entries(0)][-2:] == [ballot, lost]
+    assert after.vault.size(2) == len(before)
+
+
+def test_custodians_stand_in_the_manifests_order(open_house: House, other_ledger: Ledger) -> None:
+    open_house.vault.urls.reverse()
+    after, said = replace(open_house, ledger=other_ledger), "custodian-c answers where custodian-a is expected"
+    with pytest.raises(Misplaced, match=said), after.sequencer():
+        pass
