@@ -12,12 +12,14 @@ from sqlalchemy import text
 
 from audit.log.export import check_tiles
 from audit.log.tiles import bundle_path, frame
+from audit.protocol.refused import Refused
 from tests.databases import Database
 from tests.vault.conftest import CUSTODIANS, NOW, Growing
 from tests.vault.damage import Damage
 from tests.vault.fixed_keys import FixedKeys
 from tests.vault.sources import Shown
 from vault.custodian.custody import Custodian
+from vault.custodian.examining import Examiner
 from vault.custodian.mending import Scrub
 from vault.custodian.scrubbing import Examination
 from vault.custodian.sql_store import SqlStore
@@ -225,6 +227,33 @@ def test_a_newest_head_that_is_gone_is_never_signed_over(kept: Kept) -> None:
     with pytest.raises(Damaged, match="missing"):
         kept.custodian.append(fork.origin, fork.append(old))
     assert kept.scrub(kept.peer) == 4
+
+
+@pytest.mark.parametrize(("how", "table", "column", "where", "said"), [*ENTRY[:1], *ENTRY[2:3], *HASH[:1], *HASH[2:3]])
+def test_one_that_begins_signs_nothing_before_it_has_read_everything_and_nothing_over_damage(
+    kept: Kept, how: str, table: str, column: str, where: str, said: str
+) -> None:
+    keys = {kept.log.origin: FixedKeys(kept.log.policy)}
+    old = kept.log.grow(1)
+    body = kept.log.append(old)
+
+    def refused(examiner: Examiner) -> str:
+        custodian = Custodian(kept.store, keys, CUSTODIANS[0], examiner.before(lambda: kept.time))
+        with pytest.raises(Refused) as refusal:
+            custodian.append(kept.log.origin, body)
+        return str(refusal.value)
+
+    harm(kept, how, table, column, where)
+    examiner = Examiner(kept.store, keys)
+    assert "before" in refused(examiner)
+    examiner.run()
+    assert said in refused(examiner)
+    del kept.log.entries[old:]
+    assert kept.scrub(kept.peer) == 3
+    examiner = Examiner(kept.store, keys)
+    examiner.run()
+    custodian = Custodian(kept.store, keys, CUSTODIANS[0], examiner.before(lambda: kept.time))
+    assert custodian.append(kept.log.origin, body)
 
 
 def test_hashes_that_changed_since_get_into_no_new_tile(kept: Kept) -> None:

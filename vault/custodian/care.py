@@ -14,15 +14,11 @@ from infra.keys import read_signer
 from infra.progress import bar
 from vault.custodian.clock import system_clock
 from vault.custodian.config import CustodianConfig, FollowConfig, announced, check_office, open_store
-from vault.custodian.folder_mending import MendableFolder
-from vault.custodian.folder_store import FolderStore
 from vault.custodian.keys import stored_keys
 from vault.custodian.mending import CODES, Scrub
 from vault.custodian.peers import reader_of
 from vault.custodian.pulling import Progress
 from vault.custodian.rebuilding import Rebuild
-from vault.custodian.sql_store import SqlStore
-from vault.custodian.storage import Mendable
 
 WAIT_SECONDS = 5.0
 
@@ -33,7 +29,7 @@ def scrub(path: Path, peers: Sequence[str]) -> int:
     ConfigError, KeyFileError, Refused, Unsafe, ReadError (no address), OSError or SQLAlchemyError if it cannot begin.
     """
     config, manifests = configured(path)
-    store = mendable(config, manifests)
+    store = open_store(config, [manifest.origin for manifest in manifests])
     codes = []
     for manifest in manifests:
         readers = [reader_of(url, manifest.origin) for url in peers]
@@ -77,17 +73,6 @@ def configured(path: Path) -> tuple[CustodianConfig | FollowConfig, list[Manifes
     if not kept.exists():
         raise ConfigError(path, [f"{kept} is not there: this follower has not learned its election yet"])
     return follow, [load_manifest(kept, follow.manifest_hash)[0]]
-
-
-def mendable(config: CustodianConfig | FollowConfig, manifests: Sequence[Manifest]) -> Mendable:
-    """The custodian's store, as one that can be mended. Raises as `open_store`."""
-    origins = [manifest.origin for manifest in manifests]
-    store = open_store(config, origins)
-    if isinstance(store, FolderStore):
-        assert config.folder is not None
-        return MendableFolder(str(config.folder.resolve()), origins)
-    assert isinstance(store, SqlStore)
-    return store
 
 
 def say(line: str) -> None:

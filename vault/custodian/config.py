@@ -16,9 +16,9 @@ from audit.record.manifest import Manifest, Rekey
 from infra.config import ConfigError
 from infra.database import check_url, engine
 from infra.http import parse_listen
-from vault.custodian.folder_store import FolderStore
+from vault.custodian.folder_mending import MendableFolder
 from vault.custodian.sql_store import SqlStore
-from vault.custodian.storage import Store
+from vault.custodian.storage import Mendable
 
 CONNECTIONS = 8
 
@@ -82,13 +82,13 @@ def check_place(config: CustodianConfig | FollowConfig) -> None:
         check_url(config.database)
 
 
-def open_store(config: CustodianConfig | FollowConfig, origins: Sequence[str]) -> Store:
+def open_store(config: CustodianConfig | FollowConfig, origins: Sequence[str]) -> Mendable:
     """The place where the logs of these origins are kept. Unsafe if it may lose them; OSError, KeyFileError or
     SQLAlchemyError if it cannot be used.
     """
-    store: Store
+    store: Mendable
     if config.folder is not None:
-        store = FolderStore(str(config.folder.resolve()), origins)
+        store = MendableFolder(str(config.folder.resolve()), origins)
     else:
         assert config.database is not None and config.passfile is not None
         store = SqlStore(engine(config.database, config.passfile, name="psephos-custodian", connections=CONNECTIONS))

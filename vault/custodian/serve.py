@@ -25,6 +25,7 @@ from vault.custodian.clock import system_clock
 from vault.custodian.config import CustodianConfig, announced, check_office, check_witness, open_store
 from vault.custodian.cosign import MAX_APPEND, WrongOldSize
 from vault.custodian.custody import Custodian
+from vault.custodian.examining import Examiner
 from vault.custodian.keys import stored_keys
 from vault.custodian.public import OCTETS, TEXT, add_public
 from vault.custodian.standard_calls import add_standard_calls
@@ -36,6 +37,8 @@ STATUS = {
     "old-size-above": 400,
     "clock-backwards": 503,
     "clock-leapt": 503,
+    "examining": 503,
+    "damaged": 503,
 }
 
 
@@ -50,7 +53,9 @@ def run(path: Path) -> None:
     check_office(path, [announced(keys.manifest, config.rekeys) for keys in logs.values()], signers)
     witness = [] if config.witness_key is None else [read_signer(config.witness_key)]
     check_witness(path, [keys.manifest for keys in logs.values()], witness)
-    custodian = Custodian(store, logs, signers, system_clock())
+    examiner = Examiner(store, logs)
+    custodian = Custodian(store, logs, signers, examiner.before(system_clock()))
+    examiner.start()
     app = custodian_app(custodian, [m.origin for m in manifests], read_token(config.token), witness)
     serve(app, config.listen)
 

@@ -1,0 +1,88 @@
+"""A bit flips on the disk under a custodian's database: the page that holds it cannot be read any more, and is named,
+its rows are mended, and what else the database can read is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from audit.log.export import check_tiles
+from infra.postgres import Cluster, temporary_cluster
+from tests.databases import Database, make_database
+from tests.vault.conftest import Growing
+from tests.vault.fixed_keys import FixedKeys
+from tests.vault.sources import Shown
+from tests.vault.test_scrubbing import Kept
+from vault.custodian import schema
+from vault.custodian.mending import Scrub
+from vault.custodian.stored import StoreReader, signed_head
+
+PAGE = 8192
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Cluster]:
+    """A cluster that may be stopped and damaged."""
+    with temporary_cluster("tests") as running:
+        yield running
+
+
+@pytest.fixture
+def kept(own: Cluster) -> Iterator[Kept]:
+    database = make_database(own, "pages", schema.install)
+    # Long entries, so that the log lies on many pages; all of it is on disk before the server stops.
+    log = Long(f"vote.example/{database.url.rpartition('_')[0][-8:].replace('/', '-').replace('=', '-')}")
+    yield Kept(database, log)
+    database.close()
+
+
+class Long(Growing):
+    def grow(self, count: int) -> int:
+        size = len(self.entries)
+        self.entries += [b"entry %d " % (size + i) + b"x" * 300 for i in range(count)]
+        return size
+
+
+def file_of(database: Database, relation: str) -> str:
+    with database.owner.connect() as connection:
+        return str(connection.scalar(text("SELECT pg_relation_filepath(:r)"), {"r": relation}))
+
+
+def flip(own: Cluster, path: str, page: int) -> None:
+    """One bit in the middle of a page, while the server does not run."""
+    file = own.data / path
+    with file.open("r+b") as stream:
+        stream.seek(page * PAGE + PAGE // 2)
+        byte = stream.read(1)
+        stream.seek(-1, 1)
+        stream.write(bytes([byte[0] ^ 1]))
+
+
+def damaged(own: Cluster, kept: Kept, relation: str, page: int) -> Path:
+    path = file_of(kept.database, relation)
+    kept.database.engine.dispose()
+    kept.database.owner.dispose()
+    own.stop()
+    flip(own, path, page)
+    own.start()
+    return own.data / path
+
+
+@pytest.mark.parametrize(("relation", "page"), [("entry", 5), ("entry", 0), ("node_pkey", 0), ("node", 0)])
+def test_a_page_that_cannot_be_read_is_found_and_its_rows_are_mended(
+    own: Cluster, kept: Kept, relation: str, page: int
+) -> None:
+    damaged(own, kept, relation, page)
+    found = kept.found()
+    assert found
+    if relation == "entry":
+        assert all(line.endswith("cannot be read") for line in found if line.startswith("entry"))
+        assert kept.scrub() == 4
+    said: list[str] = []
+    assert Scrub(kept.store, FixedKeys(kept.log.policy), [Shown(kept.log).show()], said.append).run() == 3, said
+    check_tiles(StoreReader(kept.store, kept.log.origin), signed_head(kept.store.newest(kept.log.origin)))
+    assert kept.store.entries(kept.log.origin, 0, 700) == kept.log.entries
