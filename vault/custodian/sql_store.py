@@ -260,15 +260,23 @@ def head_of(row: Row[Any]) -> Head:
     return Head(row.old_size, row.size, bytes(row.root), bytes(row.frontier), bytes(row.note), row.time)
 
 
+# One statement for all of them: row by row, or as so many parameters, they would take thrice the time.
+_INSERT = text("""
+    INSERT INTO entry (origin, index, leaf, data) SELECT :origin, place, leaf, data FROM unnest(
+        CAST(:places AS bigint[]), CAST(:leaves AS bytea[]), CAST(:entries AS bytea[])
+    ) AS row (place, leaf, data)
+""")
+
+
 def insert_entries(
     connection: Connection, origin: str, start: int, leaves: Sequence[bytes], entries: Sequence[bytes]
 ) -> None:
-    rows = [
-        {"origin": origin, "index": index, "leaf": leaf, "data": data}
-        for index, (leaf, data) in enumerate(zip(leaves, entries, strict=True), start)
-    ]
-    if rows:
-        connection.execute(insert(entry), rows)
+    if len(leaves) != len(entries):
+        raise ValueError("every entry has one leaf hash")
+    if entries:
+        places = list(range(start, start + len(entries)))
+        values = {"origin": origin, "places": places, "leaves": list(leaves), "entries": list(entries)}
+        connection.execute(_INSERT, values)
 
 
 def unrepaired(start: int, end: int, repaired: Mapping[int, bytes]) -> Iterator[tuple[int, int]]:
