@@ -65,6 +65,10 @@ class Examiner:
             self._damage = str(error)
             _log.error("damaged", what="head", number=0, faults=1)
             return True
+        except Exception as error:
+            # Of a disk, or one that nobody foresaw: what was not examined is not signed over.
+            log.failure(error)
+            return False
         if found.faults:
             self._take(found.faults)
         else:

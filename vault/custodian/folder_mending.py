@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 from audit.log.encoding import encode_base64
@@ -30,7 +31,7 @@ class MendableFolder(FolderStore):
     def heads(self, origin: str) -> Iterator[int]:
         """The sizes of all heads, ascending. Damaged if it is the newest whose size is not known."""
         numbers = self._files.all(self._tree(origin, "heads"))
-        for number, following in zip(numbers, [*numbers[1:], None], strict=True):
+        for number, following in zip_longest(numbers, numbers[1:]):
             file = self._try(origin, "heads", number)
             size: int | None = following if file is None else file.about["size"]
             if size is None:

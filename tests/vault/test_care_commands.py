@@ -1,0 +1,123 @@
+"""`psephos custodian scrub` and `custodian rebuild`, by the file that the service runs by: here without a database."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI, Response
+from typer.testing import CliRunner
+
+from audit.log.checkpoint import cosigned_by
+from audit.log.merkle import leaf_hash
+from audit.log.notes import parse_note
+from infra.commands import root
+from infra.keys import new_token, write_secret
+from tests.loopback import serving, wait_until
+from tests.simulator.meeting import Meeting
+from tests.simulator.record import files_of
+from vault.custodian.cosign import Head
+from vault.custodian.folder_mending import MendableFolder
+
+PSEPHOS = [sys.executable, "-c", "from infra.commands import main; main()"]
+
+
+class Town:
+    """An election, a custodian of it in a folder, and the others, which serve its log."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.kept = folder, folder / "kept"
+        self.kept.mkdir(mode=0o700)
+        self.meeting = Meeting().found().ceremony()
+        self.token = new_token(folder / "token")
+        (folder / "manifest").write_bytes(self.meeting.entries[0])
+        for i, key in enumerate(self.meeting.parties.custodians[0]):
+            write_secret(folder / f"key-{i}", key.private + "\n")
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            self.listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        self.config = folder / "custodian.toml"
+        self.config.write_text(
+            f'listen = "{self.listen}"\ntoken = "token"\nmanifests = ["manifest"]\nkeys = ["key-0", "key-1"]\n'
+            'folder = "kept"\n'
+        )
+
+    def app(self) -> FastAPI:
+        files = files_of(self.meeting.entries, self.meeting.parties, self.meeting.origin)
+        app = FastAPI()
+
+        @app.get("/{path:path}")
+        def file(path: str) -> Response:
+            content = files.get(path.removeprefix(f"{self.meeting.origin}/"))
+            return Response(content) if content is not None else Response(status_code=404)
+
+        return app
+
+    def run(self, *command: str) -> tuple[int, str]:
+        done = CliRunner().invoke(root(), ["custodian", *command, "--config", str(self.config)])
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            return 1, str(done.exception)
+        return done.exit_code, done.output
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Town:
+    return Town(tmp_path)
+
+
+def test_a_lost_custodian_is_rebuilt_damaged_scrubbed_and_runs(town: Town) -> None:
+    size, origin = len(town.meeting.entries), town.meeting.origin
+    with serving(town.app()) as url:
+        code, said = town.run("rebuild", "--from", url, "--from", f"{url}/{origin}", "--at-once")
+        assert (code, said.splitlines()[-1]) == (0, f"{origin}: rebuilt, {size} entries; it may be started")
+        code, said = town.run("rebuild", "--from", url, "--at-once")
+        assert code == 1
+        assert "only an empty one is rebuilt" in said
+        (file,) = [file for file in town.kept.rglob("*") if file.is_file() and file.parts[-5] == "staged"]
+        raw = bytearray(file.read_bytes())
+        raw[-40 - 32 * size] ^= 1
+        file.write_bytes(raw)
+        assert town.run("scrub")[0] == 4
+        code, said = town.run("scrub", "--peer", url)
+        assert code == 3
+        assert f"mended from {url}/{origin}" in said
+        assert town.run("scrub") == (0, f"{origin}: all right, {size} entries\n")
+    with subprocess.Popen([*PSEPHOS, "serve", "custodian", "--config", town.config]) as process:
+        try:
+            http = httpx.Client(base_url=f"http://{town.listen}/{origin}/")
+            wait_until(lambda: answers(http))
+            held = http.get("held", headers={"Authorization": f"Bearer {town.token}"}).content
+            name = town.meeting.parties.custodians[0][0].name
+            assert cosigned_by(parse_note(held), town.meeting.manifest.log) == [name]
+        finally:
+            process.terminate()
+
+
+def answers(http: httpx.Client) -> bool:
+    try:
+        return http.get("checkpoint").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_nobody_to_rebuild_from(town: Town) -> None:
+    code, said = town.run("rebuild", "--from", "http://127.0.0.1:1", "--at-once")
+    assert code == 1
+    assert "cannot be reached" in said
+
+
+def test_an_empty_custodian_is_all_right(town: Town) -> None:
+    assert town.run("scrub") == (0, f"{town.meeting.origin}: all right, 0 entries\n")
+
+
+def test_a_head_that_is_no_head_is_told(town: Town) -> None:
+    store = MendableFolder(str(town.kept), [town.meeting.origin])
+    entry = town.meeting.entries[0]
+    made = Head(0, 1, leaf_hash(entry), (1).to_bytes(8, "big") + leaf_hash(entry), b"", 1)
+    store.append(town.meeting.origin, made, [leaf_hash(entry)], [entry])
+    code, said = town.run("scrub")
+    assert code == 4
+    assert "rebuild this custodian" in said
