@@ -29,7 +29,7 @@ from rich.progress import (
 )
 from rich.table import Column, Table
 
-from audit import exporting, receipts
+from audit import dispute_command, exporting, receipts
 from audit.log.reader import ReadError, open_reader
 from audit.protocol.refused import Refused
 from audit.receipts import hash_in
@@ -41,9 +41,10 @@ MAX_RESULT = 1 << 20
 
 
 def register(app: typer.Typer) -> None:
-    """Adds `verify`, `verify-receipt` and `export-record`."""
+    """Adds `verify`, `verify-receipt`, `dispute` and `export-record`."""
     app.command("verify")(verify)
     receipts.register(app)
+    dispute_command.register(app)
     exporting.register(app, lambda: told("exporting"))
 
 

@@ -88,6 +88,11 @@ class Finding:
         return Verdict.UNDECIDED
 
     @property
+    def custodians(self) -> list[str]:
+        """Those that cosigned the head."""
+        return cosigned_by(self.head.note, self.manifest.at(self.head.size).log)
+
+    @property
     def place(self) -> Place | None:
         """Where the log answers the claim."""
         return self.recorded or self.refusal
@@ -124,8 +129,8 @@ def open_claim(raw: bytes, manifest: Manifest) -> Claim:
 
 
 def open_log(reader: Reader, pinned: bytes | None) -> tuple[Manifest, Entry, Head]:
-    """The log's manifest, with entry 0 that holds it, and its newest head, witnessed. ReadError, also if nothing is
-    published; Refused as `open_manifest`.
+    """The log's manifest with all its rekeys, entry 0 that holds it, and its newest head, witnessed. ReadError, also if
+    nothing is published; Refused as `open_manifest`.
     """
     raw = unverified_first_entry(reader)
     if raw is None:
@@ -169,7 +174,7 @@ def search(
             account = account or found
         else:
             close = close or found
-    time = log_time(head.note, manifest.log)
+    time = log_time(head.note, manifest.at(head.size).log)
     return Finding(claim, manifest, head, time, recorded, refusal, account, close, late)
 
 

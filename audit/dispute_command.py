@@ -15,9 +15,10 @@ import typer
 
 from audit.dispute import Finding, Verdict, newest, open_claim, search
 from audit.evidence import MAX_EVIDENCE, Evidence, is_evidence, open_evidence, parse_evidence, proved
-from audit.log.checkpoint import Checkpoint, cosigned_by
+from audit.log.checkpoint import Checkpoint
 from audit.log.proving import TreeTiles
-from audit.log.reader import HttpReader, Reader, ReadError, open_reader
+from audit.log.reader import HttpReader, Reader, ReadError, bundle_entries, open_reader
+from audit.log.tiles import WIDTH, width_of
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.receipts import hash_in, prove_recorded, utc
@@ -87,23 +88,29 @@ def decide(
     if before is not None:
         _, claim, earlier = open_evidence(before, wanted)
         raw = claim.raw
-    faults = []
+    faults: list[ReadError | Refused] = []
     for reader, manifest, entry, head in newest(readers, wanted):
-        claim = open_claim(raw, manifest)
         try:
-            finding = search(reader, head, claim, manifest, earlier)
-            return finding, Evidence(raw, entry.raw, shown_of(reader, finding))
-        except ReadError as error:
-            faults.append(str(error))
-    raise ReadError("; ".join(faults))
+            finding = search(reader, head, open_claim(raw, manifest), manifest, earlier)
+            return finding, evidence_of(reader, finding, entry)
+        except (ReadError, Refused) as error:
+            # Also a receipt by no key of an intake: the next may say of a rekey that this one keeps to itself.
+            faults.append(error)
+    raise next((error for error in faults if isinstance(error, Refused)), faults[0])
 
 
-def shown_of(reader: Reader, finding: Finding) -> Any:
-    """The proof of the log's answer, or the checkpoint up to which there is none. ReadError."""
-    place = finding.place
-    if place is None:
-        return finding.head.note
-    return prove_recorded(TreeTiles(reader, finding.head), place.index, place.entry.raw)
+def evidence_of(reader: Reader, finding: Finding, manifest: Entry) -> Evidence:
+    """The proof of the log's answer, or the checkpoint up to which there is none, and what is needed to check it.
+    ReadError.
+    """
+    tiles, place = TreeTiles(reader, finding.head), finding.place
+    shown = prove_recorded(tiles, place.index, place.entry.raw) if place else finding.head.note
+    rekeys = []
+    for rekey in finding.manifest.rekeys:
+        bundle, offset = divmod(rekey.index, WIDTH)
+        raw = bundle_entries(reader, bundle, width_of(finding.head.size, 0, bundle))[offset]
+        rekeys.append(prove_recorded(tiles, rekey.index, raw))
+    return Evidence(finding.claim.raw, manifest.raw, shown, tuple(rekeys))
 
 
 def sources(election: str, wanted: bytes | None) -> tuple[list[Reader], bytes | None]:
@@ -144,7 +151,7 @@ def told(finding: Finding, pinned: bool) -> Iterator[str]:
         yield f"missing: the log holds neither {what} nor its refusal"
     else:
         yield f"not decided: the log holds neither {what} nor its refusal, and {undecided(finding)}"
-    names = ", ".join(cosigned_by(finding.head.note, finding.manifest.log))
+    names = ", ".join(finding.custodians)
     searched = "is among" if place else "is none of"
     yield f"it {searched} the {finding.head.size} entries of {finding.manifest.origin}, cosigned by {names}"
     yield f"the custodians' clocks had reached {utc(finding.time)}"
@@ -172,6 +179,8 @@ def blame(finding: Finding) -> Iterator[str]:
     """What the log says of whose fault it is."""
     promise = finding.claim.promise
     assert promise is not None
+    if promise.replaced is not None:
+        yield f"entry {promise.replaced} replaced the receipt's key: whoever got hold of it may have signed it since"
     if finding.close is not None:
         yield f"the vote was closed by entry {finding.close.index}: it can no longer be recorded"
     if finding.late is not None:
@@ -196,10 +205,11 @@ def to_json(finding: Finding, pinned: bool) -> dict[str, Any]:
         "size": finding.head.size,
         "root": b64(finding.head.root),
         "time": finding.time,
-        "custodians": cosigned_by(finding.head.note, finding.manifest.log),
+        "custodians": finding.custodians,
     }
     if promise is not None:
         shown |= {"intake": promise.intake, "leaf": b64(promise.leaf), "deadline": promise.deadline}
+        shown |= {} if promise.replaced is None else {"replaced": promise.replaced}
     if place is not None:
         shown |= {"index": place.index, "kind": place.entry.kind, "entry": place.entry.raw.decode()}
     if finding.recorded and finding.recorded.entry.kind == "ballot":

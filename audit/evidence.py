@@ -11,37 +11,41 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from audit.dispute import Claim, Finding, Place, answers, log_time, open_claim
-from audit.log.checkpoint import Checkpoint, open_note
+from audit.log.checkpoint import Checkpoint, open_note, parse_checkpoint
 from audit.log.notes import Note, parse_note
 from audit.log.proof import HEADER, Proof, parse_proof
 from audit.log.reader import Head
 from audit.protocol.canonical import canonical, parse_canonical
 from audit.protocol.refused import Refused
-from audit.receipts import open_recorded
+from audit.receipts import open_recorded, with_kept_rekeys
 from audit.record.manifest import Manifest, open_manifest
-from audit.record.shapes import record, string
+from audit.record.shapes import array, record, string
 
 FIRST = "psephos/v1 evidence"
 MAX_EVIDENCE = 1 << 21
 """Bytes: a manifest, a claim, and a proof with the entry that it proves."""
 MEMBER = string(MAX_EVIDENCE)
-BODY = record(claim=MEMBER, manifest=MEMBER, shown=MEMBER)
+BODY = record(claim=MEMBER, manifest=MEMBER, rekeys=array(MEMBER), shown=MEMBER)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Claim and manifest as they are signed; `shown`: the proof of the log's answer, or the checkpoint searched."""
+    """Claim and manifest as they are signed; `shown`: the proof of the log's answer, or the checkpoint searched;
+    `rekeys`: the proofs of all that changed a key below it, in the log's order.
+    """
 
     claim: bytes
     manifest: bytes
     shown: Proof | Note
+    rekeys: tuple[Proof, ...] = ()
 
     @property
     def raw(self) -> bytes:
         """The file; `parse_evidence` gives this back."""
         members = {"claim": self.claim, "manifest": self.manifest, "shown": self.shown.raw}
         origin = self.manifest.split(b"\n", 2)[1].decode()
-        body = canonical({name: value.decode() for name, value in members.items()})
+        rekeys = [proof.raw.decode() for proof in self.rekeys]
+        body = canonical({**{name: value.decode() for name, value in members.items()}, "rekeys": rekeys})
         return f"{FIRST}\n{origin}\n".encode() + body + b"\n"
 
 
@@ -59,7 +63,8 @@ def parse_evidence(raw: bytes) -> Evidence:
     if manifest.count(b"\n") < 2:
         raise Refused("syntax", "this manifest is no entry", "manifest")
     proves = shown.startswith(f"{HEADER}\n".encode())
-    evidence = Evidence(claim, manifest, parse_proof(shown) if proves else parse_note(shown))
+    rekeys = tuple(parse_proof(text.encode()) for text in fields["rekeys"])
+    evidence = Evidence(claim, manifest, parse_proof(shown) if proves else parse_note(shown), rekeys)
     if evidence.raw != raw:
         raise Refused("not-canonical", "the evidence is not written the way this evidence would be")
     return evidence
@@ -69,9 +74,10 @@ def open_evidence(evidence: Evidence, pinned: bytes | None) -> tuple[Manifest, C
     """What was claimed, and the checkpoint up to which the log was searched, their signatures verified. Refused as
     `open_manifest`, `open_claim`, `open_note`.
     """
-    manifest, _ = open_manifest(evidence.manifest, pinned)
+    manifest = with_kept_rekeys(open_manifest(evidence.manifest, pinned)[0], evidence.rekeys)
     note = evidence.shown.note if isinstance(evidence.shown, Proof) else evidence.shown
-    return manifest, open_claim(evidence.claim, manifest), open_note(note, manifest.log)
+    policy = manifest.at(parse_checkpoint(note.text).size).log
+    return manifest, open_claim(evidence.claim, manifest), open_note(note, policy)
 
 
 def proved(evidence: Evidence, pinned: bytes | None) -> Finding:
@@ -84,7 +90,7 @@ def proved(evidence: Evidence, pinned: bytes | None) -> Finding:
         raise Refused("missing-entry", text)
     shown = open_recorded(evidence.shown, manifest)
     found, head = Place(shown.index, shown.entry), Head(checkpoint, evidence.shown.note)
-    time = log_time(head.note, manifest.log)
+    time = log_time(head.note, manifest.at(head.size).log)
     if shown.entry.identity == claim.identity:
         return Finding(claim, manifest, head, time, recorded=found)
     if shown.entry.kind == "refusal" and answers(shown.entry, claim):

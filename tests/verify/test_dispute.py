@@ -1,7 +1,8 @@
-"""`psephos dispute`: a receipt or a ballot against a log, decided without anybody's word; and the evidence it leaves."""
+"""`psephos dispute`: a receipt or a ballot against a log, decided without anybody's word; and the evidence of it."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +22,10 @@ from audit.log.treehead import Checkpoint
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.record.entries import Entry, make_text, parse_entry, seal
+from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
 from tests.simulator.record import TIME, files_of, write
+from tests.simulator.rekeys import rekey
 
 FOR, AGAINST = {"nominee-1": (1, 0, 0)}, {"nominee-1": (0, 1, 0)}
 RECORDED, REFUSED, UNDECIDED, MISSING = 0, 3, 4, 5
@@ -231,6 +234,28 @@ def test_a_refused_act_of_an_official(voter: Voter) -> None:
     assert asked(voter, receipt)[0] == REFUSED
 
 
+@pytest.mark.parametrize("office", ["intake", "log", "custodian"])
+def test_keys_that_were_replaced(voter: Voter, office: str) -> None:
+    """The receipt by the key of before, and another by the new one; the evidence shows each rekey."""
+    meeting = voter.meeting
+    name = {"intake": "intake-1", "log": "log", "custodian": "custodian-b"}[office]
+    old = voter.receipt(voter.ballot(0))
+    dice = Dice(77)
+    new = {"intake": dice.signers, "log": lambda n: dice.log_keys(n), "custodian": lambda n: dice.custodian_keys(n)}
+    rekey(meeting, office, name, new[office](name))
+    entry = voter.ballot(1)
+    meeting.add(entry.raw)
+    by_new = voter.receipt(entry, name="A2.receipt")
+    code, shown = asked(voter, old, "--out", voter.folder / "missing")
+    assert (code, "replaced" in shown) == (MISSING, office == "intake")
+    assert asked(voter, by_new, "--out", voter.folder / "recorded")[0] == RECORDED
+    assert offline(voter, voter.folder / "recorded")[0] == RECORDED
+    assert offline(voter, voter.folder / "missing", "--election", voter.record)[0] == MISSING
+    kept = parse_evidence((voter.folder / "recorded").read_bytes())
+    without = voter.file("without", dataclasses.replace(kept, rekeys=()).raw)
+    assert offline(voter, without)[0] == 1
+
+
 # What is handed to a third party.
 
 
@@ -267,7 +292,7 @@ def test_that_the_log_holds_nothing_is_shown_again_by_any_copy(voter: Voter) -> 
     voter.meeting.vote(voter.meeting.accounts[1], AGAINST)
     assert offline(voter, evidence, "--election", voter.export(name="later"))[0] == MISSING
     code, shown = offline(voter, evidence, "--election", voter.export(voter.meeting.entries[: size - 1], "shorter"))
-    assert (code, shown["reason"]) == (1, "unreadable") and "fewer than" in shown["detail"]
+    assert (code, shown["reason"]) == (1, "stale") and "fewer than" in shown["detail"]
     voter.meeting.add(entry.raw)
     assert offline(voter, evidence, "--election", voter.export(name="in the end"))[0] == RECORDED
 
@@ -303,7 +328,7 @@ def test_a_proof_of_another_entry_answers_no_claim(voter: Voter) -> None:
     asked(voter, voter.receipt(first), "--out", voter.folder / "first")
     asked(voter, voter.receipt(second, name="A2.receipt"), "--out", voter.folder / "second")
     mine, other = (parse_evidence((voter.folder / name).read_bytes()) for name in ("first", "second"))
-    mixed = type(mine)(mine.claim, mine.manifest, other.shown)
+    mixed = dataclasses.replace(mine, shown=other.shown)
     code, shown = offline(voter, voter.file("mixed", mixed.raw))
     assert (code, shown["reason"]) == (1, "another-entry")
 
@@ -347,7 +372,7 @@ def test_another_manifest_than_the_pinned_one(voter: Voter) -> None:
         (b"anything", "syntax"),
         (b"psephos/v1 evidence\nx\n", "syntax"),
         (b"psephos/v1 evidence\nx\n{}\n", "missing-field"),
-        (b'psephos/v1 evidence\nx\n{"claim":"","manifest":"","shown":""}\n', "syntax"),
+        (b'psephos/v1 evidence\nx\n{"claim":"","manifest":"","rekeys":[],"shown":""}\n', "syntax"),
     ],
 )
 def test_a_file_that_is_neither(voter: Voter, content: bytes, reason: str) -> None:
@@ -360,7 +385,7 @@ def test_a_log_that_is_damaged_decides_nothing(voter: Voter) -> None:
     raw = bytearray(bundle.read_bytes())
     raw[-100] ^= 1
     bundle.write_bytes(raw)
-    assert nothing(voter.receipt(voter.ballot()), "--election", record) == "unreadable"
+    assert nothing(voter.receipt(voter.ballot()), "--election", record) == "wrong-root"
 
 
 def test_without_a_log_and_with_no_card(voter: Voter) -> None:
