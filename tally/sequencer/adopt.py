@@ -14,8 +14,9 @@ from itertools import islice
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from audit.log.checkpoint import open_note
+from audit.log.merkle import CompactRange
 from audit.log.notes import Note
+from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import parse_entry
@@ -25,8 +26,10 @@ from infra import log
 from tally.sequencer.custodian import Custodian, Rejected, Unavailable
 from tally.sequencer.joining import custodian_of, lines_under, own_note
 from tally.sequencer.ledger import PAGE, Ledger, Stage, Transaction
+from tally.sequencer.log_keys import MissingKey
+from tally.sequencer.shown import shown_by
 
-Sign = Callable[[Stage], bytes]
+Sign = Callable[[Stage, Manifest], bytes]
 NOBODY = Restart(frozenset(), 0)
 
 _log = log.Log(
@@ -62,7 +65,7 @@ def survey(
         for custodian, (name, _) in zip(custodians, manifest.log.custodians, strict=True):
             note = _ask(custodian, name, manifest, pause, once=name in word.without)
             if note is not None:
-                found.append((open_note(note, manifest.log, witnessed=False).size, custodian, note))
+                found.append((parse_checkpoint(note.text).size, custodian, note))
         longest = max((size for size, _, _ in found), default=0)
         if longest >= word.least:
             return [(custodian, note) for size, custodian, note in found if size == longest]
@@ -76,7 +79,7 @@ def _ask(custodian: Custodian, name: str, manifest: Manifest, pause: Callable[[]
             note = custodian.held()
             if note is None:
                 return None
-            open_note(note, manifest.log, witnessed=False)
+            over = shown_by(custodian, note, manifest, CompactRange())
         except (Unavailable, Rejected, Refused):
             if once:
                 _log.warning("left-out", custodian=custodian.label)
@@ -86,10 +89,16 @@ def _ask(custodian: Custodian, name: str, manifest: Manifest, pause: Callable[[]
             continue
         # One whose own lines are false has shown what the log signed all the same.
         with suppress(Refused):
-            answering, _ = custodian_of(note.text, lines_under(note, manifest.log), manifest.log)
-            if answering != name:
+            answering, _ = custodian_of(note.text, lines_under(note, over.log), over.log)
+            if answering not in successors(over, name):
                 raise Misplaced(f"{custodian.label}: {answering} answers where {name} is expected")
         return note
+
+
+def successors(manifest: Manifest, name: str) -> set[str]:
+    """The custodian of this name in the manifest, and those that have taken its place since."""
+    place = [other for other, _ in manifest.history[0].log.custodians].index(name)
+    return {past.log.custodians[place][0] for past in manifest.history}
 
 
 def adopt_any(
@@ -119,8 +128,7 @@ def adopt(ledger: Ledger, manifest: Manifest, custodian: Custodian, note: Note, 
     It is staged in pages of 256, each signed as a beginning of the same tree, so that custodians that hold less can be
     sent the rest. WrongCopy; Refused, Rejected or Unavailable as the custodian gives cause.
     """
-    own = own_note(note, manifest.log)
-    head = open_note(own, manifest.log, witnessed=False)
+    head = parse_checkpoint(note.text)
     newest = ledger.newest()
     if newest.size >= head.size:
         return
@@ -132,9 +140,15 @@ def adopt(ledger: Ledger, manifest: Manifest, custodian: Custodian, note: Note, 
         stages = list(_take_pages(transaction, election, entries))
         if (election.size, election.head.root()) != (head.size, head.root):
             raise WrongCopy(f"{custodian.label} does not hold the entries of the tree of {head.size} that it shows")
+        # The keys that count over this tree the entries under it have told.
+        own = own_note(note, election.manifest.log)
         # Only now: the log signs no beginning of a tree before it knows that it is one.
         for stage in stages:
-            transaction.sign(stage.size, own.raw if stage.size == head.size else sign(stage))
+            # One that only a key would sign that is no longer held stays unsigned: a custodian that lacks it is made
+            # whole from its peers.
+            with suppress(MissingKey):
+                note_over = own.raw if stage.size == head.size else sign(stage, election.manifest)
+                transaction.sign(stage.size, note_over)
     _log.info("adopted", size=head.size)
 
 

@@ -31,6 +31,12 @@ class Append:
         return len(header).to_bytes(4, "big") + header + frame(self.entries)
 
 
+class Unsigned(Exception):
+    """Of the stages that continue what a custodian holds none is signed, nor can be any more: after a lost ledger,
+    where the key that counted there is gone too. The custodian is made whole from its peers.
+    """
+
+
 class Missing:
     """What to send a custodian that holds so many entries; the last answer is kept, since most custodians need the
     same.
@@ -42,7 +48,9 @@ class Missing:
         self._last: tuple[tuple[int, int], tuple[int, Append]] | None = None
 
     def after(self, start: int, target: int) -> tuple[int, Append]:
-        """The append from `start` towards `target`, up to the largest signed stage within 256 entries; its size."""
+        """The append from `start` towards `target`, up to the largest signed stage within 256 entries; its size.
+        Unsigned.
+        """
         with self._lock:
             if self._last is None or self._last[0] != (start, target):
                 self._last = (start, target), self._build(start)
@@ -57,7 +65,8 @@ class Missing:
 
     def _build(self, start: int) -> tuple[int, Append]:
         found = self._ledger.furthest(start, WIDTH)
-        assert found is not None
+        if found is None:
+            raise Unsigned
         stage, note = found
         entries = self._ledger.entries(start, stage.size)
         proof = consistency_from(self.frontier(start), [leaf_hash(entry) for entry in entries])

@@ -22,6 +22,7 @@ from audit.record.election import Election, check_binding
 from audit.record.entries import Entry, make_text, parse_entry
 from audit.record.manifest import check_pinned, parse_manifest
 from audit.record.seen import Seen, intake_of
+from tally.sequencer.log_keys import MissingKey
 
 Seal = Callable[[bytes], bytes]  # the text of an entry -> the note with the log's line
 CheckTexts = Callable[[Sequence[tuple[bytes, Ciphertext]]], Sequence[Refused | None]]
@@ -123,8 +124,8 @@ def decide(election: Election, seen: Index, entries: Sequence[Entry], verdicts: 
                 decision.foreign += 1
                 continue
             answer = answer_to(election, seen, entry, verdicts, seal)
-        except SQLAlchemyError:
-            # Of the database behind `seen`, and no entry's doing.
+        except (SQLAlchemyError, MissingKey):
+            # Of the database behind `seen`, or of the log's keys, and no entry's doing.
             raise
         except Exception as fault:
             decision.faults.append(fault)

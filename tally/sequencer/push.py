@@ -15,11 +15,13 @@ from audit.log.checkpoint import Checkpoint, LogPolicy, open_note
 from audit.log.keys import Signature
 from audit.log.notes import Note, parse_note
 from audit.protocol.refused import Refused
+from audit.record.manifest import Manifest
 from infra import log
-from tally.sequencer.append import Missing
+from tally.sequencer.append import Missing, Unsigned
 from tally.sequencer.custodian import Custodian, Elsewhere, Rejected, Unavailable
 from tally.sequencer.joining import Lines, custodian_of, join, lines_under
 from tally.sequencer.ledger import Ledger, Stage
+from tally.sequencer.shown import shown_by
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 REPORT_SECONDS = 10.0
@@ -30,6 +32,7 @@ _log = log.Log(
     "tally.push",
     custodian_unavailable=("custodian", "reason"),
     custodian_rejects=("custodian", "status", "reason"),
+    custodian_without_beginning=("custodian",),
     waiting=("size", "cosigned", "wanted"),
 )
 
@@ -61,13 +64,13 @@ class Push:
     def __init__(
         self,
         ledger: Ledger,
-        policy: LogPolicy,
+        manifest: Manifest,
         custodians: Sequence[Custodian],
         left_out: frozenset[str] = frozenset(),
         changed: threading.Condition | None = None,
         start: Callable[[str, Callable[[], None]], None] = start_thread,
     ) -> None:
-        self._ledger, self._policy, self.left_out = ledger, policy, left_out
+        self._ledger, self.manifest, self.left_out = ledger, manifest, left_out
         self._changed = changed or threading.Condition()
         self._start = start
         self._stage: Stage | None = None
@@ -79,7 +82,7 @@ class Push:
         self._failure: Exception | None = None
         self._closing = False
         self._missing = Missing(ledger)
-        self._couriers = [Courier(self, ledger, policy, self._missing, custodian) for custodian in custodians]
+        self._couriers = [Courier(self, ledger, self._missing, custodian) for custodian in custodians]
 
     def start(self) -> None:
         """Sends the couriers out."""
@@ -92,10 +95,16 @@ class Push:
             self._closing = True
             self._changed.notify_all()
 
-    def send(self, stage: Stage, note: bytes) -> None:
-        """Has the couriers bring this stage, and all before it that is lacking, to every custodian; does not wait."""
+    def policy(self, size: int | None = None) -> LogPolicy:
+        """Whose signatures count over so many entries of the ledger; over what was sent last, if none are named."""
+        return (self.manifest if size is None else self.manifest.at(size)).log
+
+    def send(self, stage: Stage, note: bytes, manifest: Manifest) -> None:
+        """Has the couriers bring this stage, and all before it that is lacking, to every custodian; does not wait.
+        `manifest`, with the rekeys up to the stage, says whose signatures count.
+        """
         with self._changed:
-            self._stage, self._note = stage, parse_note(note)
+            self._stage, self._note, self.manifest = stage, parse_note(note), manifest
             self._changed.notify_all()
 
     def witness(self) -> bytes:
@@ -104,16 +113,16 @@ class Push:
         Stopped; LedgerBehind and Fork, after which nothing may be signed any more.
         """
         with self._changed:
-            self._wait(lambda: len(self._cosigned()) >= self._policy.W)
+            self._wait(lambda: len(self._cosigned()) >= self.policy().W)
             assert self._note is not None
-            return join(self._note, self._cosigned(), self._policy).raw
+            return join(self._note, self._cosigned(), self.policy()).raw
 
     def publish(self, size: int, note: bytes) -> None:
         """Has the custodians serve a witnessed note; returns when W of them do. Raises as `witness`."""
         with self._changed:
             self._witnessed = size, note
             self._changed.notify_all()
-            self._wait(lambda: sum(c.published >= size for c in self._couriers) >= self._policy.W)
+            self._wait(lambda: sum(c.published >= size for c in self._couriers) >= self.policy().W)
 
     def sizes(self) -> dict[str, int]:
         """How many entries each custodian is known to hold."""
@@ -124,7 +133,11 @@ class Push:
         with self._changed:
             while not self._closing:
                 size = courier.size
-                if size is None or (self._stage and size < self._stage.size):
+                if self._stage is None:
+                    # Before the ledger has been read, nobody knows whose signatures count.
+                    self._changed.wait()
+                    continue
+                if size is None or size < self._stage.size:
                     return self._stage, self._witnessed
                 if courier.published < self._witnessed[0] <= size:
                     return self._stage, self._witnessed
@@ -157,7 +170,7 @@ class Push:
     def _wait(self, done: Callable[[], bool]) -> None:
         while not self._changed.wait_for(lambda: done() or self._closing or self._failure is not None, REPORT_SECONDS):
             size = self._stage.size if self._stage else 0
-            _log.warning("waiting", size=size, cosigned=len(self._cosigned()), wanted=self._policy.W)
+            _log.warning("waiting", size=size, cosigned=len(self._cosigned()), wanted=self.policy().W)
         if self._failure is not None:
             raise self._failure
         if self._closing:
@@ -174,8 +187,8 @@ class Courier:
     publishes.
     """
 
-    def __init__(self, push: Push, ledger: Ledger, policy: LogPolicy, missing: Missing, custodian: Custodian) -> None:
-        self._push, self._ledger, self._policy, self._missing = push, ledger, policy, missing
+    def __init__(self, push: Push, ledger: Ledger, missing: Missing, custodian: Custodian) -> None:
+        self._push, self._ledger, self._missing = push, ledger, missing
         self._custodian = custodian
         self.label = custodian.label
         self.size: int | None = None
@@ -199,6 +212,8 @@ class Courier:
             except Rejected as error:
                 reason = log.word(error.reason)
                 _log.error("custodian-rejects", custodian=self.label, status=error.status, reason=reason)
+            except Unsigned:
+                _log.error("custodian-without-beginning", custodian=self.label)
             except Elsewhere:
                 pass
             except Exception as error:
@@ -218,7 +233,7 @@ class Courier:
         elif stage is not None and self.size < stage.size:
             size, append = self._missing.after(self.size, stage.size)
             lines = self._custodian.append(append)
-            self._push.report(self, size, *self._mine(parse_note(append.note).text, lines))
+            self._report(size, parse_note(append.note).text, lines)
             self.size = size
         else:
             self._custodian.publish(witnessed[1])
@@ -230,36 +245,43 @@ class Courier:
         note = self._custodian.held()
         if note is None:
             return 0
+        newest = self._ledger.newest().size
         try:
-            held = open_note(note, self._policy, witnessed=False)
+            policy = shown_by(self._custodian, note, self._push.manifest, self._missing.frontier(newest)).log
+            held = open_note(note, policy, witnessed=False)
         except Refused as refusal:
             raise Rejected(200, refusal.reason) from None
+        lines = lines_under(note, policy)
         try:
-            self._compare(held)
+            self._compare(held, newest)
         except (LedgerBehind, Fork):
-            if self._left_out(note):
+            if self._left_out(note.text, lines, policy):
                 raise Rejected(200, "left-out") from None
             raise
-        self._push.report(self, held.size, *self._mine(note.text, lines_under(note, self._policy)))
+        self._report(held.size, note.text, lines)
         return held.size
 
-    def _compare(self, held: Checkpoint) -> None:
-        newest = self._ledger.newest().size
+    def _compare(self, held: Checkpoint, newest: int) -> None:
         if held.size > newest:
             raise LedgerBehind(f"{self.label} holds {held.size} signed entries, the ledger {newest}: it is an old copy")
         if self._missing.frontier(held.size).root() != held.root:
             raise Fork(f"{self.label} holds another tree of {held.size} entries, signed by this log's keys")
 
-    def _left_out(self, note: Note) -> bool:
-        with suppress(Rejected):
-            return self._mine(note.text, lines_under(note, self._policy))[0] in self._push.left_out
+    def _left_out(self, text: bytes, lines: Sequence[Signature], policy: LogPolicy) -> bool:
+        with suppress(Refused):
+            return custodian_of(text, lines, policy)[0] in self._push.left_out
         return False
 
-    def _mine(self, text: bytes, lines: Sequence[Signature]) -> tuple[str, Lines]:
-        """Whose lines over a tree the custodian has answered with; Rejected unless they are one custodian's, true and
-        no more.
+    def _report(self, size: int, text: bytes, lines: Sequence[Signature]) -> None:
+        """Passes on the custodian's lines over a tree; Rejected unless they are one custodian's, true and no more.
+
+        Those of one whose office begins later are as true, and count for nothing yet.
         """
         try:
-            return custodian_of(text, lines, self._policy)
+            name, mine = custodian_of(text, lines, self._push.policy(size))
         except Refused as refusal:
+            with suppress(Refused):
+                custodian_of(text, lines, self._push.policy())
+                return
             raise Rejected(200, refusal.reason) from None
+        self._push.report(self, size, name, mine)

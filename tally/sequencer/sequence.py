@@ -13,12 +13,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
 from audit.log.keys import Signer
-from audit.log.notes import Note
 from audit.protocol.elgamal import Ciphertext
 from audit.protocol.refused import Refused
 from audit.record.checker import BallotChecker
 from audit.record.election import Election
-from audit.record.entries import Entry, parse_entry, seal
+from audit.record.entries import Entry, parse_entry
 from audit.record.manifest import Manifest
 from infra import failpoints, log
 from infra.queue.frames import Row
@@ -27,6 +26,7 @@ from infra.workers import CheckingPool
 from tally.sequencer.decide import Decision, Verdicts, check_ballots, decide, read
 from tally.sequencer.egress import Egress, QueueUnavailable
 from tally.sequencer.ledger import Ledger, Overtaken, Stage
+from tally.sequencer.log_keys import LogKeys
 from tally.sequencer.push import Push
 from tally.sequencer.status import Figures
 
@@ -49,8 +49,8 @@ class Damaged(Exception):
 
 
 class Sequencer:
-    """One log's sequencer. `clock` gives POSIX seconds; `make_pool` starts the workers once the rolls are anonymous;
-    `mixes` checks the proofs of mixes before that.
+    """One log's sequencer. `signers`: the log's keys, and those that will be or were. `clock` gives POSIX seconds;
+    `make_pool` starts the workers once the rolls are anonymous; `mixes` checks the proofs of mixes before that.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Sequencer:
         clock: Clock,
         mixes: Executor | None = None,
     ) -> None:
-        self._ledger, self._manifest, self._signers = ledger, manifest, signers
+        self._ledger, self._manifest, self._keys = ledger, manifest, LogKeys(signers)
         self._push, self._egress, self._clock = push, egress, clock
         self._make_pool = make_pool
         self._pool: CheckingPool | None = None
@@ -121,7 +121,9 @@ class Sequencer:
         return True
 
     def stage(self, rows: Sequence[Row]) -> Decision:
-        """Decides on the rows and commits the decision. Overtaken if another sequencer has continued the log."""
+        """Decides on the rows and commits the decision. Overtaken if another sequencer has continued the log;
+        MissingKey if a rekey among them wants other keys than are held: then nothing is changed.
+        """
         faults: list[Exception] = []
         parsed = [read(row.data, faults) for row in rows]
         entries = [entry for entry in parsed if entry is not None]
@@ -134,6 +136,8 @@ class Sequencer:
                 decision = decide(self.election, seen, entries, verdicts, self._seal)
             decision.foreign += len(parsed) - len(entries)
             if decision.entries:
+                # What the log commits to, it must be able to sign.
+                self._keys.check(self.election.manifest)
                 head = self.election.head
                 new = Stage(old_size, head.size, head.root(), head.to_bytes())
                 transaction.append(new, [entry.raw for entry in decision.entries])
@@ -151,14 +155,14 @@ class Sequencer:
         """
         size = stage.size
         note = self._ledger.signed(size) or self._sign(stage)
-        self._push.send(stage, note)
+        self._push.send(stage, note, self.election.manifest)
         failpoints.at("sequencer.pushed")
         witnessed = self._ledger.witnessed(size) or self._witness(size)
         self._push.publish(size, witnessed)
         failpoints.at("sequencer.published")
 
     def _sign(self, stage: Stage) -> bytes:
-        note = self.signed_note(stage)
+        note = self.signed_note(stage, self.election.manifest)
         failpoints.at("sequencer.signed")
         stored = self._ledger.sign(stage.size, note)
         failpoints.at("sequencer.signature-stored")
@@ -195,12 +199,11 @@ class Sequencer:
         return self._pool.check_texts(pairs)
 
     def _seal(self, text: bytes) -> bytes:
-        return seal(text, self._signers[:1])
+        return self._keys.seal(text, self.election.manifest)
 
-    def signed_note(self, stage: Stage) -> bytes:
-        """The log's own note over a stage, signed now with both keys."""
-        text, now = stage.checkpoint(self._ledger.origin).text, self._clock()
-        return Note(text, tuple(signer.sign(text, now) for signer in self._signers)).raw
+    def signed_note(self, stage: Stage, manifest: Manifest) -> bytes:
+        """The log's own note over a stage, signed now with both keys; `manifest` with its rekeys. MissingKey."""
+        return self._keys.note(stage.checkpoint(self._ledger.origin), manifest, self._clock()).raw
 
     def _count(self, decision: Decision) -> None:
         figures = self.figures

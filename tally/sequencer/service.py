@@ -68,8 +68,9 @@ class Place:
 
 @dataclass(frozen=True)
 class TallyConfig:
-    """`keys`: the log's private keys, Ed25519 then ML-DSA-44; `custodians`: all of the manifest's, in its order;
-    `status`: the figures' file; `restart`: the officials' word that a lost log may go on without some custodians.
+    """`keys`: the log's private keys, Ed25519 and ML-DSA-44, those that will replace them, and those that they have
+    replaced; `custodians`: all of the manifest's, in its order, or who took their place; `status`: the figures' file;
+    `restart`: the officials' word that a lost log may go on without some custodians.
     """
 
     manifest: Path
@@ -113,7 +114,7 @@ def run(path: Path) -> None:
     report = Report(config.status)
 
     def make_term() -> Term:
-        push = Push(ledger, manifest.log, custodians, word.without)
+        push = Push(ledger, manifest, custodians, word.without)
         sequencer = Sequencer(
             ledger,
             manifest,
@@ -137,8 +138,9 @@ def run(path: Path) -> None:
 def check_office(path: Path, config: TallyConfig, manifest: Manifest, signers: Sequence[Signer]) -> None:
     """ConfigError unless the keys are the log's and every custodian of the manifest has a place."""
     faults = []
-    if [signer.verifier for signer in signers] != list(manifest.log.log):
-        faults.append("key `keys` does not hold the log's two keys in the manifest's order")
+    if len(signers) < 2 or any(signer.name != manifest.log_key.name for signer in signers):
+        # Which of them count, the log says: some may have been replaced, others may be meant to take their place.
+        faults.append(f"key `keys` does not hold the two keys of {manifest.log_key.name}, or holds others than its own")
     if len(config.custodians) != len(manifest.log.custodians):
         faults.append(f"key `custodians` names {len(config.custodians)}; the manifest, {len(manifest.log.custodians)}")
     if faults:

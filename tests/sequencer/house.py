@@ -15,15 +15,15 @@ from typing import Any
 from fastapi import FastAPI
 from sqlalchemy import Engine
 
-from audit.log.checkpoint import open_checkpoint
 from audit.log.keys import Signer
 from audit.log.merkle import CompactRange
-from audit.log.reader import HttpReader, open_head, read_entries
+from audit.log.reader import HttpReader, read_entries
 from audit.protocol.elgamal import Ciphertext
 from audit.protocol.refused import Refused
 from audit.record.checker import BallotChecker
 from audit.record.election import Election
 from audit.record.entries import Entry, parse_entry, read_text
+from audit.record.heads import open_head
 from audit.record.restart import Restart
 from audit.record.seen import MemorySeen
 from infra.queue.frames import Row
@@ -161,16 +161,16 @@ class Vault:
 
     def size(self, i: int) -> int:
         """How many entries custodian i publishes, under W cosignatures."""
-        raw = self.reader(i).checkpoint()
-        return open_checkpoint(raw, self.meeting_policy).size if raw else 0
+        found = open_head(self.reader(i), self.meeting.manifest)
+        return found[0].size if found else 0
 
     def entries(self, i: int | None = None) -> list[Entry]:
         """The published log, verified from the tiles of custodian i alone, or of the one that has most."""
         if i is None:
             i = max((i for i, app in enumerate(self.apps) if app is not None), key=self.size)
         reader = self.reader(i)
-        head = open_head(reader, self.meeting_policy, exact=True)
-        return [parse_entry(raw) for raw in read_entries(reader, CompactRange(), head)] if head else []
+        found = open_head(reader, self.meeting.manifest, exact=True)
+        return [parse_entry(raw) for raw in read_entries(reader, CompactRange(), found[0])] if found else []
 
     def _switch(self, i: int):
         async def switch(scope, receive, send) -> None:
@@ -194,14 +194,15 @@ class House:
     ledger: Ledger
     queue: Queue
     pools: list[InlinePool] = field(default_factory=list)
+    log_keys: tuple[Signer, ...] = ()  # those that tally holds; the log's at first, if none are named
 
     def term(self, word: Restart = NOBODY) -> Term:
         """What a tally process sequences with, until it has to begin anew."""
-        parties, manifest = self.meeting.parties, self.meeting.manifest
+        manifest, keys = self.meeting.manifest.history[0], self.log_keys or self.meeting.parties.log
         wires = [Wire(url, self.meeting.origin, TOKEN) for url in self.vault.urls]
         custodians = [Custodian(label_of(url), wire) for url, wire in zip(self.vault.urls, wires, strict=True)]
-        push = Push(self.ledger, manifest.log, custodians, word.without)
-        made = Sequencer(self.ledger, manifest, parties.log, push, self.queue, self.pool, lambda: int(time.time()))
+        push = Push(self.ledger, manifest, custodians, word.without)
+        made = Sequencer(self.ledger, manifest, keys, push, self.queue, self.pool, lambda: int(time.time()))
         return Term(self.ledger, manifest, custodians, word, push, made, lambda _: None)
 
     @contextmanager

@@ -105,7 +105,7 @@ def test_an_answer_nobody_foresaw_stops_nobody(open_house: House, monkeypatch: p
 
     before = len(open_house.vault.entries())
     with open_house.opened() as sequencer:
-        monkeypatch.setattr(sequencer._push._couriers[0], "_mine", stumbles)
+        monkeypatch.setattr(sequencer._push._couriers[0], "_report", stumbles)
         open_house.queue.put(open_house.ballot())
         sequencer.step()
     assert open_house.vault.size(1) == before + 1

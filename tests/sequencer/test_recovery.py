@@ -40,13 +40,13 @@ def signed_and_sent_to_one(house: House, ballot: bytes) -> None:
     house.queue.put(ballot)
     parties, manifest = house.meeting.parties, house.meeting.manifest
     custodian = Custodian("custodian-2", Wire(house.vault.urls[2], house.meeting.origin, TOKEN))
-    push = Push(house.ledger, manifest.log, [custodian])
+    push = Push(house.ledger, manifest, [custodian])
     sequencer = Sequencer(house.ledger, manifest, parties.log, push, house.queue, house.pool, lambda: 1_800_000_000)
     for raw in house.ledger.all_entries():
         sequencer.election.apply_recorded(house.parsed(raw))
     sequencer.stage(house.queue.take(256))
     stage = house.ledger.newest()
-    note = house.ledger.sign(stage.size, sequencer.signed_note(stage))
+    note = house.ledger.sign(stage.size, sequencer.signed_note(stage, manifest))
     size, append = push._missing.after(stage.old_size, stage.size)
     assert (size, append.note) == (stage.size, note)
     custodian.append(append)

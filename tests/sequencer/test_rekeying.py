@@ -1,0 +1,198 @@
+"""The log's own key rotated and a custodian replaced, as tally and custodians live through it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from audit.log.checkpoint import cosigned_by, open_note
+from audit.log.keys import Signer
+from audit.log.notes import parse_note
+from audit.protocol.refused import Refused
+from audit.record.heads import open_head
+from tally.sequencer.custodian import Rejected
+from tally.sequencer.ledger import Ledger
+from tally.sequencer.log_keys import MissingKey
+from tally.sequencer.push import LedgerBehind
+from tests.loopback import wait_until
+from tests.sequencer.house import TOKEN, House
+from tests.simulator.dice import Dice
+from tests.simulator.rekeys import rekeying, take_over
+from vault.custodian.custody import Custodian as Keeper
+from vault.custodian.folder_store import FolderStore
+from vault.custodian.keys import stored_keys
+from vault.custodian.serve import custodian_app
+
+NEW_LOG = Dice(70).log_keys("log")
+NEWCOMER = Dice(71).custodian_keys("custodian-d")
+
+
+def record_rekey(house: House, office: str, name: str, new: tuple[Signer, ...]) -> None:
+    """The officials hand it in, and it is recorded; from then on the meeting goes by it, too."""
+    meeting = house.meeting
+    raw = rekeying(meeting, office, name, new)
+    house.queue.put(raw)
+    with house.opened() as sequencer:
+        while sequencer.step():
+            pass
+        meeting.election.rekey(sequencer.election.manifest)
+    take_over(meeting, office, name, new)
+
+
+@pytest.fixture
+def rotated(open_house: House) -> House:
+    """Both keys of the log lie ready, a ballot is recorded, the key rotated, and another ballot recorded."""
+    open_house.log_keys = (*open_house.meeting.parties.log, *NEW_LOG)
+    open_house.record(open_house.ballot(0))
+    record_rekey(open_house, "log", "log", NEW_LOG)
+    open_house.record(open_house.ballot(1))
+    return open_house
+
+
+def read(house: House, i: int = 0) -> tuple[int, list[int]]:
+    """What one who knows only the manifest reads at a custodian: the size, and where keys were changed."""
+    found = open_head(house.vault.reader(i), house.meeting.manifest.history[0])
+    assert found is not None
+    head, manifest = found
+    return head.size, [rekey.index for rekey in manifest.rekeys]
+
+
+def test_the_log_goes_on_with_its_new_key(rotated: House) -> None:
+    size = len(rotated.vault.entries())
+    assert read(rotated) == (size, [size - 2])
+    replayed = rotated.replay()
+    assert (replayed.ballots, replayed.manifest.log.log) == (2, tuple(key.verifier for key in NEW_LOG))
+    old = rotated.meeting.manifest.history[0].log
+    raw = rotated.vault.reader(0).checkpoint()
+    assert raw is not None
+    with pytest.raises(Refused) as refused:
+        open_note(parse_note(raw), old)
+    assert refused.value.reason == "wrong-signers"
+
+
+def test_the_tree_that_holds_the_rekey_is_signed_with_the_new_key(open_house: House) -> None:
+    open_house.log_keys = (*open_house.meeting.parties.log, *NEW_LOG)
+    record_rekey(open_house, "log", "log", NEW_LOG)
+    size = len(open_house.vault.entries())
+    note = parse_note(open_house.ledger.signed(size) or b"")
+    assert [line.key_id for line in note.signatures] == [key.verifier.key_id for key in NEW_LOG]
+    before = parse_note(open_house.ledger.signed(size - 1) or b"")
+    assert [line.key_id for line in before.signatures] == [k.verifier.key_id for k in open_house.log_keys[:2]]
+
+
+def test_without_the_new_key_nothing_is_staged_and_with_it_it_goes_on(open_house: House) -> None:
+    raw = rekeying(open_house.meeting, "log", "log", NEW_LOG)
+    size = open_house.ledger.newest().size
+    open_house.queue.put(raw, open_house.ballot(0))
+    with pytest.raises(MissingKey, match=NEW_LOG[0].verifier.key_id.hex()), open_house.opened() as sequencer:
+        sequencer.step()
+    assert open_house.ledger.newest().size == size and len(open_house.queue.rows) == 2
+    open_house.log_keys = (*open_house.meeting.parties.log, *NEW_LOG)
+    with open_house.opened() as sequencer:
+        while sequencer.step():
+            pass
+        assert (sequencer.election.ballots, len(sequencer.election.manifest.rekeys)) == (1, 1)
+    assert not open_house.queue.rows
+
+
+def test_a_lost_key_is_replaced_by_who_holds_only_the_new_one(open_house: House) -> None:
+    open_house.log_keys = NEW_LOG
+    open_house.queue.put(open_house.ballot(0))
+    with pytest.raises(MissingKey), open_house.opened() as sequencer:
+        sequencer.step()
+    record_rekey(open_house, "log", "log", NEW_LOG)
+    assert open_house.replay().ballots == 1
+
+
+def test_a_custodian_that_was_away_is_sent_both_what_the_old_and_what_the_new_key_signed(open_house: House) -> None:
+    open_house.vault.down(2)
+    open_house.log_keys = (*open_house.meeting.parties.log, *NEW_LOG)
+    open_house.sequence(open_house.ballot(0))
+    record_rekey(open_house, "log", "log", NEW_LOG)
+    open_house.vault.up(2)
+    open_house.sequence(open_house.ballot(1))
+    with open_house.opened() as sequencer:
+        last = sequencer._push._couriers[2]
+        wait_until(lambda: last.published == sequencer.election.size)
+    assert read(open_house, 2) == (open_house.ledger.newest().size, [open_house.ledger.newest().size - 2])
+
+
+def test_a_custodian_that_begins_again_still_goes_by_the_rekey(rotated: House) -> None:
+    for i in range(3):
+        rotated.vault.up(i)
+    rotated.record(rotated.ballot(2))
+    assert rotated.replay().ballots == 3
+
+
+def test_an_old_ledger_does_not_know_the_key_and_is_recognised_all_the_same(
+    open_house: House, other_ledger: Ledger
+) -> None:
+    copy = replace(open_house, ledger=other_ledger, log_keys=(*open_house.meeting.parties.log, *NEW_LOG))
+    copy.record()
+    open_house.log_keys = copy.log_keys
+    record_rekey(open_house, "log", "log", NEW_LOG)
+    with pytest.raises(LedgerBehind), copy.opened() as sequencer:
+        copy.queue.put(open_house.ballot(1))
+        sequencer.step()
+    with copy.sequencer(behind=True) as sequencer:
+        sequencer.open()
+        assert other_ledger.newest() == open_house.ledger.newest()
+
+
+@pytest.mark.parametrize("old_key", [True, False], ids=["with the old key", "without the old key"])
+def test_a_lost_ledger_is_read_back(rotated: House, other_ledger: Ledger, old_key: bool) -> None:
+    size = rotated.ledger.newest().size
+    after = replace(rotated, ledger=other_ledger)
+    if not old_key:
+        after.log_keys = NEW_LOG
+    with after.opened() as sequencer:
+        assert (sequencer.election.size, sequencer.election.ballots) == (size, 2)
+        after.queue.put(rotated.ballot(2))
+        sequencer.step()
+    assert after.replay().ballots == 3
+
+
+@pytest.fixture
+def newcomer(open_house: House, tmp_path: Path) -> Iterator[House]:
+    """A custodian of another name, which holds nothing, at the address of the third."""
+    vault = open_house.vault
+    record_rekey(open_house, "custodian", "custodian-c", NEWCOMER)
+    store = FolderStore(str(tmp_path), [open_house.meeting.origin])
+    keys = stored_keys(store, open_house.meeting.manifest.history[0])
+    keeper = Keeper(store, {open_house.meeting.origin: keys}, NEWCOMER, vault.clock)
+    vault.apps[2] = custodian_app(keeper, [open_house.meeting.origin], TOKEN)
+    return open_house
+
+
+def test_a_new_custodian_catches_up_from_nothing_and_counts(newcomer: House) -> None:
+    newcomer.vault.down(0)
+    newcomer.sequence(newcomer.ballot(0))
+    raw = newcomer.vault.reader(2).checkpoint()
+    assert raw is not None
+    manifest = newcomer.meeting.manifest
+    assert cosigned_by(parse_note(raw), manifest.log) == ["custodian-b", "custodian-d"]
+    assert newcomer.replay(2).ballots == 1
+    size = newcomer.ledger.newest().size
+    assert read(newcomer, 2) == (size, [size - 2])
+
+
+def test_a_replaced_custodian_does_not_count_any_more(open_house: House) -> None:
+    """It is still there, at an address that tally is given, and signs."""
+    vault, old = open_house.vault, open_house.meeting.parties.custodians[2]
+    record_rekey(open_house, "custodian", "custodian-c", NEWCOMER)
+    vault.apps[2] = vault.app(2, old)
+    open_house.queue.put(open_house.ballot(0))
+    with open_house.opened() as sequencer:
+        vault.down(0)
+        sequencer.stage(open_house.queue.take(256))
+        stage, manifest = open_house.ledger.newest(), sequencer.election.manifest
+        push, text = sequencer._push, stage.checkpoint(open_house.meeting.origin).text
+        push.send(stage, open_house.ledger.sign(stage.size, sequencer.signed_note(stage, manifest)), manifest)
+        wait_until(lambda: push._couriers[1].size == stage.size)
+        with pytest.raises(Rejected) as rejected:
+            push._couriers[2]._report(stage.size, text, [key.sign(text, 1_800_000_000) for key in old])
+        assert rejected.value.reason == "wrong-signers"
+        assert list(push._cosigned()) == ["custodian-b"]
