@@ -10,14 +10,13 @@ import pytest
 
 from audit.log.notes import parse_signature_lines
 from audit.log.tiles import bundle_path, frame
-from audit.log.treehead import Checkpoint
 from audit.protocol.refused import Refused
 from tests.databases import Database
 from tests.vault.conftest import CUSTODIANS, LOG, NOW, Growing
 from tests.vault.fixed_keys import FixedKeys
 from tests.vault.sources import Shown
 from vault.custodian.custody import Custodian
-from vault.custodian.rebuilding import SKEW, Rebuild
+from vault.custodian.rebuilding import SKEW, Rebuild, Unfinished, check_finished
 from vault.custodian.sql_store import SqlStore
 from vault.custodian.stored import check_head
 
@@ -177,8 +176,12 @@ def test_a_tree_that_was_published_with_its_cosignature_is_never_contradicted(lo
         lost.custodian().append(fork.origin, fork.append(600))
 
 
-def test_entries_of_an_unfinished_rebuild_are_signed_over_by_nobody(lost: Lost) -> None:
-    assert lost.begin().step() is None
-    assert lost.custodian().held(lost.log.origin) is None
-    head = Checkpoint(lost.log.origin, 600, lost.log.head().root)
-    assert lost.custodian().checkpoint(head.origin) is None
+def test_an_unfinished_rebuild_is_not_started(lost: Lost) -> None:
+    check_finished(lost.store, lost.log.origin)
+    work = lost.begin()
+    assert work.step() is None
+    with pytest.raises(Unfinished, match="custodian rebuild"):
+        check_finished(lost.store, lost.log.origin)
+    lost.grow(1)
+    assert work.step() is not None
+    check_finished(lost.store, lost.log.origin)

@@ -35,6 +35,16 @@ SKEW = LEAP
 Report = Callable[[str], None]
 
 
+class Unfinished(Exception):
+    """A rebuild was broken off: to be pushed to now would make of it a custodian that forgot what it signed."""
+
+
+def check_finished(store: Store, origin: str) -> None:
+    """Unfinished if entries are stored of which neither a head nor an observed one is there."""
+    if store.staged(origin) and not store.newest(origin).size and not store.observed(origin).size:
+        raise Unfinished(f"the rebuild of {origin} was broken off: run `psephos custodian rebuild` again first")
+
+
 class Rebuild:
     """Fills `store` with the log of `keys` from `readers`. `name` is this custodian's, `clock` gives POSIX seconds.
 

@@ -28,6 +28,7 @@ from vault.custodian.custody import Custodian
 from vault.custodian.examining import Examiner
 from vault.custodian.keys import stored_keys
 from vault.custodian.public import OCTETS, TEXT, add_public
+from vault.custodian.rebuilding import check_finished
 from vault.custodian.standard_calls import add_standard_calls
 
 # As tlog-witness answers; other refusals are 422.
@@ -43,8 +44,8 @@ STATUS = {
 
 
 def run(path: Path) -> None:
-    """Serves until told to stop. ConfigError, KeyFileError, Refused, Unsafe, OSError or SQLAlchemyError if it cannot
-    begin."""
+    """Serves until told to stop. ConfigError, KeyFileError, Refused, Unsafe, Unfinished, OSError or SQLAlchemyError if
+    it cannot begin."""
     config = load(CustodianConfig, path)
     manifests = [load_manifest(manifest)[0] for manifest in config.manifests]
     signers = [read_signer(key) for key in config.keys]
@@ -53,6 +54,8 @@ def run(path: Path) -> None:
     check_office(path, [announced(keys.manifest, config.rekeys) for keys in logs.values()], signers)
     witness = [] if config.witness_key is None else [read_signer(config.witness_key)]
     check_witness(path, [keys.manifest for keys in logs.values()], witness)
+    for origin in logs:
+        check_finished(store, origin)
     examiner = Examiner(store, logs)
     custodian = Custodian(store, logs, signers, examiner.before(system_clock()))
     examiner.start()
