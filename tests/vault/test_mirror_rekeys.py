@@ -1,0 +1,103 @@
+"""Entries that come before their head may change the keys by which that head is judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from audit.log.keys import Signer
+from audit.log.merkle import LeafHashes, consistency_proof, frontier, leaf_hash
+from audit.log.notes import Note, parse_note, parse_signature_lines
+from audit.log.tiles import frame
+from audit.log.treehead import Checkpoint
+from audit.protocol.refused import Refused
+from tests.simulator.meeting import Meeting
+from tests.simulator.rekeys import rekey
+from tests.vault.conftest import NOW
+from tests.vault.test_mirror import packages
+from vault.custodian.custody import Custodian
+from vault.custodian.folder_store import FolderStore
+from vault.custodian.keys import stored_keys
+from vault.custodian.mirror import Beginning, Mirror, Packages
+from vault.custodian.witness import Witness
+
+
+class Kept:
+    """A custodian of a meeting's log, which holds the beginning of it; then keys of `office` are replaced."""
+
+    def __init__(self, folder: Path, office: str) -> None:
+        folder.chmod(0o700)
+        self.meeting = Meeting().found()
+        self.old_log, self.old_keys = self.meeting.parties.log, self.meeting.parties.custodians[0]
+        self.origin, self.folder, self.manifest = self.meeting.origin, folder, self.meeting.manifest
+        self.held = len(self.meeting.entries)
+        name = "log" if office == "log" else self.old_keys[0].name
+        old = self.old_log if office == "log" else self.old_keys
+        self.new = tuple(Signer(key.name, key.verifier.type, bytes([90 + i] * 32)) for i, key in enumerate(old))
+        self.begin()
+        self.custodian.append(self.origin, self.append())
+        rekey(self.meeting, office, name, self.new)
+        self.entries, self.size = self.meeting.entries, len(self.meeting.entries)
+        self.source = LeafHashes([leaf_hash(entry) for entry in self.entries])
+
+    def begin(self) -> None:
+        self.store = FolderStore(str(self.folder), [self.origin])
+        logs = {self.origin: stored_keys(self.store, self.manifest)}
+        self.custodian = Custodian(self.store, logs, (*self.old_keys, *getattr(self, "new", ())), lambda: NOW)
+        self.witness, self.mirror = Witness(self.custodian.kept), Mirror(self.custodian.kept)
+
+    def head(self, size: int) -> Checkpoint:
+        source = LeafHashes([leaf_hash(entry) for entry in self.meeting.entries])
+        return Checkpoint(self.origin, size, frontier(source, size).root())
+
+    def append(self) -> bytes:
+        text = self.head(self.held).text
+        header = b"old 0\n\n" + Note(text, tuple(key.sign(text, NOW) for key in self.old_log)).raw
+        return len(header).to_bytes(4, "big") + header + frame(self.meeting.entries)
+
+    def show(self, signers: tuple[Signer, ...]) -> None:
+        head = self.head(self.size)
+        note = Note(head.text, tuple(key.sign(head.text, NOW) for key in signers))
+        proof = tuple(consistency_proof(self.source, self.held, self.size))
+        self.witness.add_checkpoint((self.held, proof, note, head))
+
+    def bring(self) -> bytes:
+        target = self.mirror.begin(Beginning(self.origin, self.held, self.size, 0))
+        found = Packages(self.held, self.size)
+        found.add(b"".join(packages(self, self.held, self.size)))
+        while not found.whole:
+            package = found.next()
+            assert package is not None
+            self.mirror.take(self.origin, target, package)
+        return self.mirror.finish(self.origin, target)
+
+
+def test_a_custodian_signs_with_the_keys_that_the_entries_bring(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, "custodian")
+    kept.begin()
+    kept.show(kept.old_log)
+    lines = parse_signature_lines(kept.bring())
+    text = parse_note(kept.store.newest(kept.origin).note).text
+    assert [line.key_id for line in lines] == [key.verifier.key_id for key in kept.new]
+    assert all(key.verifier.verify(text, line.sig) == NOW for key, line in zip(kept.new, lines, strict=True))
+    assert list(kept.custodian.kept.keys(kept.origin).places()) == [kept.held]
+
+
+def test_a_head_by_a_key_that_its_own_entries_end_is_refused_and_after_a_restart_too(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, "log")
+    kept.show(kept.old_log)
+    for _ in range(2):
+        with pytest.raises(Refused) as refused:
+            kept.bring()
+        assert refused.value.reason == "not-signed-by-log"
+        assert kept.store.newest(kept.origin).size == kept.held
+        assert kept.store.staged(kept.origin) == kept.size
+        kept.begin()
+
+
+def test_a_head_by_a_key_that_is_not_known_yet_is_forbidden(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, "log")
+    with pytest.raises(Refused) as refused:
+        kept.show(kept.new)
+    assert refused.value.reason == "not-signed-by-log"
