@@ -11,10 +11,12 @@ from infra.commands import Config, group
 
 
 def register(app: typer.Typer) -> None:
-    """Adds `serve tally`, `schema tally`, and the commands of officials and trustees where those are installed."""
+    """Adds `serve tally`, `schema tally`, `refused`, and the commands of officials and trustees where those are
+    installed."""
     group(app, "serve", "Runs one service until it is told to stop.").command("tally")(serve_tally)
     schema = group(app, "schema", "Makes a service's tables, as the owner of its database.")
     schema.command("tally")(schema_tally)
+    app.command("refused")(refused)
     try:
         from tally.officials import commands
     except ModuleNotFoundError as error:
@@ -30,6 +32,16 @@ def serve_tally(config: Config) -> None:
     from tally.sequencer import service
 
     service.run(config)
+
+
+def refused(
+    config: Config,
+    out: Annotated[Path, typer.Option("--out", help="A new folder.", metavar="DIR")],
+) -> None:
+    """Writes the entries that the log refuses to a folder, each as LEAF.entry, for whoever doubts the reason."""
+    from tally.sequencer import refused, service
+
+    print(f"{out}: {refused.write_all(*service.kept_in(config), out)} refused entries")
 
 
 def schema_tally(

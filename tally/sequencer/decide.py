@@ -9,6 +9,7 @@ counted. One that stands in the log already comes again whenever an answer was l
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -40,15 +41,20 @@ class Index(Seen, Protocol):
 
 @dataclass
 class Decision:
-    """What to stage, in order, and how many entries were refused, stood in the log already, or were nobody's; and the
-    faults of this program that entries have brought to light.
+    """What to stage, in order; the entries that were refused, to be kept; how many stood in the log already, or were
+    nobody's; and the faults of this program that entries have brought to light.
     """
 
     entries: list[Entry] = field(default_factory=list)
-    refused: int = 0
+    kept: list[Entry] = field(default_factory=list)
     repeated: int = 0
     foreign: int = 0
     faults: list[Exception] = field(default_factory=list)
+
+    @property
+    def refused(self) -> int:
+        """How many entries were refused."""
+        return len(self.kept)
 
 
 def read(raw: bytes, faults: list[Exception]) -> Entry | None:
@@ -96,6 +102,18 @@ def check_ballots(election: Election, seen: Seen, entries: Sequence[Entry], chec
     return verdicts | dict(zip(pairs, check_texts(list(pairs.values())), strict=True))
 
 
+def check_authors(election: Election, entries: Sequence[Entry]) -> frozenset[bytes]:
+    """The bytes of those entries, ballots aside, whose lines are true by the keys that count now."""
+    found = set()
+    for entry in entries:
+        # Refused; or a fault, which `decide` meets and reports.
+        with suppress(Exception):
+            if entry.kind != "ballot":
+                check_author(election, entry)
+                found.add(entry.raw)
+    return frozenset(found)
+
+
 def check_author(election: Election, entry: Entry) -> None:
     """Refuses an entry that is not of this election, or whose lines are not by those who may sign such an entry."""
     if entry.kind == "manifest":
@@ -107,20 +125,30 @@ def check_author(election: Election, entry: Entry) -> None:
     check_signatures(election.manifest, entry)
 
 
-def decide(election: Election, seen: Index, entries: Sequence[Entry], verdicts: Verdicts, seal: Seal) -> Decision:
+def decide(
+    election: Election,
+    seen: Index,
+    entries: Sequence[Entry],
+    verdicts: Verdicts,
+    seal: Seal,
+    signed: frozenset[bytes] = frozenset(),
+) -> Decision:
     """Admits what may follow, one entry after another, and applies it to `election` and `seen`: they are then ahead of
-    the ledger, and of no use if the decision is not committed.
+    the ledger, and of no use if the decision is not committed. `signed` is what `check_authors` found.
 
     Ballots go first: a `close` in the same batch must not shut them out. A ballot without a verdict is nobody's. What
     the rules stumble over is left out: the log goes on, and whoever handed it in sees that no answer comes.
     """
     decision = Decision()
+    keys = None if election.phase == "none" else election.manifest
     for entry in sorted(entries, key=lambda entry: entry.kind != "ballot"):
         if known(seen, entry):
             decision.repeated += 1
             continue
         try:
-            if not is_signed(election, entry, verdicts):
+            # What was found before a key was replaced says nothing after it.
+            found = entry.raw in signed and election.manifest is keys
+            if not found and not is_signed(election, entry, verdicts):
                 decision.foreign += 1
                 continue
             answer = answer_to(election, seen, entry, verdicts, seal)
@@ -134,7 +162,8 @@ def decide(election: Election, seen: Index, entries: Sequence[Entry], verdicts: 
         if answer is None:
             decision.repeated += 1
             continue
-        decision.refused += answer is not entry
+        if answer is not entry:
+            decision.kept.append(entry)
         # Beyond here an exception leaves the election half changed: the caller begins again from the ledger.
         election.apply(answer)
         seen.add(answer)
@@ -157,7 +186,8 @@ def answer_to(election: Election, seen: Seen, entry: Entry, verdicts: Verdicts, 
     """The entry itself if it may be the next in the log, otherwise the log's refusal of it as `refuse` gives it."""
     try:
         if entry.kind != "ballot":
-            election.check(entry)
+            # Its lines are true, or it would be nobody's.
+            election.check_proofs(entry)
         elif (verdict := verdicts[entry.raw]) is not None:
             raise verdict
         election.admit(entry, seen)

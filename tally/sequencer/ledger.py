@@ -16,10 +16,11 @@ from sqlalchemy.exc import IntegrityError
 
 from audit.log.checkpoint import Checkpoint
 from audit.log.merkle import EMPTY_ROOT, CompactRange
-from audit.record.entries import parse_entry
+from audit.record.entries import Entry, parse_entry
 from infra import failpoints
 from infra.seen import SqlSeen
 from infra.seen_check import Expected, rebuild
+from tally.sequencer.refused import keep
 from tally.sequencer.schema import entry, signed, stage, witnessed
 
 PAGE = 256
@@ -65,6 +66,10 @@ class Transaction:
             self._connection.execute(insert(entry), rows)
         except IntegrityError:
             raise Overtaken(f"the log has been continued from {new.old_size} entries by another sequencer") from None
+
+    def keep(self, refused: Sequence[Entry]) -> None:
+        """Keeps entries whose refusals are staged."""
+        keep(self._connection, self._origin, refused)
 
     def sign(self, size: int, note: bytes) -> None:
         """Stores the log's note over a stage."""

@@ -63,6 +63,16 @@ witnessed = Table(
     Column("note", LargeBinary, nullable=False),
 )
 
+# Entries that the log refuses, whole, as each intake handed them in ("" for others than ballots). The log says why.
+refused_entry = Table(
+    "refused_entry",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("intake", Text, primary_key=True),
+    Column("identity", LargeBinary, CheckConstraint("octet_length(identity) = 32"), primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
 
 def install(connection: Connection, role: str) -> None:
     """Creates the tables as their owner and lets the service's `role` add to them; again, it changes nothing."""

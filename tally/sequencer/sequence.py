@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor, Future
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from audit.log.keys import Signer
 from audit.protocol.elgamal import Ciphertext
@@ -23,7 +25,7 @@ from infra import failpoints, log
 from infra.queue.frames import Row
 from infra.seen_check import Expected
 from infra.workers import CheckingPool
-from tally.sequencer.decide import Decision, Verdicts, check_ballots, decide, read
+from tally.sequencer.decide import Decision, Verdicts, check_authors, check_ballots, decide, read
 from tally.sequencer.egress import Egress, QueueUnavailable
 from tally.sequencer.ledger import Ledger, Overtaken, Stage
 from tally.sequencer.log_keys import LogKeys
@@ -48,9 +50,24 @@ class Damaged(Exception):
     """The ledger's entries do not lead to the root it has committed to, or the index over them is another's."""
 
 
+@dataclass(frozen=True)
+class Checked:
+    """Rows of the queue, and what can be known of them before it is their turn: the entries in them, the faults that
+    reading them has brought to light, the verdicts on ballots, and which other entries bear true lines.
+    """
+
+    rows: Sequence[Row]
+    entries: Sequence[Entry] = ()
+    faults: Sequence[Exception] = ()
+    verdicts: Verdicts = field(default_factory=dict)
+    signed: frozenset[bytes] = frozenset()
+
+
 class Sequencer:
     """One log's sequencer. `signers`: the log's keys, and those that will be or were. `clock` gives POSIX seconds;
     `make_pool` starts the workers once the rolls are anonymous; `mixes` checks the proofs of mixes before that.
+    `ahead`, if given, runs one call at a time: on it the next rows are taken and checked while custodians are waited
+    for.
     """
 
     def __init__(
@@ -63,17 +80,22 @@ class Sequencer:
         make_pool: MakePool,
         clock: Clock,
         mixes: Executor | None = None,
+        ahead: Executor | None = None,
     ) -> None:
         self._ledger, self._manifest, self._keys = ledger, manifest, LogKeys(signers)
         self._push, self._egress, self._clock = push, egress, clock
         self._make_pool = make_pool
         self._pool: CheckingPool | None = None
         self._mixes = mixes
+        self._ahead = ahead
+        self._coming: Future[Checked] | None = None
         self.election = Election(manifest.hash, mixes)
         self.figures = Figures()
 
     def open(self) -> None:
         """Signs a stage unless it is signed, gets it witnessed unless it is, and publishes it. As `Push.witness`."""
+        # Of what is coming, the checks were against an election that is thrown away; its rows are handed out again.
+        self._forget_coming()
         stage = self._ledger.newest()
         self.election = Election(self._manifest.hash, self._mixes)
         expected = Expected()
@@ -96,17 +118,19 @@ class Sequencer:
         `finish`, or SQLAlchemyError, and then `open` must come before the next step.
         """
         began = time.monotonic()
-        rows = self._egress.take(MOST)
-        if not rows:
+        checked = self._next()
+        if not checked.rows:
             return False
-        failpoints.at("sequencer.taken")
-        decision = self.stage(rows)
+        decision = self._stage(checked)
+        if self._ahead is not None:
+            # Until this round is over, nothing changes the election that they are checked against.
+            self._coming = self._ahead.submit(self._take)
         if decision.entries:
             self.finish(self._ledger.newest())
         try:
-            self._egress.ack(row.key for row in rows)
+            self._egress.ack(row.key for row in checked.rows)
         except QueueUnavailable:
-            _log.warning("not-acknowledged", rows=len(rows))
+            _log.warning("not-acknowledged", rows=len(checked.rows))
         failpoints.at("sequencer.acknowledged")
         self._count(decision)
         _log.info(
@@ -121,31 +145,57 @@ class Sequencer:
         return True
 
     def stage(self, rows: Sequence[Row]) -> Decision:
-        """Decides on the rows and commits the decision. Overtaken if another sequencer has continued the log;
+        """Checks the rows, decides on them and commits the decision. Overtaken if another sequencer has continued the log;
         MissingKey if a rekey among them wants other keys than are held: then nothing is changed.
         """
+        return self._stage(self._checked(rows))
+
+    def _next(self) -> Checked:
+        coming, self._coming = self._coming, None
+        return self._take() if coming is None else coming.result()
+
+    def _take(self) -> Checked:
+        rows = self._egress.take(MOST)
+        if not rows:
+            return Checked(rows)
+        failpoints.at("sequencer.taken")
+        return self._checked(rows)
+
+    def _checked(self, rows: Sequence[Row]) -> Checked:
         faults: list[Exception] = []
-        parsed = [read(row.data, faults) for row in rows]
-        entries = [entry for entry in parsed if entry is not None]
+        entries = [entry for row in rows if (entry := read(row.data, faults)) is not None]
         verdicts = self._check(entries)
+        signed = check_authors(self.election, entries)
         failpoints.at("sequencer.checked")
-        old_size = self.election.size
+        return Checked(rows, entries, faults, verdicts, signed)
+
+    def _forget_coming(self) -> None:
+        coming, self._coming = self._coming, None
+        if coming is not None:
+            coming.cancel()
+            # Whatever comes of it; but it must not go on by the side of what begins now.
+            with suppress(Exception, CancelledError):
+                coming.result()
+
+    def _stage(self, checked: Checked) -> Decision:
+        entries, old_size = checked.entries, self.election.size
         with self._ledger.begin() as transaction:
             with transaction.seen() as seen:
                 seen.look_up(entries)
-                decision = decide(self.election, seen, entries, verdicts, self._seal)
-            decision.foreign += len(parsed) - len(entries)
+                decision = decide(self.election, seen, entries, checked.verdicts, self._seal, checked.signed)
+            decision.foreign += len(checked.rows) - len(entries)
             if decision.entries:
                 # What the log commits to, it must be able to sign.
                 self._keys.check(self.election.manifest)
                 head = self.election.head
                 new = Stage(old_size, head.size, head.root(), head.to_bytes())
                 transaction.append(new, [entry.raw for entry in decision.entries])
+                transaction.keep(decision.kept)
             elif self._ledger.newest().size != old_size:
                 # What is here a repetition may be of a stage that nobody has pushed yet: it must not be acknowledged.
                 raise Overtaken(f"the log has been continued from {old_size} entries by another sequencer")
         failpoints.at("sequencer.staged")
-        for fault in (*faults, *decision.faults):
+        for fault in (*checked.faults, *decision.faults):
             log.failure(fault)
         return decision
 
@@ -182,13 +232,17 @@ class Sequencer:
 
     def close(self) -> None:
         """Ends the workers."""
+        self._forget_coming()
         if self._pool is not None:
             self._pool.close()
 
     def _check(self, entries: Sequence[Entry]) -> Verdicts:
+        ballots = [entry for entry in entries if entry.kind == "ballot"]
+        if not ballots:
+            return {}
         with self._ledger.seen() as seen:
-            seen.look_up(entries)
-            return check_ballots(self.election, seen, entries, self._check_texts)
+            seen.look_up(ballots)
+            return check_ballots(self.election, seen, ballots, self._check_texts)
 
     def _check_texts(self, pairs: Sequence[tuple[bytes, Ciphertext]]) -> Sequence[Refused | None]:
         if not pairs:

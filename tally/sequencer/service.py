@@ -16,6 +16,8 @@ from pathlib import Path
 from time import monotonic, time
 from typing import Protocol
 
+from sqlalchemy import Engine
+
 from audit.log.keys import Signer
 from audit.record.manifest import Manifest, load_manifest
 from audit.record.restart import Restart, open_restart
@@ -88,6 +90,13 @@ class TallyConfig:
         check_url(self.database)
         if self.workers < 1:
             raise ValueError("`workers` must be at least 1")
+
+
+def kept_in(path: Path) -> tuple[Engine, str]:
+    """The ledger's database, and the log it is of, that the configuration at `path` names. Raises as `run`."""
+    config = load(TallyConfig, path)
+    manifest, _ = load_manifest(config.manifest, config.manifest_hash)
+    return engine(config.database, config.passfile, name="psephos-tally", connections=2), manifest.origin
 
 
 def run(path: Path) -> None:

@@ -1,0 +1,63 @@
+"""What the log refuses is kept, whole, as far as there is room for the intake that it came through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from audit.protocol.group import b64
+from audit.record.entries import parse_entry
+from tally.sequencer import refused
+from tally.sequencer.refused import kept, write_all
+from tests.sequencer.house import House
+from tests.sequencer.test_sequencing import fates, officials
+
+
+def spoiled(house: House, account: int, revision: int = 0, intake: int = 0) -> bytes:
+    """A ballot whose voter has not signed it so."""
+    entry = parse_entry(house.ballot(account, revision, intake))
+    signature = {**entry.body["signature"], "z": b64(bytes([1]) + bytes(31))}
+    signer = house.meeting.parties.intakes[intake]
+    return house.meeting.signed("ballot", {**entry.body, "signature": signature}, signer)
+
+
+def held(house: House) -> set[bytes]:
+    return set(kept(house.ledger.engine, house.meeting.origin))
+
+
+def test_a_refused_entry_is_kept_as_it_was_handed_in(open_house: House, tmp_path: Path) -> None:
+    ballot = spoiled(open_house, 0)
+    early = officials(open_house, "close", overruled=[])
+    assert [kind for kind, _ in fates(open_house, ballot, early)] == ["refusal", "refusal"]
+    assert held(open_house) == {ballot, early}
+    assert write_all(open_house.ledger.engine, open_house.meeting.origin, tmp_path / "refused") == 2
+    # By the leaf that a receipt states.
+    assert (tmp_path / "refused" / f"{b64(parse_entry(ballot).leaf)}.entry").read_bytes() == ballot
+    with pytest.raises(FileExistsError):
+        write_all(open_house.ledger.engine, open_house.meeting.origin, tmp_path / "refused")
+
+
+def test_what_is_recorded_or_nobodys_is_not_kept(open_house: House) -> None:
+    body, meeting = parse_entry(open_house.ballot(1)).body, open_house.meeting
+    stranger = meeting.signed("ballot", body, meeting.parties.log[0])
+    assert [kind for kind, _ in fates(open_house, open_house.ballot(0), stranger)] == ["ballot"]
+    assert held(open_house) == set()
+
+
+def test_refused_again_it_is_kept_once(open_house: House) -> None:
+    ballot = spoiled(open_house, 0)
+    fates(open_house, ballot)
+    assert fates(open_house, ballot, ballot) == []
+    assert held(open_house) == {ballot}
+
+
+def test_an_intake_fills_its_own_share_only(open_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refused, "MOST_KEPT", 3)
+    many = [spoiled(open_house, 0, revision) for revision in range(5)]
+    assert len(fates(open_house, *many[:2])) == 2
+    assert len(fates(open_house, *many[2:])) == 3
+    other = spoiled(open_house, 1, 0, 1)
+    assert len(fates(open_house, other)) == 1
+    found = held(open_house)
+    assert len(found & set(many)) == 3 and other in found
