@@ -175,6 +175,10 @@ class Election:
     def check(self, entry: Entry) -> None:
         """The stateless half: this entry is of this election, bears the lines its rule demands, and its proofs hold."""
         self.check_signed(entry)
+        self.check_proofs(entry)
+
+    def check_proofs(self, entry: Entry) -> None:
+        """What `check` looks at beyond `check_signed`."""
         if entry.kind == "ballot":
             self.checker().check_ballot(entry, self.weight(entry.fields["roll"], entry.fields["pseudonym"]))
         if entry.kind == "roll":
