@@ -19,16 +19,17 @@ from urllib.parse import urlsplit
 
 from audit.log.checkpoint import LogPolicy, open_note
 from audit.log.encoding import encode_base64
-from audit.log.merkle import consistency_proof, frontier, leaf_hash, verify_consistency
+from audit.log.merkle import consistency_proof, frontier, verify_consistency
 from audit.log.notes import Note, parse_note
 from audit.log.proving import TreeTiles
 from audit.log.reader import Head as SignedHead
-from audit.log.reader import Reader, ReadError, bundle_entries, split_hashes, tile_root
-from audit.log.tiles import HEIGHT, WIDTH, width_of
+from audit.log.reader import Reader, ReadError
+from audit.log.tiles import WIDTH
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 from infra import log
 from vault.custodian.alarms import Alarms, write_whole
+from vault.custodian.comparing import Comparison
 from vault.custodian.cosign import Head
 from vault.custodian.keys import Keys
 from vault.custodian.pulling import pull
@@ -130,7 +131,7 @@ class Follower:
             held = self._grow(source, held, head, policy)
         if head.size > self._store.published(self._keys.origin)[0]:
             # After the head is stored; a crash between the two is made good by the next round.
-            open_note(note, policy, exact=True)
+            self._witnessed(source.reader, head, self._keys.at(head.size))
             self._store.publish(self._keys.origin, head.size, note.raw)
             self._published()
         source.largest, source.shown = max(source.largest, head.size), raw
@@ -149,6 +150,17 @@ class Follower:
             policy = self._keys.claimed(reader, size)
             return SignedHead(open_note(note, policy, witnessed=False), note), policy
 
+    def _witnessed(self, reader: Reader, head: SignedHead, policy: LogPolicy) -> LogPolicy:
+        """By whose signatures the log and W custodians stand for a head: `policy`, or what the reader shows has
+        replaced some of it. Refused; ReadError.
+        """
+        try:
+            open_note(head.note, policy, exact=True)
+        except Refused:
+            policy = self._keys.claimed(reader, head.size)
+            open_note(head.note, policy, exact=True)
+        return policy
+
     def _held(self) -> Head:
         held = self._store.newest(self._keys.origin)
         check_head(held, self._keys.at(held.size))
@@ -157,7 +169,7 @@ class Follower:
 
     def _grow(self, source: Source, held: Head, head: SignedHead, policy: LogPolicy) -> Head:
         """Stores what the source has beyond what is held, if W custodians stand for it."""
-        open_note(head.note, policy, exact=True)
+        policy = self._witnessed(source.reader, head, policy)
         try:
             new = pull(self._store, self._keys, source.reader, head, policy, self._now())
         except ReadError as error:
@@ -211,68 +223,15 @@ class Follower:
         bundles = -(-size // WIDTH)
         if not bundles:
             return
+        comparison = Comparison(StoreReader(self._store, self._keys.origin), source.reader, self.alarms, source.label)
         places = [(source.cursor + step) % bundles for step in range(min(self._sample, bundles))]
         source.cursor = (source.cursor + len(places)) % bundles
         for place in dict.fromkeys([*places, self._choose(bundles)]):
-            self._compare_bundle(source, place, size)
-            self.compared += 1
-
-    def _compare_bundle(self, source: Source, place: int, size: int) -> None:
-        own = StoreReader(self._store, self._keys.origin)
-        width = width_of(size, 0, place)
-        try:
-            theirs = bundle_entries(source.reader, place, width)
-        except ReadError as error:
-            self._lacking(source, error, place)
-            return
-        ours = bundle_entries(own, place, width)
-        if ours != theirs:
-            number = next(i for i in range(width) if ours[i] != theirs[i])
-            # The stored hash decides whether the own bytes are those that were verified.
-            right = leaf_hash(ours[number]) == split_hashes(own.tile(0, place, width))[number]
-            values = {"held": encode_base64(ours[number]), "other": encode_base64(theirs[number])}
-            self._differ(source, "entry", place * WIDTH + number, right, values)
-            return
-        self._compare_tiles(source, own, place, size)
-
-    def _compare_tiles(self, source: Source, own: StoreReader, place: int, size: int) -> None:
-        """The tiles above a bundle, up to the highest."""
-        level = 0
-        while size >> (HEIGHT * level):
-            if width := width_of(size, level, place):
-                try:
-                    theirs = split_hashes(source.reader.tile(level, place, width))
-                except ReadError as error:
-                    self._lacking(source, error, place)
-                    return
-                ours = split_hashes(own.tile(level, place, width))
-                if ours != theirs:
-                    at = next(i for i in range(width) if ours[i] != theirs[i])
-                    number = place * WIDTH + at
-                    right = ours[at] == made_of_below(own, level, number)
-                    values = {"held": encode_base64(ours[at]), "other": encode_base64(theirs[at])}
-                    self._differ(source, f"tile-{level}", number, right, values)
-                    return
-            level, place = level + 1, place // WIDTH
-
-    def _lacking(self, source: Source, error: ReadError, place: int) -> None:
-        # What is not there any more is less than was; what cannot be reached is silence; the rest is other bytes.
-        if error.reason == "not-found":
+            lacking = comparison.of_bundle(place, size)
             # Who serves files may have put others in the place of partial ones since: the next round asks for those.
-            if source.reader.checkpoint() == source.shown:
+            if lacking and source.reader.checkpoint() == source.shown:
                 self.alarms("shrunken", source=source.label, size=place * WIDTH, was=source.largest)
-        elif error.reason in ("wrong-length", "syntax", "too-long"):
-            self.alarms("changed", source=source.label, what=log.word(error.reason), number=place * WIDTH)
-        else:
-            raise error
-
-    def _differ(self, source: Source, what: str, number: int, right: bool, values: dict[str, str]) -> None:
-        """Raises the alarm against who does not have the bytes that were verified; `right` if the own ones are."""
-        if not right:
-            self.alarms("damaged", what=f"{what}-{number}")
-            return
-        self.alarms.keep("changed", {"source": str(source.reader), "what": what, "number": number, **values})
-        self.alarms("changed", source=source.label, what=what, number=number)
+            self.compared += 1
 
     def _listen(self) -> None:
         """Silence: nothing new from anybody, or no answer from one, for longer than the limit."""
@@ -299,13 +258,3 @@ class Follower:
         if sizes != self._remembered:
             write_whole(self._memory, json.dumps(sizes, indent=1, sort_keys=True).encode() + b"\n")
             self._remembered = sizes
-
-
-
-
-def made_of_below(own: StoreReader, level: int, number: int) -> bytes:
-    """Hash `number` of a tile level, computed from what stands below it."""
-    if level == 0:
-        place, offset = divmod(number, WIDTH)
-        return leaf_hash(bundle_entries(own, place, offset + 1)[offset])
-    return tile_root(split_hashes(own.tile(level - 1, number, WIDTH)))
