@@ -147,7 +147,7 @@ def decide(
             continue
         try:
             # What was found before a key was replaced says nothing after it.
-            found = entry.raw in signed and election.manifest is keys
+            found = entry.raw in signed and (keys is None or election.manifest is keys)
             if not found and not is_signed(election, entry, verdicts):
                 decision.foreign += 1
                 continue

@@ -145,8 +145,8 @@ class Sequencer:
         return True
 
     def stage(self, rows: Sequence[Row]) -> Decision:
-        """Checks the rows, decides on them and commits the decision. Overtaken if another sequencer has continued the log;
-        MissingKey if a rekey among them wants other keys than are held: then nothing is changed.
+        """Checks the rows, decides on them and commits the decision. Overtaken if another sequencer has continued the
+        log; MissingKey if a rekey among them wants other keys than are held: then nothing is changed.
         """
         return self._stage(self._checked(rows))
 

@@ -119,7 +119,7 @@ def run(path: Path) -> None:
     ]
     egress = Egress(config.egress.url, read_token(config.egress.token))
     # Threads: the group's arithmetic runs outside of Python's lock, and they cost nothing when mixing is over.
-    mixes = ThreadPoolExecutor(config.workers, "mix")
+    mixes, ahead = ThreadPoolExecutor(config.workers, "mix"), ThreadPoolExecutor(1, "ahead")
     report = Report(config.status)
 
     def make_term() -> Term:
@@ -133,6 +133,7 @@ def run(path: Path) -> None:
             lambda checker: CheckingPool(checker, config.workers),
             lambda: int(time()),
             mixes,
+            ahead,
         )
         return Term(ledger, manifest, custodians, word, push, sequencer, report)
 
@@ -140,7 +141,8 @@ def run(path: Path) -> None:
     try:
         stand_by(make_term, Leading(one_session, manifest.origin), stop)
     finally:
-        mixes.shutdown(cancel_futures=True)
+        for executor in (mixes, ahead):
+            executor.shutdown(cancel_futures=True)
     _log.info("ended")
 
 

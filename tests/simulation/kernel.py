@@ -10,6 +10,7 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 MOST_STEPS = 60_000
 
@@ -214,3 +215,42 @@ class Event:
 
     def wait(self, timeout: float | None = None) -> bool:
         return self._set or self._kernel.pause(timeout, self.is_set)
+
+
+class Ahead:
+    """As an executor of one thread, of a kernel: a task of `process`."""
+
+    def __init__(self, kernel: Kernel, process: Process) -> None:
+        self._kernel, self._process = kernel, process
+
+    def submit(self, call: Callable[[], Any]) -> Coming:
+        coming = Coming(self._kernel)
+        self._kernel.spawn(self._process, "ahead", lambda: coming.come(call))
+        return coming
+
+
+class Coming:
+    """As a future of that executor."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._done = False
+        self._result: Any = None
+        self._error: Exception | None = None
+
+    def come(self, call: Callable[[], Any]) -> None:
+        try:
+            self._result = call()
+        except Exception as error:
+            self._error = error
+        self._done = True
+
+    def cancel(self) -> bool:
+        return False
+
+    def result(self) -> Any:
+        if not self._done:
+            self._kernel.pause(None, lambda: self._done)
+        if self._error is not None:
+            raise self._error
+        return self._result

@@ -25,7 +25,7 @@ from tally.sequencer.sequence import Sequencer
 from tally.sequencer.service import Term
 from tests.simulation import network as net
 from tests.simulation.disk import Disk
-from tests.simulation.kernel import Condition, Event, Kernel, Killed, Process
+from tests.simulation.kernel import Ahead, Condition, Event, Kernel, Killed, Process
 from tests.simulation.rehearsal import rehearsal
 from tests.simulation.stores import Ledger, LedgerState, Outbox, OutboxState, Queue, Store, VaultState
 from vault.custodian.custody import Custodian as Keeper
@@ -317,6 +317,7 @@ class Tally(Zone):
     """One sequencer; the ledger is a machine of its own, which all of them share."""
 
     def __init__(self, world: World, index: int) -> None:
+        self._looks_ahead = world.dice.random() < 0.7
         super().__init__(world, f"tally {index}")
 
     def boot(self) -> None:
@@ -352,8 +353,9 @@ class Tally(Zone):
             start=lambda name, run: kernel.spawn(self.process, name, run),
         )
         signers: Any = [Signer(world, signer) for signer in world.made.parties.log]
+        ahead: Any = Ahead(kernel, self.process) if self._looks_ahead else None
         sequencer = world.plant.Sequencer(
-            ledger, manifest, signers, push, egress, lambda checker: None, lambda: int(self.clock())
+            ledger, manifest, signers, push, egress, lambda checker: None, lambda: int(self.clock()), None, ahead
         )
         return Term(ledger, manifest, custodians, NOBODY, push, sequencer, lambda _: None)
 
