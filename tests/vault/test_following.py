@@ -324,3 +324,30 @@ def test_another_logs_checkpoint_is_nothing(watch: Watch) -> None:
     elsewhere = Checkpoint("vote.example/elsewhere", 3, watch.log.head().root)
     watch.sources[0].note = watch.log.note(elsewhere, [*LOG, *CUSTODIANS[0], *CUSTODIANS[1]]).raw
     assert watch.raised() == {}
+
+
+def test_a_slow_source_holds_up_no_other_and_loses_nothing(database: Database, tmp_path: Path) -> None:
+    watch = Watch(SqlStore(database.engine), tmp_path, sources=2, silence=100)
+    watch.log.grow(2500)
+    slow, quick = watch.sources
+    real = slow.bundle
+
+    def bundle(index: int, width: int) -> bytes:
+        watch.time += 15
+        return real(index, width)
+
+    slow.show().bundle = bundle
+    quick.show(5)
+    assert watch.raised() == {}
+    # Cut off, and the second was asked: what came is kept without a head, whose entries the quick one has not.
+    assert "checkpoint" in quick.asked
+    assert 0 < watch.store.staged(watch.log.origin) < 2500
+    slow.bundle = real
+    watch.follower.round()
+    assert watch.held() == watch.log.entries
+
+
+def test_evidence_does_not_grow_for_ever(watch: Watch) -> None:
+    for number in range(150):
+        watch.alarms.keep("changed", {"number": number})
+    assert len(list(watch.folder.glob("evidence/changed-*.json"))) == 100

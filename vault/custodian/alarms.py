@@ -16,6 +16,7 @@ from infra import log
 CODES = {"fork": 3, "changed": 4, "shrunken": 5, "damaged": 6, "silence": 7}
 """The worst has the lowest number: that is the exit code, whatever else there was."""
 SAID_AGAIN_SECONDS = 600.0
+MOST_KEPT = 100
 
 _log = log.Log(
     "vault.follow",
@@ -58,10 +59,13 @@ class Alarms:
             _log.warning("unusable", source=source, reason=log.word(reason))
 
     def keep(self, kind: str, evidence: dict[str, Any]) -> Path:
-        """Writes evidence to a file of its own, durably, and never over another; the same again is one file."""
+        """Writes evidence to a file of its own, durably, and never over another; the same again is one file.
+
+        Of a kind there are at most MOST_KEPT: a source could go on making up others for ever.
+        """
         raw = (json.dumps({"kind": kind, **evidence}, indent=1, sort_keys=True) + "\n").encode()
         file = self._folder / f"{kind}-{sha256(raw).hexdigest()[:16]}.json"
-        if not file.exists():
+        if not file.exists() and len(list(self._folder.glob(f"{kind}-*.json"))) < MOST_KEPT:
             write_whole(file, raw)
         return file
 

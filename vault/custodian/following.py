@@ -32,7 +32,7 @@ from vault.custodian.alarms import Alarms, write_whole
 from vault.custodian.comparing import Comparison
 from vault.custodian.cosign import Head
 from vault.custodian.keys import Keys
-from vault.custodian.pulling import pull
+from vault.custodian.pulling import Progress, pull
 from vault.custodian.storage import Damaged, Store
 from vault.custodian.stored import StoreReader, check_head, root_at, tree
 
@@ -171,7 +171,8 @@ class Follower:
         """Stores what the source has beyond what is held, if W custodians stand for it."""
         policy = self._witnessed(source.reader, head, policy)
         try:
-            new = pull(self._store, self._keys, source.reader, head, policy, self._now())
+            patience = self._patience(source.reader)
+            new = pull(self._store, self._keys, source.reader, head, policy, self._now(), patience)
         except ReadError as error:
             if error.reason == "wrong-root":
                 self._check_fork(source, held, head)
@@ -181,6 +182,18 @@ class Follower:
         self._grew, self.size = self._clock(), new.size
         self.alarms.stored(source.label, new.size, new.size - held.size)
         return new
+
+    def _patience(self, reader: Reader) -> Progress:
+        """Lets no source hold up the others, and the alarm for silence, by being slow: what it has given stays, and the
+        next round goes on from there.
+        """
+        end = self._clock() + self._silence / 2
+
+        def progress(done: int, total: int) -> None:
+            if self._clock() > end and done < total:
+                raise ReadError(f"has given {done} of {total} entries in {self._silence / 2:g} s", str(reader), "slow")
+
+        return progress
 
     def _check_fork(self, source: Source, held: Head, head: SignedHead) -> None:
         """Fork if the source's own tiles prove that its head does not continue the held one. Otherwise they prove

@@ -74,6 +74,8 @@ class Rebuild:
         self._began = clock()
         self._since: dict[str, int] = {}
         self._own = 0
+        self._grown = CompactRange()
+        self._said = ""
 
     @property
     def vouching(self) -> list[str]:
@@ -92,19 +94,23 @@ class Rebuild:
             self._check_consistent(peer, largest)
         if largest.head.size == 0:
             raise ReadError("the log is empty there: there is nothing to rebuild from", str(largest), "empty")
-        grown = fill(self._store, self._keys, largest.reader, largest.head, largest.policy, self._progress)
+        if largest.head.root != self._grown.root():
+            self._grown = fill(self._store, self._keys, largest.reader, largest.head, largest.policy, self._progress)
         for peer in peers:
             self._take_times(peer)
         policy = largest.policy
         needed = len(policy.custodians) - policy.W + 1
         if len(self._since) < needed and not self._at_once:
             said = ", ".join(self.vouching) or "none"
-            self._report(
-                f"{self._origin}: {largest.head.size} entries stored; waiting until {needed} other custodians have"
-                f" cosigned since: {said}"
-            )
+            waiting = f"waiting until {needed} other custodians have cosigned since: {said}"
+            self._say(f"{self._origin}: {largest.head.size} entries stored; {waiting}")
             return None
-        return self._finish(largest, grown)
+        return self._finish(largest, self._grown)
+
+    def _say(self, line: str) -> None:
+        if line != self._said:
+            self._said = line
+            self._report(line)
 
     def _peers(self) -> list[Peer]:
         peers, faults = [], []
@@ -113,7 +119,7 @@ class Rebuild:
                 peers.append(Peer(reader, self._keys))
             except ReadError as error:
                 faults.append(str(error))
-                self._report(str(error))
+                self._say(str(error))
         if not peers:
             raise ReadError("; ".join(faults), self._origin, "unreachable")
         return peers

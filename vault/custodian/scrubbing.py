@@ -87,6 +87,8 @@ class Examination:
 
     def run(self) -> Found:
         """Everything that is damaged. Damaged if the newest head is, and no published checkpoint can stand for it."""
+        # Before the newest head, which is never smaller: the service may go on meanwhile.
+        published = self._published()
         found = Found(self._anchor())
         heads = self._heads(found)
         due = next(heads, None)
@@ -108,7 +110,7 @@ class Examination:
             found.faults = [fault for fault in found.faults if fault.kind != "head"]
             found.faults.append(Fault("tree", 0, found.head.size, "differs"))
         self._check_tiles(found)
-        self._check_published(found)
+        self._check_published(found, published)
         return found
 
     def _anchor(self) -> Head:
@@ -203,12 +205,17 @@ class Examination:
                     found.faults.append(Fault("tile", level, index, "missing" if node is None else "differs"))
             below, level = hashes, level + 1
 
-    def _check_published(self, found: Found) -> None:
+    def _published(self) -> tuple[int, bytes] | None:
         try:
-            size, raw = self._store.published(self._origin)
+            return self._store.published(self._origin)
         except Damaged:
+            return None
+
+    def _check_published(self, found: Found, published: tuple[int, bytes] | None) -> None:
+        if published is None:
             found.faults.append(Fault("published", 0, found.head.size, "unreadable"))
             return
+        size, raw = published
         if size == 0:
             return
         try:
