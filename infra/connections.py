@@ -28,6 +28,8 @@ _numbers = itertools.count()
 class BoundedProtocol(HttpToolsProtocol):
     """HTTP/1.1 as uvicorn speaks it, within these bounds."""
 
+    most: int | None = None
+    """How many connections there may be, if not MAX_CONNECTIONS."""
     _number = 0
     _head = 0
     """Bytes since the end of the last request, as long as the next one's head is not whole."""
@@ -40,7 +42,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._number = next(_numbers)
         self._expect(HEAD_SECONDS)
-        if len(others) >= MAX_CONNECTIONS:
+        if len(others) >= (self.most or MAX_CONNECTIONS):
             waiting = (other for other in others if other.keeps_waiting)
             # If all of them are being answered, it is the new one that must come again.
             min(waiting, key=lambda other: other._number, default=self).transport.abort()

@@ -1,6 +1,6 @@
 """What all HTTP services share: refusals as one problem object (RFC 9457) and nothing else, the bearer-token check,
 bodies read only up to a limit, and the uvicorn runner with every line of its own logging turned off. A service builds
-its FastAPI app with `application` and hands it to `serve`."""
+its FastAPI app with `application` and hands it to `serve`, with what it shows on its private port (`private.py`)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import hmac
 import json
 import socket
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Any
 
@@ -22,6 +23,7 @@ from audit.protocol.refused import Refused
 from infra import log
 from infra.connections import BoundedProtocol
 from infra.database import tell
+from infra.stopping import on_signal
 
 _log = log.Log("infra.http", wrong_token=())
 _wrong_token = log.Seldom(10)
@@ -50,6 +52,10 @@ STATUS_OF_REASON = {
 
 Message = MutableMapping[str, Any]
 App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+
+
+refused_with: ContextVar[list[str] | None] = ContextVar("refused_with", default=None)
+"""Where the reasons of the problems that answer the present request are noted, for who counts them."""
 
 
 class Problem(Exception):
@@ -82,6 +88,8 @@ def application(title: str) -> FastAPI:
 
 def problem(status: int, reason: str, detail: str, field: str = "") -> Response:
     """The RFC 9457 response: type, title, status, detail, and our members reason (kebab-case code) and field."""
+    if (reasons := refused_with.get()) is not None:
+        reasons.append(reason)
     body = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -123,15 +131,26 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 def serve(app: App, listen: str, *, protocol: type[BoundedProtocol] = BoundedProtocol) -> None:
     """Serves `app` on `listen` (`ADDRESS:PORT`) until SIGTERM or SIGINT, then finishes what it is answering, for at
-    most 5 seconds. ValueError if `listen` is not of that form; CannotListen; SystemExit if the app cannot start."""
+    most 5 seconds; see `stopping` for what else a signal does. ValueError if `listen` is not of that form;
+    CannotListen; SystemExit if the app cannot start."""
     sockets = bind(listen)
     log.quieten_libraries()
-    server = uvicorn.Server(server_config(app, protocol))
-    # Raised again by the server once it has ended as it was asked to.
-    with suppress(KeyboardInterrupt):
-        server.run(sockets)
+    server = Server(server_config(app, protocol))
+    on_signal(server.end)
+    server.run(sockets)
     if not server.started:
         sys.exit(1)
+
+
+class Server(uvicorn.Server):
+    """Leaves signals to who runs it, and ends when told."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def end(self) -> None:
+        self.should_exit = True
 
 
 def server_config(app: App, protocol: type[BoundedProtocol] = BoundedProtocol) -> uvicorn.Config:

@@ -8,11 +8,16 @@ import json
 import logging
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
 
 Value = int | float | str
+MOST_LINES = 50
+"""Lines a second that a process writes, on average; what fills a disk is not a log."""
+MOST_AT_ONCE = 1000
+"""Lines that may come faster than that."""
 # Too short and too plain for 32 bytes in any encoding this project uses.
 WORD = re.compile(r"[a-z0-9][a-z0-9.:-]{0,39}")
 
@@ -52,10 +57,44 @@ class Log:
                 raise Undeclared(f"{self._source}: event {event!r} may not carry {key!r}")
             if isinstance(value, str) and not WORD.fullmatch(value):
                 raise Undeclared(f"{self._source}: {event}.{key} is not a short lower-case word")
-        line = {"time": round(time.time(), 3), "level": level, "source": self._source, "event": event, **values}
-        # One write a line, so that lines of threads and processes sharing a file do not mix.
-        sys.stderr.write(json.dumps(line) + "\n")
-        sys.stderr.flush()
+        for line in _room.lines({"level": level, "source": self._source, "event": event, **values}):
+            # One write a line, so that lines of threads and processes sharing a file do not mix.
+            sys.stderr.write(json.dumps({"time": round(time.time(), 3), **line}) + "\n")
+            sys.stderr.flush()
+
+
+class Room:
+    """How many lines may still be written; `clock` gives seconds. Those for which there is none are counted."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._room, self._at = float(MOST_AT_ONCE), clock()
+        self._untold = 0
+        self.dropped = 0
+
+    def lines(self, line: dict[str, Value]) -> list[dict[str, Value]]:
+        """What is to be written in place of this line: nothing, or the line, after one that says how many were not."""
+        with self._lock:
+            now = self._clock()
+            self._room, self._at = min(MOST_AT_ONCE, self._room + MOST_LINES * (now - self._at)), now
+            if self._room < 1:
+                self.dropped += 1
+                self._untold += 1
+                return []
+            self._room -= 1
+            untold, self._untold = self._untold, 0
+        if not untold:
+            return [line]
+        return [{"level": "warning", "source": "infra.log", "event": "dropped", "lines": untold}, line]
+
+
+_room = Room()
+
+
+def dropped() -> int:
+    """How many lines were too many to be written, since the process began."""
+    return _room.dropped
 
 
 class Seldom:
@@ -86,8 +125,13 @@ def failure(error: BaseException) -> None:
 
 
 def quieten_libraries() -> None:
-    """Lets the standard logging tree, into which libraries write freely, report only module and kind of its
-    warnings."""
+    """Lets the standard logging tree, into which libraries write freely, and Python itself, which prints warnings and
+    what nobody caught with all that stands in it, report only module and kind.
+    """
+    logging.captureWarnings(True)
+    sys.excepthook = lambda kind, error, trace: _uncaught(error)
+    sys.unraisablehook = lambda raised: _uncaught(raised.exc_value)
+    threading.excepthook = lambda raised: _uncaught(raised.exc_value)
     root = logging.getLogger()
     root.handlers[:] = [_NameOnly(logging.WARNING)]
     root.setLevel(logging.WARNING)
@@ -95,6 +139,11 @@ def quieten_libraries() -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = name != "uvicorn.access"
+
+
+def _uncaught(error: BaseException | None) -> None:
+    if error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
+        failure(error)
 
 
 class _NameOnly(logging.Handler):

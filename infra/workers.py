@@ -19,7 +19,7 @@ from audit.protocol.elgamal import Ciphertext
 from audit.protocol.refused import Refused
 from audit.record.checker import BallotChecker
 from audit.record.entries import read_text
-from infra.log import failure
+from infra.log import failure, quieten_libraries
 
 Pair = tuple[bytes, bytes]  # a ballot's text, and the 64 bytes of its row's encrypted weight
 Verdict = Refused | None
@@ -89,6 +89,7 @@ _checker: BallotChecker
 def _begin(checker: BallotChecker) -> None:
     global _checker
     _checker = checker
+    quieten_libraries()
     # Ctrl-C goes to the whole group of processes: the parent decides when workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

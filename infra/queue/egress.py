@@ -18,13 +18,18 @@ from starlette.concurrency import run_in_threadpool
 
 from infra import config, database, failpoints, http
 from infra.keys import read_token
+from infra.metrics import SIZES, Metrics
+from infra.private import Private, reachable, serve
 from infra.queue.face import MOST_ENTRIES, FaceConfig
 from infra.queue.frames import Row, read_keys, write_rows
 from infra.queue.schema import KEY_BYTES, queued
+from infra.queue.waiting import Waiting
 
 LEASE_SECONDS = 30.0
 MOST_KEYS = 4096
 """Keys in one `ack`."""
+LOOK_SECONDS = 5.0
+"""How old the figures of what waits may be, since for them the keys of all rows are read."""
 
 
 def run(path: Path) -> None:
@@ -32,7 +37,26 @@ def run(path: Path) -> None:
     settings = config.load(FaceConfig, path)
     token = read_token(settings.token)
     engine = database.engine(settings.database, settings.passfile, name="queue-egress")
-    http.serve(egress(Outlet(engine, time.monotonic), token), settings.listen)
+    outlet, metrics = Outlet(engine, time.monotonic), Metrics(LOOK_SECONDS)
+    add_figures(metrics, outlet)
+    private = Private(settings.private, metrics, lambda: reachable(engine, "SELECT 1 FROM queued LIMIT 1"))
+    serve(egress(outlet, token), settings.listen, private)
+
+
+def add_figures(metrics: Metrics, outlet: Outlet) -> None:
+    """Declares what egress counts, and has it counted."""
+    depth = metrics.level("queue_depth", "Rows in the queue.")
+    oldest = metrics.level("queue_oldest_seconds", "Time since egress first saw the row that it saw first.")
+    waited = metrics.spread("queue_waiting_seconds", "Time from first sight of a row until it was acknowledged.")
+    batches = metrics.spread("queue_batch_rows", "Rows handed out at a time.", SIZES)
+
+    def look() -> None:
+        outlet.look()
+        depth.set(outlet.waiting.depth)
+        oldest.set(outlet.waiting.oldest)
+
+    outlet.taken, outlet.waiting.ended = batches.note, waited.note
+    metrics.look(look, depth, oldest)
 
 
 class Outlet:
@@ -43,6 +67,8 @@ class Outlet:
         self._lock = threading.Lock()
         self._leases: dict[bytes, float] = {}
         self._reached = b""
+        self.waiting = Waiting(clock)
+        self.taken: Callable[[int], None] = lambda rows: None
 
     def take(self, most: int) -> list[Row]:
         """Up to `most` rows that nobody holds, now leased to the caller, in the order of their random keys.
@@ -54,7 +80,10 @@ class Outlet:
             self._leases = {key: end for key, end in self._leases.items() if end > now}
             taken = self._round(most)
             self._leases.update((row.key, now + LEASE_SECONDS) for row in taken)
-            return taken
+        self.waiting.saw(row.key for row in taken)
+        if taken:
+            self.taken(len(taken))
+        return taken
 
     def ack(self, keys: Sequence[bytes]) -> None:
         """Deletes the rows; keys that are not there, or no longer, are no fault. When it returns the deletion is on
@@ -67,6 +96,12 @@ class Outlet:
         with self._lock:
             for key in keys:
                 self._leases.pop(key, None)
+        self.waiting.gone(keys)
+
+    def look(self) -> None:
+        """Brings `waiting` up to date with the keys of all rows, 16 bytes each of as many as the table may hold."""
+        with self._engine.connect() as connection:
+            self.waiting.are([bytes(key) for key in connection.scalars(select(queued.c.key))])
 
     def _round(self, most: int) -> list[Row]:
         began, wrapped, found = self._reached, False, list[Row]()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from infra.database import check_url
 from infra.http import parse_listen
+from infra.private import check_private
 
 MOST_ENTRIES = 256
 """Entries in one `put`, and rows in one `take`."""
@@ -15,13 +16,17 @@ MOST_ENTRIES = 256
 
 @dataclass(frozen=True)
 class FaceConfig:
-    """`listen`: ADDRESS:PORT; `database`: URL without password; `passfile`, `token`: files of mode 0600."""
+    """`listen`: ADDRESS:PORT; `database`: URL without password; `passfile`, `token`: files of mode 0600; `private`:
+    ADDRESS:PORT of its health and figures.
+    """
 
     listen: str
     database: str
     passfile: Path
     token: Path
+    private: str | None = None
 
     def __post_init__(self) -> None:
         parse_listen(self.listen)
+        check_private(self.private, self.listen)
         check_url(self.database)

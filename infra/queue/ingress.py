@@ -24,6 +24,8 @@ from audit.protocol.refused import Refused
 from infra import config, database, failpoints, http
 from infra.connections import BoundedProtocol
 from infra.keys import read_token
+from infra.metrics import SIZES, Metrics
+from infra.private import Private, reachable, serve
 from infra.queue.face import MOST_ENTRIES, FaceConfig
 from infra.queue.schema import KEY_BYTES
 
@@ -39,7 +41,15 @@ def run(path: Path) -> None:
     settings = config.load(FaceConfig, path)
     token = read_token(settings.token)
     engine = database.engine(settings.database, settings.passfile, name="queue-ingress")
-    http.serve(ingress(Inlet(engine).store, token), settings.listen, protocol=GatedProtocol)
+    metrics = Metrics()
+    inlet, puts = Inlet(engine), metrics.spread("queue_put_entries", "Entries stored at a time.", SIZES)
+
+    def store(entries: Sequence[bytes]) -> None:
+        inlet.store(entries)
+        puts.note(len(entries))
+
+    private = Private(settings.private, metrics, lambda: reachable(engine))
+    serve(ingress(store, token), settings.listen, private, protocol=GatedProtocol)
 
 
 class Inlet:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,8 +27,11 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Any:
 def tree() -> Iterator[None]:
     root = logging.getLogger()
     before = root.handlers[:], root.level
+    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
     log.quieten_libraries()
     yield
+    logging.captureWarnings(False)
+    sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
     root.handlers[:], root.level = before[0], before[1]
 
 
@@ -71,6 +77,35 @@ def test_what_a_library_says_is_reduced_to_who_said_it(tree: None, lines: Any) -
     (line,) = lines()
     assert (line["event"], line["module"], line["kind"]) == ("library", "some.library", "warning")
     assert "192.0.2.1" not in json.dumps(line)
+
+
+def test_what_nobody_caught_is_named_by_kind_and_place_only(tree: None, lines: Any) -> None:
+    def fail() -> None:
+        raise ValueError("pseudonym 8a8a8a")
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    with pytest.raises(ValueError, match="8a8a8a") as caught:
+        fail()
+    sys.excepthook(ValueError, caught.value, caught.tb)
+    warnings.showwarning("pseudonym 8a8a8a", UserWarning, "8a8a8a.py", 1)
+    found = lines()
+    assert [line["event"] for line in found] == ["failure", "failure", "library"]
+    assert "8a8a8a" not in json.dumps(found)
+
+
+def test_more_lines_than_a_log_may_have_are_counted_and_not_written() -> None:
+    now = [0.0]
+    room = log.Room(lambda: now[0])
+    line: dict[str, log.Value] = {"event": "failure"}
+    assert [room.lines(line) for _ in range(log.MOST_AT_ONCE)] == [[line]] * log.MOST_AT_ONCE
+    assert [room.lines(line) for _ in range(1000)] == [[]] * 1000
+    now[0] = 0.5
+    told = [room.lines(line) for _ in range(1000)]
+    assert told[0] == [{"level": "warning", "source": "infra.log", "event": "dropped", "lines": 1000}, line]
+    assert sum(map(bool, told)) == log.MOST_LINES / 2
+    assert room.dropped == 1000 + 1000 - log.MOST_LINES / 2
 
 
 @given(said=st.text(max_size=60))
