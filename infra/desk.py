@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -22,6 +22,7 @@ from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import Entry, parse_entry
 from audit.record.manifest import Manifest, parse_manifest
+from audit.record.rekeying import rekeyed
 from infra.card import Card
 from infra.follow import Follower, Unreadable
 from infra.hand_in import NoDoor, Receipt, hand_in, http_client
@@ -159,7 +160,14 @@ class Desk:
         self.election.admit_unproven(entry, self.follower.seen)
 
     def _manifest_for(self, entry: Entry) -> Manifest:
-        return parse_manifest(entry) if entry.kind == "manifest" else self.manifest
+        """The manifest by which the receipt for an entry is judged: an intake takes a rekey of its own under the new
+        key, too, for the old one may be lost."""
+        if entry.kind == "manifest":
+            return parse_manifest(entry)
+        if entry.kind == "rekey":
+            changed = rekeyed(self.manifest, entry, self.election.size)
+            return replace(self.manifest, intakes=tuple(dict.fromkeys((*changed.intakes, *self.manifest.intakes))))
+        return self.manifest
 
     def _read_quietly(self) -> list[Entry]:
         """As `read`; nothing if no custodian can be read just now, for one of them will be back before patience is

@@ -22,7 +22,8 @@ class QueueAddress:
 @dataclass(frozen=True)
 class DoorConfig:
     """The settings of `psephos serve intake`. `custodians` are base addresses, to which the origin is added;
-    `most_waiting` is how many ballots may wait to be recorded.
+    `most_waiting` is how many ballots may wait to be recorded; `next_key` is the key that will replace `key`, if the
+    officials say so.
     """
 
     listen: str
@@ -36,6 +37,7 @@ class DoorConfig:
     workers: int = os.cpu_count() or 1
     poll_ms: int = 200
     most_waiting: int = MOST_BALLOTS
+    next_key: Path | None = None
 
     def __post_init__(self) -> None:
         parse_listen(self.listen)

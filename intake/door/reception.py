@@ -18,7 +18,6 @@ from typing import Protocol
 
 from sqlalchemy import Engine
 
-from audit.log.keys import Signer
 from audit.log.notes import Note
 from audit.protocol.elgamal import Ciphertext
 from audit.protocol.group import parse_element
@@ -29,6 +28,7 @@ from audit.record.manifest import Manifest
 from infra.http import Problem
 from infra.log import failure
 from infra.seen import SqlSeen
+from intake.door.key import DoorKey
 from intake.door.outbox import Accepted, Drained, Outbox
 from intake.door.receipt import deadline, make_receipt
 from intake.door.standing import Standing
@@ -57,7 +57,7 @@ class Reception:
     def __init__(
         self,
         manifest: Manifest,
-        signer: Signer,
+        key: DoorKey,
         standing: Standing,
         engine: Engine,
         outbox: Outbox,
@@ -66,7 +66,7 @@ class Reception:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._manifest = manifest
-        self._signer = signer
+        self._key = key
         self._standing = standing
         self._engine = engine
         self._outbox = outbox
@@ -83,7 +83,7 @@ class Reception:
         with no_fault_of_ours("read"):
             entry = read_handed_in(raw)
             check_binding(self._manifest.origin, self._manifest.hash, entry)
-        self._expect_ready()
+        self._expect_ready(entry)
         key = entry.leaf
         if key in self._busy:
             first = await asyncio.shield(self._busy[key])
@@ -100,11 +100,13 @@ class Reception:
         finally:
             del self._busy[key]
 
-    def _expect_ready(self) -> None:
+    def _expect_ready(self, entry: Entry) -> None:
         if self._standing.broken:
             raise Problem(503, "wrong-log", "the log breaks the rules of this election, so this intake takes nothing")
         if not self._standing.ready:
             raise Problem(503, "not-ready", "this intake is still reading the log; please try again in a moment")
+        if not self._key.counts and entry.kind != "rekey":
+            raise Problem(503, "wrong-key", "the key of this intake does not count in this election now; try another")
 
     async def _ballot(self, ballot: Entry) -> Answer:
         try:
@@ -182,14 +184,14 @@ class Reception:
 
     def _signed(self, ballot: Entry) -> Entry:
         """The ballot as it will stand in the log, with this intake's line. Refused `too-long`."""
-        line = self._signer.sign(ballot.text)
+        line = self._key.signer.sign(ballot.text)
         raw = Note(ballot.text, (line,)).raw
         if len(raw) > MAX_ENTRY:
             raise Refused("too-long", f"with this intake's line the entry has {len(raw)} bytes, more than {MAX_ENTRY}")
         return replace(ballot, signatures=(line,), raw=raw)
 
     def _answer(self, entry: Entry, accepted: Accepted, new: bool) -> Answer:
-        receipt = make_receipt(self._signer, self._manifest.origin, self._manifest.hash, accepted)
+        receipt = make_receipt(self._key.signer, self._manifest.origin, self._manifest.hash, accepted)
         line = entry.signatures[0].line if entry.kind == "ballot" else ""
         return Answer(receipt, line, new)
 

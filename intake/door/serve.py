@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from audit.log.keys import Signer
+from audit.log.keys import ED25519, Signer
 from audit.log.reader import HttpReader, Reader
 from audit.protocol.elgamal import ZERO
 from audit.record.entries import MAX_ENTRY
@@ -33,6 +33,7 @@ from infra.log import failure
 from infra.workers import CheckingPool
 from intake.door.clerk import Clerk
 from intake.door.config import DoorConfig
+from intake.door.key import DoorKey
 from intake.door.mover import Mover, Put, QueueClient
 from intake.door.outbox import Outbox
 from intake.door.reception import Reception
@@ -53,7 +54,9 @@ def run(path: Path) -> None:
     readers = [HttpReader(f"{url.rstrip('/')}/{manifest.origin}") for url in config.custodians]
     queue = QueueClient(config.queue.url, read_token(config.queue.token))
     how = (config.workers, config.poll_ms / 1000, config.most_waiting)
-    door = Door(manifest, signer, database, readers, queue.put, *how)
+    later = read_signer(config.next_key) if config.next_key else None
+    check_office(path, manifest, signer, later)
+    door = Door(manifest, signer, database, readers, queue.put, *how, later)
     serve(door.app(), config.listen)
 
 
@@ -64,16 +67,30 @@ def opened(path: Path, config: DoorConfig) -> tuple[Engine, Manifest, Signer]:
     """
     manifest, _ = load_manifest(config.manifest, config.manifest_hash)
     signer = read_signer(config.key)
-    if signer.verifier not in manifest.intakes:
-        raise ConfigError(path, [f"key `key` holds the key of no intake of {manifest.origin}"])
+    check_office(path, manifest, signer)
     return (
         engine(config.database, config.passfile, name="psephos-intake", connections=CONNECTIONS), manifest, signer
     )
 
 
+def check_office(path: Path, manifest: Manifest, signer: Signer, later: Signer | None = None) -> None:
+    """ConfigError unless the keys carry the name of an intake, and may sign entries. Whether one counts, the log says:
+    it may have been replaced, or be meant to replace another.
+    """
+    faults = []
+    if signer.name not in {key.name for key in manifest.intakes} or signer.verifier.type != ED25519:
+        faults.append(f"key `key` holds the key of no intake of {manifest.origin}")
+    if later is not None and (later.name, later.verifier.type) != (signer.name, ED25519):
+        faults.append(f"key `next_key` holds no key of {signer.name} that signs entries")
+    if faults:
+        raise ConfigError(path, faults)
+
+
 @dataclass(frozen=True)
 class Door:
-    """All that one intake is made of; `pause`: seconds between two looks at the log; `most`: ballots that may wait."""
+    """All that one intake is made of; `pause`: seconds between two looks at the log; `most`: ballots that may wait;
+    `later`: the key that will replace `signer`.
+    """
 
     manifest: Manifest
     signer: Signer
@@ -83,15 +100,17 @@ class Door:
     workers: int
     pause: float
     most: int = MOST_BALLOTS
+    later: Signer | None = None
 
     def app(self) -> FastAPI:
         """The application, whose lifespan starts and ends the watch, the mover, the clerk and the checking pool."""
         standing, outbox = Standing(), Outbox(self.engine, self.manifest.origin)
         clerk, workers = Clerk(outbox.accept), Workers(standing, self.workers)
         mover = Mover(outbox, self.put, self.manifest.batch_min, self.manifest.batch_wait)
-        known = (self.engine, self.manifest, self.signer)
+        key = DoorKey([self.signer] if self.later is None else [self.signer, self.later], self.manifest)
+        known = (self.engine, self.manifest, key)
         watch = Watch(self._follow, standing, outbox, *known, workers.pool, most=self.most)
-        reception = Reception(self.manifest, self.signer, standing, self.engine, outbox, clerk.accept, workers.pool)
+        reception = Reception(self.manifest, key, standing, self.engine, outbox, clerk.accept, workers.pool)
         app = door_app(self.manifest.origin, reception, mover.ring)
         app.router.lifespan_context = self._lifespan(clerk, mover, watch, workers)
         return app

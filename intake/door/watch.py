@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy import Engine
 
-from audit.log.keys import Signer
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.record.admission import check_signatures, signer_of
@@ -27,8 +26,10 @@ from infra.database import RETRY_SECONDS, UNAVAILABLE, tell
 from infra.follow import Follower, Unreadable, WrongLog
 from infra.log import Log, Seldom
 from infra.seen import SqlSeen
+from intake.door.key import DoorKey
 from intake.door.outbox import CannotAccount, Outbox
 from intake.door.receipt import WAITS, deadline
+from intake.door.resigning import sign_again
 from intake.door.standing import MOST_BALLOTS, MOST_OTHERS, Standing
 
 log = Log(
@@ -37,12 +38,16 @@ log = Log(
     custodians_silent=("custodians",),
     wrong_log=("number",),
     reconciled=("ballots",),
+    signed_again=("entries",),
+    key_does_not_count=("key",),
     cannot_account=(),
 )
 
 SIGNED_HERE = frozenset({"ballot", "reconcile"})
 """Kinds that bear the line of the intake they came through."""
 SAID_AGAIN_SECONDS = 60.0
+SIGN_AGAIN_SECONDS = 60.0
+"""How long after a rekey what waits is looked through: longer than anybody takes to store what the old key signed."""
 LOOK_SECONDS = 5.0
 """Between two looks at how much waits."""
 
@@ -59,7 +64,7 @@ class Watch:
         outbox: Outbox,
         engine: Engine,
         manifest: Manifest,
-        signer: Signer,
+        key: DoorKey,
         when_open: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.time,
         most: int = MOST_BALLOTS,
@@ -69,7 +74,7 @@ class Watch:
         self._outbox = outbox
         self._engine = engine
         self._manifest = manifest
-        self._signer = signer
+        self._key = key
         self._when_open = when_open
         self._clock = clock
         self._most = most
@@ -79,6 +84,7 @@ class Watch:
         self._drained = False
         self._idle = 0
         self._closing_since: float | None = None
+        self._sign_again_until = 0.0
         self._said = Seldom(SAID_AGAIN_SECONDS)
         self._begin()
 
@@ -127,7 +133,7 @@ class Watch:
     def _take_in(self, entries: Sequence[Entry]) -> None:
         standing = self._standing
         with self._engine.begin() as connection, SqlSeen(connection, self._manifest.origin) as seen:
-            settled = list(settled_by(entries, self._signer.name, seen))
+            settled = list(settled_by(entries, self._name, seen))
             with standing.lock:
                 self._follower.apply(entries, seen)
             standing.learn(entries)
@@ -137,6 +143,21 @@ class Watch:
             failpoints.at("outbox.settling")
         failpoints.at("outbox.settled")
         log.info("log-read", size=standing.election.size, phase=standing.election.phase)
+        if any(entry.kind == "rekey" for entry in entries):
+            self._key.follow(standing.election.manifest)
+            # Who was signing a ballot meanwhile has stored it by then.
+            self._sign_again_until = self._clock() + SIGN_AGAIN_SECONDS
+
+    def _sign_again(self) -> None:
+        """Whatever waits with a line by a key that was replaced gets one by the key that counts."""
+        if not self._key.counts:
+            if self._said.due("key"):
+                log.error("key-does-not-count", key=self._key.signer.verifier.key_id.hex())
+        else:
+            with self._engine.begin() as connection:
+                count = sign_again(connection, self._manifest.origin, self._key.signer)
+            if count:
+                log.info("signed-again", entries=count)
 
     def _when_caught_up(self) -> None:
         standing = self._standing
@@ -145,8 +166,12 @@ class Watch:
                 # It may have closed its own account before it was lost, and must see what all custodians show of that.
                 return
             # After a restart: what was accepted before it, and is not in the log yet, counts as it did.
+            self._key.follow(standing.election.manifest if standing.election.size else self._manifest)
+            self._sign_again()
             standing.learn(parse_entry(raw) for raw in self._outbox.ballots())
             standing.ready = True
+        elif self._clock() < self._sign_again_until:
+            self._sign_again()
         if standing.election.phase == "open":
             self._when_open()
         if standing.election.phase == "closing" and not self._drained:
@@ -174,7 +199,7 @@ class Watch:
 
     @property
     def _name(self) -> str:
-        return self._signer.name
+        return self._key.name
 
     def _deadline(self) -> int:
         return deadline(self._clock(), self._manifest.batch_wait)
@@ -193,7 +218,7 @@ class Watch:
         """The `reconcile` entry over the identities of all ballots this intake passed on."""
         count, root = reconcile_root(ballots)
         body = {"count": count, "manifest": b64(self._manifest.hash), "root": b64(root), "signer": self._name}
-        entry = parse_entry(seal(make_text("reconcile", self._manifest.origin, body), [self._signer]))
+        entry = parse_entry(seal(make_text("reconcile", self._manifest.origin, body), [self._key.signer]))
         log.info("reconciled", ballots=count)
         return entry, self._deadline()
 

@@ -21,6 +21,7 @@ from tally.officials.acts import act_text, certificate, done, draft_or_perform, 
 from tally.officials.agenda import manifest_text
 from tally.officials.draft import check_draft, expect_free, new_draft, read_draft, sign_draft, summary, write_new
 from tally.officials.mixer import Mixer
+from tally.officials.rekey import rekey
 from tally.officials.restart import restart_word
 from tally.officials.status import status
 from tally.officials.trustee import Trustee
@@ -44,7 +45,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 def register(app: typer.Typer) -> None:
     """Adds `mix`, and the groups `election` and `trustee`."""
     election = group(app, "election", "Creates an election and carries it through: acts of the officials.")
-    for command in (create, show, sign, card, submit, open_, closing, close, certify, status_):
+    for command in (create, show, sign, card, submit, open_, closing, close, certify, rekey, status_):
         election.command(command.__name__.rstrip("_"))(command)
     election.command("restart-word")(restart_word)
     app.command("mix")(mix)

@@ -118,6 +118,10 @@ def summary(entry: Entry, checked: bool) -> list[str]:
         for share_class, roll in sorted(entry.body["rolls"].items()):
             mixed = "mixed" if "mix" in roll else "not mixed"
             lines.append(f"roll of {share_class}: {roll['rows']} rows, {mixed}, hash {roll['hash']}")
+    if entry.kind == "rekey":
+        body = entry.body
+        lines.append(f"{body['kind']} {body['name']} is replaced by {body.get('to', body['name'])}")
+        lines += [f"old key {vkey}" for vkey in body["old"]] + [f"new key {vkey}" for vkey in body["new"]]
     if entry.kind == "close" and entry.body["overruled"]:
         lines.append(f"overruled: {', '.join(entry.body['overruled'])}")
     names = ", ".join(line.name for line in entry.signatures) or "nobody"

@@ -68,6 +68,7 @@ class Place:
     engine: Engine
     owner: Engine
     most: int = 1_000
+    keys: tuple[Signer, ...] = ()  # those that the intake holds; the one of the manifest, if none are named
 
     @property
     def intake(self) -> Signer:
@@ -85,7 +86,8 @@ class Place:
 
     def door(self) -> Door:
         how = (self.queue.put, 1, 0.02, self.most)
-        return Door(self.meeting.manifest, self.intake, self.engine, [self.board], *how)
+        key, later = (*(self.keys or (self.intake,)), None)[:2]
+        return Door(self.meeting.manifest.history[0], key, self.engine, [self.board], *how, later)
 
     @contextmanager
     def running(self) -> Iterator[Client]:

@@ -26,6 +26,7 @@ from infra.postgres import Cluster
 from tests.door.board import Board
 from tests.door.conftest import Client, Place, Queue, signed
 from tests.loopback import PATIENCE, serving, wait_until
+from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
 
 _numbers = itertools.count()
@@ -157,7 +158,7 @@ def test_a_door_that_is_killed_has_lost_nothing(town: Town) -> None:
 
 
 def test_a_key_of_nobody_in_the_manifest(town: Town) -> None:
-    stranger = Meeting(seed=5).parties.intakes[0]
+    stranger = Dice(5).signer("intake-9")
     write_secret(town.folder / "other.key", stranger.private + "\n")
     config = town.write(key="'other.key'")
     done = subprocess.run([*PSEPHOS, "serve", "intake", "--config", config], capture_output=True, text=True, timeout=60)

@@ -1,0 +1,50 @@
+"""What waits in the outbox under a key that was replaced, signed anew.
+
+Tally takes no line by a key that does not count any more, so a ballot that waits with one would never be recorded,
+though its voter holds a receipt. Its text, and so its identity, stays; only this intake's line over it changes, and the
+leaf hash with it. Who handed it in and finds no such leaf hands it in again, and is given the receipt for this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy import Connection, delete, insert, select, text, update
+
+from audit.log.keys import Signer
+from audit.record.entries import Entry, parse_entry, seal
+from intake.door.schema import accepted, outbox
+
+AT_ONCE = 1
+"""When these are due: at once, but not as if the queue had never seen them."""
+PAGE = 1024
+
+
+def sign_again(connection: Connection, origin: str, signer: Signer) -> int:
+    """Replaces this intake's line on whatever waits with another key's; how many that were. In the caller's
+    transaction, whose commit then waits for the disk.
+    """
+    connection.execute(text("SET LOCAL synchronous_commit TO on"))
+    count = 0
+    for entry in list(_of_another_key(connection, origin, signer)):
+        new = parse_entry(seal(entry.text, [signer]))
+        one = outbox.c.origin == origin, outbox.c.identity == entry.identity
+        # Only who holds a row may take it away: settled meanwhile, it is not put back.
+        if connection.execute(delete(outbox).where(*one)).rowcount:
+            kept = {"identity": new.identity, "kind": new.kind, "entry": new.raw, "due": AT_ONCE, "puts": 0}
+            connection.execute(insert(outbox).values(origin=origin, **kept))
+            mine = accepted.c.origin == origin, accepted.c.identity == new.identity
+            connection.execute(update(accepted).where(*mine).values(leaf=new.leaf))
+            count += 1
+    return count
+
+
+def _of_another_key(connection: Connection, origin: str, signer: Signer) -> Iterator[Entry]:
+    """What waits with a line of this intake's name alone, by another key than this."""
+    signed_here = outbox.c.kind.in_(("ballot", "reconcile"))
+    query = select(outbox.c.entry).where(outbox.c.origin == origin, signed_here)
+    for raw in connection.scalars(query.execution_options(yield_per=PAGE)):
+        entry = parse_entry(bytes(raw))
+        (line,) = entry.signatures
+        if line.name == signer.name and line.key_id != signer.verifier.key_id:
+            yield entry

@@ -1,0 +1,82 @@
+"""The intake's key is replaced while it takes ballots: nothing that it promised is lost, and nothing it could not keep
+is promised."""
+
+from __future__ import annotations
+
+from audit.log.notes import parse_signature_lines
+from audit.record.entries import parse_entry
+from tests.door.conftest import Place
+from tests.loopback import wait_until
+from tests.simulator.dice import Dice
+from tests.simulator.rekeys import rekeying, take_over
+
+NEW = Dice(80).signers("intake-1")
+
+
+def replace_key(place: Place) -> bytes:
+    """The officials do, elsewhere; the log shows it."""
+    raw = rekeying(place.meeting, "intake", "intake-1", NEW)
+    place.board.record(raw)
+    take_over(place.meeting, "intake", "intake-1", NEW)
+    return raw
+
+
+def key_of(line: str) -> bytes:
+    """The id of the key that made a signature line."""
+    return parse_signature_lines(line.encode())[0].key_id
+
+
+def test_what_waits_is_signed_anew_and_recorded(place: Place) -> None:
+    place.keys = (place.intake, *NEW)
+    place.queue.silent = True
+    with place.running() as client:
+        ballot = place.text(0)
+        old = client.accepted(ballot)
+        replace_key(place)
+        wait_until(lambda: waiting_keys(place) == {NEW[0].verifier.key_id})
+        place.queue.silent = False
+        wait_until(lambda: place.queue.entries)
+        wait_until(lambda: bool(place.tally()) or place.waiting == 0)
+        again = client.post(ballot)
+    assert place.meeting.election.ballots == 1
+    assert again.status_code == 200 and again.json()["receipt"] != old["receipt"]
+    assert key_of(old["line"]) != key_of(again.json()["line"]) == NEW[0].verifier.key_id
+
+
+def test_after_a_restart_with_the_new_key_alone(place: Place) -> None:
+    place.queue.silent = True
+    with place.running() as client:
+        client.accepted(place.text(0))
+    replace_key(place)
+    place.keys, place.queue.silent = NEW, False
+    with place.running():
+        wait_until(lambda: place.queue.entries)
+        wait_until(lambda: bool(place.tally()) or place.waiting == 0)
+    assert place.meeting.election.ballots == 1
+
+
+def test_with_a_key_that_does_not_count_only_a_rekey_is_taken(place: Place) -> None:
+    place.keys = NEW
+    raw = rekeying(place.meeting, "intake", "intake-1", NEW)
+    with place.running() as client:
+        wait_until(lambda: client.post(place.text(0)).json().get("reason") == "wrong-key")
+        answer = client.post(raw)
+        assert answer.status_code == 201
+        receipt = parse_entry(answer.json()["receipt"].encode())
+        assert receipt.signatures[0].key_id == NEW[0].verifier.key_id
+        wait_until(lambda: raw in place.queue.entries)
+        place.board.record(raw)
+        take_over(place.meeting, "intake", "intake-1", NEW)
+        assert client.accepted(place.text(0))
+
+
+def test_without_the_new_key_nothing_more_is_taken(place: Place) -> None:
+    with place.running() as client:
+        client.accepted(place.text(0))
+        replace_key(place)
+        wait_until(lambda: client.post(place.text(1)).json().get("reason") == "wrong-key")
+
+
+def waiting_keys(place: Place) -> set[bytes]:
+    """The keys by whose lines ballots wait in the outbox."""
+    return {parse_entry(raw).signatures[0].key_id for raw in place.outbox.ballots()}
