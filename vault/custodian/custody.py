@@ -54,8 +54,9 @@ class Custodian:
             if new is None or not new.time or (new.old_size, new.root) != (append.old_size, append.checkpoint.root):
                 held, observed = self.kept.newest(origin), self._store.observed(origin)
                 new, leaves = next_head(held, append, self.kept.time_to_sign, observed)
-                self._check_staged(origin, new, leaves)
-                self.kept.keep(origin, new, leaves, append.entries)
+                staged = self._store.staged(origin)
+                self._check_staged(origin, new, leaves, staged)
+                self.kept.keep(origin, new, leaves, append.entries, staged)
                 for index, entry in enumerate(append.entries, append.old_size):
                     keys.learn(index, entry)
         lines = self.kept.lines(origin, new)
@@ -135,12 +136,12 @@ class Custodian:
         size, _ = self._published.get(origin, (0, b""))
         return 0 < width <= width_of(size, level, index)
 
-    def _check_staged(self, origin: str, new: Head, leaves: Sequence[bytes]) -> None:
+    def _check_staged(self, origin: str, new: Head, leaves: Sequence[bytes], staged: int) -> None:
         """Entries that came before their head were proven to be in a tree that the log has signed."""
-        count = min(self._store.staged(origin), new.size) - new.old_size
+        count = min(staged, new.size) - new.old_size
         if count > 0:
-            staged = self._store.hashes(origin, 0, new.old_size, new.old_size + count)
-            if whole(staged, count) != list(leaves[:count]):
+            there = self._store.hashes(origin, 0, new.old_size, new.old_size + count)
+            if whole(there, count) != list(leaves[:count]):
                 raise Refused("fork", "the log has signed a tree with other entries at these places")
 
 

@@ -70,12 +70,13 @@ class Kept:
         check_clock(self.store.last_time(), now)
         return now
 
-    def keep(self, origin: str, new: Head, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
-        """Stores a head and its entries, those left out that are staged. When this returns the head may be cosigned.
+    def keep(self, origin: str, new: Head, leaves: Sequence[bytes], entries: Sequence[bytes], staged: int) -> None:
+        """Stores a head and its entries, those left out that are staged, which are so many from the first on. When this
+        returns the head may be cosigned.
 
         WrongOldSize if another process was faster.
         """
-        missing = max(new.size - max(self.store.staged(origin), new.old_size), 0)
+        missing = max(new.size - max(staged, new.old_size), 0)
         first = len(entries) - min(missing, len(entries))
         failpoints.at("custodian.storing")
         try:

@@ -216,7 +216,7 @@ class Mirror:
         by_log(later.at(target.size), parse_note(target.note))
         new = replace(target, old_size=held.size, frontier=grown.to_bytes(), time=self._kept.time_to_sign())
         try:
-            self._kept.keep(origin, new, (), ())
+            self._kept.keep(origin, new, (), (), target.size)
         except WrongOldSize as refusal:
             raise Elsewhere(self._kept.seen(origin).size, refusal.size) from None
         for index, entry in rekeys:
