@@ -1,7 +1,7 @@
 """`./run bench [NAME...]`: measured figures as a table; nothing here is a test.
 
-Names are `proof`, `mix`, `path`, `demo`, `memory`, `large-mix` and `roll`; without any, all but the last three, which
-cast 20,000 ballots and mix 100,000 rows. What else runs on the machine is measured along.
+Names are `proof`, `mix`, `path`, `demo`, `care`, `memory`, `large-mix` and `roll`; without any, all but the last three,
+which cast 20,000 ballots and mix 100,000 rows. What else runs on the machine is measured along.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ TITLES = {
     "mix": "Mixing a roll, and verifying the mix",
     "path": "The whole path, nine contests, the demo's batch setting",
     "demo": "The demo",
+    "care": "A custodian's care for what it holds",
     "memory": "Memory",
     "large-mix": "Mixing a roll of 100,000 rows",
     "roll": "A roll of 100,000 rows: its log, and a voter's client",
@@ -55,6 +56,10 @@ def measurement(name: str, console: Console) -> Callable[[], list[Figure]]:
         from tests.bench import demo
 
         return demo.measure
+    if name == "care":
+        from tests.bench import care
+
+        return care.measure
     if name == "roll":
         from tests.bench import roll
 
