@@ -49,7 +49,11 @@ def export(
             from audit.log.bucket import Bucket, Lock, client, export_to_bucket
 
             lock = Lock.for_days(mode.upper(), days, datetime.now(UTC))
-            head = export_to_bucket(reader, manifest.log, Bucket(client(endpoint, profile), bucket, lock), progress)
+            place = Bucket(client(endpoint, profile), bucket, lock)
+            changed = [rekey.index for rekey in manifest.rekeys]
+            head = export_to_bucket(
+                reader, manifest.log, place, progress, past=lambda size: manifest.at(size).log, rekeys=changed
+            )
     if head is None:
         raise ReadError("nothing is published there any more", source, "stale")
     return manifest, head

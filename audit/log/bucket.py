@@ -14,18 +14,18 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from audit.log.checkpoint import LogPolicy, open_checkpoint
+from audit.log.checkpoint import LogPolicy, open_note, parse_checkpoint
 from audit.log.export import RecordFiles
 from audit.log.merkle import CompactRange
 from audit.log.notes import MAX_NOTE, parse_note
 from audit.log.reader import Head, Reader, open_head, read_entries
-from audit.log.sources import CHECKPOINT
+from audit.log.sources import CHECKPOINT, REKEYS, rekeys_text
 from audit.log.tiles import MAX_BUNDLE
 from audit.protocol.refused import Refused
 
@@ -128,7 +128,7 @@ class Bucket:
             absent="PreconditionFailed",
             Body=data,
             CacheControl=cache,
-            ContentType="text/plain; charset=utf-8" if path == CHECKPOINT else "application/octet-stream",
+            ContentType="text/plain; charset=utf-8" if path in (CHECKPOINT, REKEYS) else "application/octet-stream",
             # The store refuses bytes that changed on the way.
             ChecksumAlgorithm="SHA256",
             ObjectLockMode=self._lock.mode,
@@ -188,18 +188,25 @@ def client(endpoint: str | None = None, profile: str | None = None) -> Any:
 
 
 def export_to_bucket(
-    reader: Reader, policy: LogPolicy, bucket: Bucket, progress: Progress = lambda done, total: None
+    reader: Reader,
+    policy: LogPolicy,
+    bucket: Bucket,
+    progress: Progress = lambda done, total: None,
+    *,
+    past: Callable[[int], LogPolicy] | None = None,
+    rekeys: Sequence[int] = (),
 ) -> Head | None:
     """Writes the log up to the reader's newest checkpoint to the bucket; None if none is published.
 
-    The tiles are computed from the verified entries. A record that is there already must be a beginning of this one:
-    BucketError `fork` if it is of another tree, `newer` if it is longer. ReadError as `open_head` and `read_entries`;
-    BucketError.
+    `policy` is whose signatures count over it, `past` those that counted over so many entries, if others did; `rekeys`,
+    where keys were changed, is written beside the tiles for readers who look for it. The tiles are computed from the
+    verified entries. A record that is there already must be a beginning of this one: BucketError `fork` if it is of
+    another tree, `newer` if it is longer. ReadError as `open_head` and `read_entries`; BucketError.
     """
     head = open_head(reader, policy, exact=True)
     if head is None:
         return None
-    held = _held(bucket, policy)
+    held = _held(bucket, past or (lambda size: policy))
     size, root = (0, b"") if held is None else (held.size, held.root)
     if size > head.size:
         detail = f"is of {size} entries, more than the {head.size} of {reader}"
@@ -216,18 +223,21 @@ def export_to_bucket(
                 progress(record.size, head.size)
         record.end()
         writing.end()
+    if rekeys:
+        bucket.put_version(REKEYS, rekeys_text(rekeys))
     # The same note again is no new version: it is kept for longer.
     (bucket.put_once if held is not None and held.note == head.note else bucket.put_version)(CHECKPOINT, head.note.raw)
     progress(head.size, head.size)
     return head
 
 
-def _held(bucket: Bucket, policy: LogPolicy) -> Head | None:
+def _held(bucket: Bucket, policy: Callable[[int], LogPolicy]) -> Head | None:
     raw = bucket.get(CHECKPOINT, MAX_NOTE)
     if raw is None:
         return None
     try:
-        return Head(open_checkpoint(raw, policy, exact=True), parse_note(raw))
+        note = parse_note(raw)
+        return Head(open_note(note, policy(parse_checkpoint(note.text).size), exact=True), note)
     except Refused as refusal:
         raise BucketError(str(refusal), bucket.where(CHECKPOINT), refusal.reason) from None
 

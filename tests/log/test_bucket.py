@@ -24,8 +24,10 @@ from audit.log.notes import MAX_NOTE
 from audit.log.reader import HttpReader, open_head, read_entries
 from infra.commands import root
 from tests.log.sample import POLICY, MemoryReader, some_entries
+from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
 from tests.simulator.record import files_of, write
+from tests.simulator.rekeys import rekey
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 LOCK = Lock("COMPLIANCE", NOW + timedelta(days=30))
@@ -211,3 +213,18 @@ def test_the_command_exports_and_verify_reads_it_back(
     again = CliRunner().invoke(root(), ["verify", f"{endpoint}/{name}/{meeting.origin}", "--manifest", meeting.hash])
     assert again.exit_code == 0, again.output
     assert "VERIFIED" in again.stdout
+
+
+def test_a_record_grows_over_a_change_of_keys(s3, name: str, endpoint: str, aws: None, tmp_path: Path) -> None:
+    meeting = Meeting().found().ceremony()
+    address = f"s3://{name}/{meeting.origin}"
+    for part in ("before", "after"):
+        folder = write(files_of(meeting.entries, meeting.parties, meeting.origin), tmp_path / part)
+        command = ["export-record", str(folder), "--bucket", address, "--endpoint", endpoint]
+        done = CliRunner().invoke(root(), command)
+        assert done.exit_code == 0, done.exception
+        if part == "before":
+            rekey(meeting, "log", "log", Dice(70).log_keys("log"))
+    again = CliRunner().invoke(root(), ["verify", f"{endpoint}/{name}/{meeting.origin}", "--manifest", meeting.hash])
+    assert again.exit_code == 0, again.output
+    assert s3.get_object(Bucket=name, Key=f"{meeting.origin}/rekeys")["Body"].read() == b"10\n"
