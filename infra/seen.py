@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from audit.record.entries import Entry
 from audit.record.seen import intake_of
+from infra.bulk import insert_rows
 
 PAGE = 256
 """Rows read at a time where the whole index is walked."""
@@ -171,8 +172,7 @@ class SqlSeen:
     def flush(self) -> None:
         """Writes what was added, into the caller's transaction."""
         for table in (recorded, refused, passed):
-            if rows := self._rows.pop(table.name, []):
-                self._connection.execute(upsert(table).on_conflict_do_nothing(), rows)
+            insert_rows(self._connection, table, self._rows.pop(table.name, []), passing=True)
         if self._ballots:
             statement = upsert(latest)
             newer = {"revision": statement.excluded.revision, "ballot": statement.excluded.ballot}

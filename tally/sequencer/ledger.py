@@ -18,6 +18,7 @@ from audit.log.checkpoint import Checkpoint
 from audit.log.merkle import EMPTY_ROOT, CompactRange
 from audit.record.entries import Entry, parse_entry
 from infra import failpoints
+from infra.bulk import insert_rows
 from infra.seen import SqlSeen
 from infra.seen_check import Expected, rebuild
 from tally.sequencer.refused import keep
@@ -63,7 +64,7 @@ class Transaction:
         rows = [{"origin": self._origin, "index": i, "data": data} for i, data in zip(places, entries, strict=True)]
         try:
             self._connection.execute(insert(stage).values(origin=self._origin, **row))
-            self._connection.execute(insert(entry), rows)
+            insert_rows(self._connection, entry, rows)
         except IntegrityError:
             raise Overtaken(f"the log has been continued from {new.old_size} entries by another sequencer") from None
 
