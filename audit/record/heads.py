@@ -46,14 +46,15 @@ def succeed(manifest: Manifest, raw: bytes, index: int) -> Manifest:
 
 
 def open_head(
-    reader: Reader, manifest: Manifest, *, exact: bool = False, whole: bool = False
+    reader: Reader, manifest: Manifest, *, exact: bool = False, whole: bool = False, every: bool = False
 ) -> tuple[Head, Manifest] | None:
     """The reader's newest checkpoint, by the keys that count over its size, and the manifest with those; None if
     nothing has been published.
 
-    `manifest` is that of the reader's last entry, or of entry 0. Where nobody says which entries are rekeys, none is
-    looked for, unless `whole`: then every entry is read. ReadError as `audit.log.reader.open_head`, of the checkpoint
-    by the keys that are known.
+    `manifest` is that of the last entry known, or of entry 0. Rekeys are looked for only if the checkpoint bears other
+    keys than are known, unless `every`: for who does not read all entries, and must know the intakes' keys, too. Where
+    nobody says which entries they are, none is found, unless `whole`: then every entry is read. ReadError as
+    `audit.log.reader.open_head`, of the checkpoint by the keys that are known.
     """
     raw = reader.checkpoint()
     if raw is None:
@@ -64,16 +65,18 @@ def open_head(
         claim = Head(parse_checkpoint(note.text), note)
     except Refused as refusal:
         raise ReadError(str(refusal), where, refusal.reason) from None
+    doubt: Refused | None = None
     try:
         open_note(note, manifest.at(claim.size).log, exact=exact)
-        return claim, manifest
     except Refused as refusal:
         doubt = refusal
+    if doubt is None and not every:
+        return claim, manifest
     try:
         manifest = with_rekeys(reader, manifest, claim, whole=whole)
         open_note(note, manifest.at(claim.size).log, exact=exact)
     except Refused as refusal:
-        raise ReadError(str(refusal if manifest.rekey else doubt), where, refusal.reason) from None
+        raise ReadError(str(refusal if manifest.rekey or doubt is None else doubt), where, refusal.reason) from None
     return claim, manifest
 
 

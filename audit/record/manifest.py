@@ -56,7 +56,7 @@ class Quorum:
 @dataclass(frozen=True)
 class Rekey:
     """Keys that changed: from entry `index` on, `new` of `to` count in the place of `old` of `name`. `office`: intake,
-    log or custodian.
+    log or custodian; `raw`: the entry.
     """
 
     index: int
@@ -65,6 +65,7 @@ class Rekey:
     to: str
     old: tuple[Verifier, ...]
     new: tuple[Verifier, ...]
+    raw: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)

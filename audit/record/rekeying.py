@@ -66,7 +66,7 @@ def parse_rekey(manifest: Manifest, entry: Entry, index: int) -> Rekey:
     new = new_keys(office, fields["new"])
     if any(key.name != to for key in new):
         raise Refused("wrong-signers", f"the new keys carry the name {to}", "new")
-    return Rekey(index, office, name, to, counting, new)
+    return Rekey(index, office, name, to, counting, new, entry.raw)
 
 
 def holders(manifest: Manifest, office: str) -> dict[str, tuple[Verifier, ...]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 
@@ -166,6 +167,11 @@ class Caster:
                 if refusal.reason in OVERTAKEN:
                     ballot.fate = f"an intake says: {refusal}; the log does not show it"
                     self._doubtful.append(ballot)
+                elif refusal.reason == "bad-receipt" and not ballot.posted:
+                    # The intake may have got another key meanwhile: the log says so.
+                    ballot.fate = str(refusal)
+                    self._todo.append(ballot)
+                    self._refresh()
                 else:
                     self._fail(ballot, str(refusal))
             except NoDoor as error:
@@ -176,6 +182,11 @@ class Caster:
             else:
                 self._posted[ballot.identity] = ballot
                 self._moved = moved
+
+    def _refresh(self) -> None:
+        with suppress(ReadError):
+            self._booth.log.refresh()
+        self._booth.sleep(self._booth.pause)
 
     def _look(self) -> None:
         """Looks for what is posted, at most once a pause, however fast intakes answer."""
@@ -192,7 +203,7 @@ class Caster:
             return
         for identity, proof in found.items():
             ballot = self._posted.pop(identity)
-            ballot.kept.keep_proof(proof)
+            ballot.kept.keep_proof(proof, self._sightings.rekeys.values())
             now = self._moved = self._booth.clock()
             self._tally.places[ballot.kept.name] = proof.index
             if ballot.posted:

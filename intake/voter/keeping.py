@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from audit.log.proof import EXTENSION, Proof
 from audit.protocol.group import b64
-from audit.receipts import MANIFEST
+from audit.receipts import MANIFEST, REKEY
 from audit.record.entries import Entry, read_text
 from infra.desk import stored
 from infra.hand_in import Receipt
@@ -88,7 +88,12 @@ class Keepsake:
             path = self.folder / f"{self.name}.{what}-{number}"
         return path
 
-    def keep_proof(self, proof: Proof) -> None:
+    def keep_proof(self, proof: Proof, rekeys: Iterable[Proof] = ()) -> None:
+        """Keeps the proof, and before it what shows whose keys its checkpoint is signed with, if some were replaced."""
+        for rekey in rekeys:
+            path = self.folder / f"{REKEY}{rekey.index}{EXTENSION}"
+            if not path.exists():
+                _write_whole(path, rekey.raw)
         _write_whole(self.proof, proof.raw)
 
 

@@ -97,7 +97,7 @@ def read_opening(readers: Sequence[Reader], pinned: bytes) -> Opening:
 def _read(readers: Sequence[Reader], pinned: bytes) -> Opening:
     """From the first of the readers, and of the others what it turns out not to have."""
     manifest, founding = read_manifest(readers[0], pinned)
-    found = open_head(readers[0], manifest)
+    found = open_head(readers[0], manifest, every=True)
     if found is None:
         raise nothing_yet(readers[0])
     head, manifest = found

@@ -29,6 +29,8 @@ class Sightings:
         self._turn = 0
         self._start = self._next = start
         self._places: dict[bytes, int] = {}
+        self.rekeys: dict[int, Proof] = {}
+        """Proofs of the entries that have changed keys before what was found: needed to check its proof."""
 
     def look(self, entries: Iterable[Entry]) -> dict[bytes, Proof]:
         """Proofs, by identity, of those of the entries that are recorded by now. ReadError if no custodian can be read.
@@ -48,7 +50,7 @@ class Sightings:
         raise fault
 
     def _look(self, reader: Reader, entries: Iterable[Entry]) -> dict[bytes, Proof]:
-        shown = open_head(reader, self._manifest)
+        shown = open_head(reader, self._manifest, every=True)
         if shown is None:
             return {}
         head, self._manifest = shown
@@ -61,4 +63,10 @@ class Sightings:
             place = self._places.get(entry.leaf)
             if place is not None and place < head.size:
                 found[entry.identity] = prove_recorded(tiles, place, entry.raw)
+        if found:
+            self.rekeys |= {
+                rekey.index: prove_recorded(tiles, rekey.index, rekey.raw)
+                for rekey in self._manifest.at(head.size).rekeys
+                if rekey.index not in self.rekeys
+            }
         return found

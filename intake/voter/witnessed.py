@@ -54,7 +54,7 @@ class WitnessedLog:
         faults = []
         for reader in self.readers:
             try:
-                found = open_head(reader, self.manifest)
+                found = open_head(reader, self.manifest, every=True)
                 if found is not None:
                     self._take(reader, *found)
             except ReadError as error:

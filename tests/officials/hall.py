@@ -18,12 +18,14 @@ from typing import Any
 from audit.log.keys import Signer
 from audit.log.merkle import CompactRange, LeafHashes, leaf_hash
 from audit.log.notes import Note
+from audit.log.sources import rekeys_text
 from audit.log.tiles import HEIGHT, WIDTH, frame, parse_path
 from audit.log.treehead import Checkpoint
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import Entry, add_signatures, make_text, parse_entry, seal
+from audit.record.heads import is_rekey
 from audit.record.seen import MemorySeen
 from audit.record.voting import reconcile_root
 from tests.simulator.dice import Dice
@@ -195,6 +197,8 @@ class Hall:
             self.asked.append(path)
             if path == "checkpoint":
                 return (404, b"") if self._checkpoint is None else (200, self._checkpoint)
+            if path == "rekeys":
+                return 200, rekeys_text(i for i, raw in enumerate(self.entries) if is_rekey(raw))
             tile = parse_path(path)
             places = range(tile.index * WIDTH, tile.index * WIDTH + tile.width)
             if tile.level is None:
