@@ -25,6 +25,11 @@ class Leading:
         self._engine, self._origin = engine, origin
         self._session: Connection | None = None
 
+    @property
+    def held(self) -> bool:
+        """Whether this process is the one, as far as it knows."""
+        return self._session is not None
+
     def seize(self) -> bool:
         """Whether this process is the one from now on; False while another is."""
         self.leave()

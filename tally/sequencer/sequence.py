@@ -91,6 +91,8 @@ class Sequencer:
         self._coming: Future[Checked] | None = None
         self.election = Election(manifest.hash, mixes)
         self.figures = Figures()
+        self.counted: Callable[[Decision, float], None] = lambda decision, seconds: None
+        """Told of every round that is over, and how long it took (seconds)."""
 
     def open(self) -> None:
         """Signs a stage unless it is signed, gets it witnessed unless it is, and publishes it. As `Push.witness`."""
@@ -133,6 +135,8 @@ class Sequencer:
             _log.warning("not-acknowledged", rows=len(checked.rows))
         failpoints.at("sequencer.acknowledged")
         self._count(decision)
+        seconds = time.monotonic() - began
+        self.counted(decision, seconds)
         _log.info(
             "sequenced",
             size=self.election.size,
@@ -140,7 +144,7 @@ class Sequencer:
             refused=decision.refused,
             repeated=decision.repeated,
             foreign=decision.foreign,
-            ms=round(1000 * (time.monotonic() - began)),
+            ms=round(1000 * seconds),
         )
         return True
 

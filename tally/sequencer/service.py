@@ -6,7 +6,6 @@ ledger: one of them sequences, the others stand by (`leading`).
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from infra import log
 from infra.config import ConfigError, load
 from infra.database import RETRY_SECONDS, UNAVAILABLE, check_url, engine, tell
 from infra.keys import read_signer, read_token
+from infra.stopping import on_signal
 from infra.workers import CheckingPool
 from tally.sequencer.adopt import NOBODY, adopt_any, survey
 from tally.sequencer.custodian import Custodian, Wire, label_of
@@ -36,6 +36,8 @@ from tally.sequencer.sequence import Sequencer
 from tally.sequencer.status import Report
 
 POLL_SECONDS = 0.1
+FINISH_SECONDS = 5.0
+"""In which the round under way may end once it is time to stop; what it has staged the next start goes on with."""
 STANDBY_SECONDS = 0.25
 """Between two looks of one that stands by."""
 
@@ -110,17 +112,19 @@ def run(path: Path) -> None:
     word = open_restart(config.restart.read_bytes(), manifest) if config.restart else NOBODY
     log.quieten_libraries()
     stop = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
+    on_signal(stop.set)
     ledger = Ledger(engine(config.database, config.passfile, name="psephos-tally", connections=8), manifest.origin)
     one_session = engine(config.database, config.passfile, name="psephos-tally-leading", connections=1)
+    leading = Leading(one_session, manifest.origin)
+    report = Report(config.status, [label_of(c.url) for c in config.custodians], lambda: leading.held)
+    wires = [Wire(c.url, manifest.origin, read_token(c.token)) for c in config.custodians]
     custodians = [
-        Custodian(label_of(c.url), Wire(c.url, manifest.origin, read_token(c.token))) for c in config.custodians
+        Custodian(label_of(c.url), report.timed(number, wire))
+        for number, (c, wire) in enumerate(zip(config.custodians, wires, strict=True), start=1)
     ]
     egress = Egress(config.egress.url, read_token(config.egress.token))
     # Threads: the group's arithmetic runs outside of Python's lock, and they cost nothing when mixing is over.
     mixes, ahead = ThreadPoolExecutor(config.workers, "mix"), ThreadPoolExecutor(1, "ahead")
-    report = Report(config.status)
 
     def make_term() -> Term:
         push = Push(ledger, manifest, custodians, word.without)
@@ -135,11 +139,13 @@ def run(path: Path) -> None:
             mixes,
             ahead,
         )
+        sequencer.counted = report.round
         return Term(ledger, manifest, custodians, word, push, sequencer, report)
 
+    report.keep(stop)
     _log.info("started", workers=config.workers)
     try:
-        stand_by(make_term, Leading(one_session, manifest.origin), stop)
+        stand_by(make_term, leading, stop)
     finally:
         for executor in (mixes, ahead):
             executor.shutdown(cancel_futures=True)
@@ -234,10 +240,10 @@ def stand_by(make_term: Callable[[], Term], leading: Leading, stop: threading.Ev
 
 @contextmanager
 def turn(leading: Leading, push: Push, stop: threading.Event) -> Iterator[threading.Event]:
-    """The end of a term: set when the process is told to stop, or has lost its turn; who waits in `push` is told at
-    once.
+    """The end of a term: set when the process is told to stop, or has lost its turn; who waits in `push` is told then,
+    but for a stop after FINISH_SECONDS.
     """
-    over = threading.Event()
+    over, ended = threading.Event(), threading.Event()
 
     def watch() -> None:
         confirmed = monotonic()
@@ -249,7 +255,9 @@ def turn(leading: Leading, push: Push, stop: threading.Event) -> Iterator[thread
         except UNAVAILABLE as error:
             tell(error)
             _log.warning("leading-lost")
+            ended.set()
         over.set()
+        ended.wait(FINISH_SECONDS)
         push.close()
 
     thread = threading.Thread(target=watch, name="turn", daemon=True)
@@ -258,6 +266,7 @@ def turn(leading: Leading, push: Push, stop: threading.Event) -> Iterator[thread
         yield over
     finally:
         over.set()
+        ended.set()
         thread.join()
 
 

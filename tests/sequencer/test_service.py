@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from audit.protocol.refused import Refused
 from infra.commands import root
 from infra.config import ConfigError
+from infra.exchange import Answer
+from infra.metrics import series
+from tally.sequencer.decide import Decision
 from tally.sequencer.service import Place, TallyConfig, check_office, run
-from tally.sequencer.status import Figures, write_status
+from tally.sequencer.status import Figures, Report, write_status
 from tests.simulator.meeting import Meeting
+
+
+@dataclass
+class Shown:
+    """A sequencer, as far as its report sees it."""
+
+    figures: Figures
+
+    def write_status(self, write: Callable[[Figures], None]) -> None:
+        write(self.figures)
+
 
 DATABASE = "postgresql+psycopg://tally@/tally"
 
@@ -27,10 +44,10 @@ def settings(custodians: int = 3, workers: int = 1) -> TallyConfig:
     return TallyConfig(path, b"", DATABASE, path, place, (path, path), (place,) * custodians, workers, path)
 
 
-def test_only_the_logs_own_keys_in_their_order_will_do(meeting: Meeting) -> None:
+def test_only_keys_of_the_logs_own_name_will_do_and_no_fewer_than_two(meeting: Meeting) -> None:
     log = meeting.parties.log
     check_office(Path("tally.toml"), settings(), meeting.manifest, log)
-    for wrong in (log[:1], log[::-1], meeting.parties.custodians[0], (*log, *log)):
+    for wrong in (log[:1], meeting.parties.custodians[0], (*log, *meeting.parties.custodians[0])):
         with pytest.raises(ConfigError, match=r"tally\.toml: key `keys`"):
             check_office(Path("tally.toml"), settings(), meeting.manifest, wrong)
 
@@ -71,6 +88,59 @@ def test_the_figures_replace_the_file_as_a_whole(tmp_path: Path) -> None:
     figures = json.loads(path.read_text())
     assert (figures["size"], figures["custodians"]) == (2, {"127.0.0.1:1": 2})
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_metrics_say_what_the_status_says(tmp_path: Path) -> None:
+    figures = Figures(size=9, phase="open", ballots=5, custodians={"host:1": 9, "host:2": 4})
+    report = Report(tmp_path / "status.json", ["host:1", "host:2", "host:3"])
+    report(Shown(figures))  # type: ignore[arg-type]
+    text = (tmp_path / "status.prom").read_text()
+    for line in (
+        "psephos_leading 1.0",
+        "psephos_log_size 9.0",
+        "psephos_log_ballots 5.0",
+        'psephos_log_phase{phase="open"} 1.0',
+        'psephos_log_phase{phase="noticed"} 0.0',
+        'psephos_custodian_behind{custodian="1"} 0.0',
+        'psephos_custodian_behind{custodian="2"} 5.0',
+        'psephos_custodian_behind{custodian="3"} 9.0',
+    ):
+        assert f"{line}\n" in text, line
+    assert "host" not in text
+    assert json.loads((tmp_path / "status.json").read_text())["size"] == 9
+    assert {path.name for path in tmp_path.iterdir()} == {"status.json", "status.prom"}
+
+
+def test_refusals_are_counted_by_a_reason_that_is_known(tmp_path: Path) -> None:
+    report = Report(tmp_path / "status.json", ["host:1"])
+    before = series(report.metrics.text())
+    refusals = [SimpleNamespace(kind="refusal", fields={"reason": reason}) for reason in ("closed", "closed", "8a8a8a")]
+    report.round(Decision([*refusals, SimpleNamespace(kind="ballot")], repeated=2, foreign=1), 0.2)  # type: ignore
+    text = report.metrics.text()
+    assert b'psephos_refusals_total{reason="closed"} 2.0' in text
+    assert b'psephos_refusals_total{reason="other"} 1.0' in text
+    assert b"psephos_batch_entries_sum 4.0" in text
+    assert b"psephos_rows_repeated_total 2.0\n" in text
+    assert b"psephos_rows_foreign_total 1.0\n" in text
+    assert series(text) == before
+
+
+def test_how_long_a_custodian_takes_to_cosign_is_noted_and_nothing_else_of_it(tmp_path: Path) -> None:
+    report = Report(tmp_path / "status.json", ["host:1", "host:2"])
+    statuses = {"append": 200, "held": 200, "publish": 204}
+    second = report.timed(2, lambda method, path, content, most: Answer(statuses[path], "8a8a8a", b"8a8a8a"))
+    for path in statuses:
+        second("POST", path, b"8a8a8a", 1)
+    statuses["append"] = 409
+    second("POST", "append", b"8a8a8a", 1)
+    text = report.metrics.text()
+    assert b'psephos_cosignature_seconds_count{custodian="2"} 1.0\n' in text
+    assert b"8a8a8a" not in text
+
+
+def test_where_nothing_can_be_written_the_log_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Report(tmp_path / "nowhere" / "status.json", [])(Shown(Figures()))  # type: ignore[arg-type]
+    assert "filenotfounderror" in capsys.readouterr().err
 
 
 def test_the_rooms_commands_are_there() -> None:
