@@ -5,12 +5,13 @@ is lost, nothing is said twice.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from audit.record.entries import parse_entry
+from infra import failpoints
 from infra.log import Seldom
 from infra.queue.frames import Row
 from tally.sequencer import service
@@ -40,7 +41,7 @@ def reported_lost(call: Callable[..., object]) -> Callable[..., object]:
 
 STEPS = {
     "stage": lambda s: (Transaction, "append"),
-    "commit": lambda s: (s, "stage"),
+    "commit": lambda s: (s, "_stage"),
     "sign": lambda s: (s._ledger, "sign"),
     "cosign": lambda s: (s._push, "witness"),
     "witness": lambda s: (s._ledger, "witness"),
@@ -74,6 +75,46 @@ def test_a_crash_at_any_step_loses_nothing_and_repeats_nothing(
 def crash(sequencer: Sequencer, step: str, persisted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     owner, name = STEPS[step](sequencer)
     monkeypatch.setattr(owner, name, reported_lost(getattr(owner, name)) if persisted else lost)
+
+
+@pytest.fixture
+def crashing() -> Iterator[Callable[[str], None]]:
+    """Has the process end at a failpoint."""
+
+    def crash_at(wanted: str) -> None:
+        def hook(name: str) -> None:
+            if name == wanted:
+                raise Crash
+
+        failpoints.set(hook)
+
+    yield crash_at
+    failpoints.set(None)
+
+
+@pytest.mark.parametrize("name", [name for name in failpoints.NAMES if name.startswith("sequencer.")])
+def test_a_process_that_ends_at_a_failpoint_loses_nothing_and_repeats_nothing(
+    open_house: House, crashing: Callable[[str], None], name: str
+) -> None:
+    before, ballot = [entry.raw for entry in open_house.vault.entries()], open_house.ballot()
+    open_house.queue.put(ballot)
+    with open_house.opened() as sequencer:
+        crashing(name)
+        with pytest.raises(Crash):
+            sequencer.step()
+    failpoints.set(None)
+    assert [entry.raw for entry in open_house.record()] == [*before, ballot]
+    assert open_house.queue.rows == {}
+
+
+def test_a_repetition_of_what_another_has_only_staged_is_not_acknowledged(open_house: House) -> None:
+    ballot = open_house.ballot()
+    with open_house.opened() as one, open_house.opened() as two:
+        open_house.queue.put(ballot, ballot)
+        one.stage(open_house.queue.take(1))
+        with pytest.raises(Overtaken):
+            two.step()
+        assert len(open_house.queue.rows) == 2
 
 
 def test_a_lost_acknowledgement_is_passed_over(open_house: House) -> None:

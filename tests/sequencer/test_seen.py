@@ -126,7 +126,7 @@ def test_adding_where_it_would_never_be_written_is_a_fault(ledger_databases: lis
 def test_the_service_adds_and_forgets_nothing(ledger_databases: list[Database]) -> None:
     add = {"SELECT", "INSERT"}
     assert rights(ledger_databases[0].engine) == {
-        **dict.fromkeys(("entry", "stage", "signed", "witnessed"), add),
+        **dict.fromkeys(("entry", "stage", "signed", "witnessed", "refused_entry"), add),
         **dict.fromkeys(("seen_recorded", "seen_refused", "seen_passed"), add),
         "seen_latest": {*add, "UPDATE ballot", "UPDATE revision"},
     }
