@@ -49,10 +49,12 @@ class SqlStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # Each read is one statement: it needs no transaction around it, and saves the way to the server and back.
+        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def check_safe(self) -> None:
         """Unsafe unless the cluster writes through to disk and checks every page it reads."""
-        with self._engine.connect() as connection:
+        with self._reading.connect() as connection:
             check_settings(connection, *SAFE)
 
     def newest(self, origin: str) -> Head:
@@ -71,7 +73,7 @@ class SqlStore:
         while True:
             stored = select(head.c.size).where(head.c.origin == origin, head.c.size > at)
             repaired = repaired_after(origin, HEAD, at)
-            with readable(), self._engine.connect() as connection:
+            with readable(), self._reading.connect() as connection:
                 sizes = list(connection.scalars(union(stored, repaired).order_by("size").limit(PAGE)))
             if not sizes:
                 return
@@ -81,7 +83,7 @@ class SqlStore:
     def last_time(self) -> int:
         """The latest time ever cosigned, over all logs (POSIX seconds); 0 if none was."""
         newest = [select(t.c.time).order_by(t.c.time.desc()).limit(1) for t in (head, observed)]
-        with self._engine.connect() as connection:
+        with self._reading.connect() as connection:
             return max(connection.scalar(query) or 0 for query in newest)
 
     def append(self, origin: str, new: Head, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
@@ -103,13 +105,13 @@ class SqlStore:
     def rekeys(self, origin: str) -> list[int]:
         """The numbers of the entries that are rekeys, by the index over these alone."""
         query = select(entry.c.index).where(entry.c.origin == origin, IS_REKEY).order_by(entry.c.index)
-        with self._engine.connect() as connection:
+        with self._reading.connect() as connection:
             return list(connection.scalars(query))
 
     def staged(self, origin: str) -> int:
         """How many entries are stored, those included that no head covers yet."""
         query = select(entry.c.index).where(entry.c.origin == origin).order_by(entry.c.index.desc()).limit(1)
-        with self._engine.connect() as connection:
+        with self._reading.connect() as connection:
             last = connection.scalar(query)
         return 0 if last is None else last + 1
 
@@ -154,7 +156,7 @@ class SqlStore:
             .order_by(published.c.size.desc())
             .limit(1)
         )
-        with readable(), self._engine.connect() as connection:
+        with readable(), self._reading.connect() as connection:
             row = connection.execute(query).first()
             repair = last_repair(connection, origin, PUBLISHED)
         found = (row.size, bytes(row.note)) if row else (0, b"")
@@ -214,7 +216,7 @@ class SqlStore:
         of: Callable[[bytes], bytes] = bytes,
     ) -> list[bytes]:
         """The values of the rows [start, end) of a query, what was repaired in the place of what is damaged."""
-        with self._engine.connect() as connection:
+        with self._reading.connect() as connection:
             repaired = any_repairs(connection, origin) and repairs(connection, origin, kind, level, start, end)
             if not repaired:
                 with suppress(Damaged), readable():
@@ -231,14 +233,14 @@ class SqlStore:
 
     def _mended_head(self, origin: str, stored: Head | None, size: int | None = None) -> Head | None:
         """The repair of a head if there is one, and no larger head if `size` is not given."""
-        with self._engine.connect() as connection:
+        with self._reading.connect() as connection:
             repair = last_repair(connection, origin, HEAD, size)
         if repair is None or (stored is not None and stored.size > repair[0]):
             return stored
         return unpack(repair[1])
 
     def _head(self, query: Select[Any]) -> Head | None:
-        with readable(), self._engine.connect() as connection:
+        with readable(), self._reading.connect() as connection:
             row = connection.execute(query).first()
         return head_of(row) if row else None
 
