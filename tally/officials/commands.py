@@ -19,6 +19,7 @@ from infra.desk import open_desk
 from infra.keys import read_signer
 from tally.officials.acts import act_text, certificate, done, draft_or_perform, write_result
 from tally.officials.agenda import manifest_text
+from tally.officials.copy_commands import backup, restore
 from tally.officials.draft import check_draft, expect_free, new_draft, read_draft, sign_draft, summary, write_new
 from tally.officials.mixer import Mixer
 from tally.officials.rekey import rekey
@@ -52,6 +53,8 @@ def register(app: typer.Typer) -> None:
     trustee = group(app, "trustee", "A trustee's part: making the key, and decrypting totals.")
     trustee.command("join")(join)
     trustee.command("decrypt")(decrypt)
+    trustee.command("backup")(backup)
+    trustee.command("restore")(restore)
 
 
 def create(
