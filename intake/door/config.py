@@ -8,6 +8,7 @@ from pathlib import Path
 
 from infra.database import check_url
 from infra.http import parse_listen
+from infra.private import check_private
 from intake.door.standing import MOST_BALLOTS
 
 
@@ -23,7 +24,7 @@ class QueueAddress:
 class DoorConfig:
     """The settings of `psephos serve intake`. `custodians` are base addresses, to which the origin is added;
     `most_waiting` is how many ballots may wait to be recorded; `next_key` is the key that will replace `key`, if the
-    officials say so.
+    officials say so; `private` is ADDRESS:PORT of its health and figures.
     """
 
     listen: str
@@ -38,9 +39,11 @@ class DoorConfig:
     poll_ms: int = 200
     most_waiting: int = MOST_BALLOTS
     next_key: Path | None = None
+    private: str | None = None
 
     def __post_init__(self) -> None:
         parse_listen(self.listen)
+        check_private(self.private, self.listen)
         check_url(self.database)
         if len(self.manifest_hash) != 32:
             raise ValueError("`manifest_hash` is 32 bytes")

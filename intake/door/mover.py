@@ -100,6 +100,10 @@ class Mover:
         self._counting = threading.Lock()
         self._rung = 0
         self._counted = 0
+        self.silent = False
+        """Whether the queue has not answered of late."""
+        self.moved: Callable[[int], None] = lambda entries: None
+        """Told of every batch that the queue has stored."""
 
     def ring(self) -> None:
         """Says that one entry more is there, or that it is time to stop."""
@@ -191,13 +195,16 @@ class Mover:
         try:
             self._put([one.entry for one in batch])
         except NotStored as error:
+            self.silent = True
             if self._said.due(str(error)):
                 log.warning("queue-silent", kind=str(error))
             return 0
+        self.silent = False
         failpoints.at("mover.put")
         self._store.passed_on(identities, self._now(), self._again)
         failpoints.at("mover.passed-on")
         log.info("passed-on", entries=len(batch))
+        self.moved(len(batch))
         return len(batch)
 
     def _now(self) -> int:

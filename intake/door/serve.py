@@ -27,12 +27,15 @@ from audit.record.manifest import Manifest, load_manifest
 from infra.config import ConfigError, load
 from infra.database import engine, tell
 from infra.follow import Follower
-from infra.http import Problem, application, problem, read_body, serve
+from infra.http import Problem, application, problem, read_body
 from infra.keys import read_signer, read_token
 from infra.log import failure
+from infra.metrics import Metrics
+from infra.private import Private, Ready, serve
 from infra.workers import CheckingPool
 from intake.door.clerk import Clerk
 from intake.door.config import DoorConfig
+from intake.door.figures import add_figures, coarse, readiness
 from intake.door.key import DoorKey
 from intake.door.mover import Mover, Put, QueueClient
 from intake.door.outbox import Outbox
@@ -57,7 +60,9 @@ def run(path: Path) -> None:
     later = read_signer(config.next_key) if config.next_key else None
     check_office(path, manifest, signer, later)
     door = Door(manifest, signer, database, readers, queue.put, *how, later)
-    serve(door.app(), config.listen)
+    metrics = coarse(manifest)
+    app, ready = door.opened(metrics)
+    serve(app, config.listen, Private(config.private, metrics, ready))
 
 
 def opened(path: Path, config: DoorConfig) -> tuple[Engine, Manifest, Signer]:
@@ -104,6 +109,10 @@ class Door:
 
     def app(self) -> FastAPI:
         """The application, whose lifespan starts and ends the watch, the mover, the clerk and the checking pool."""
+        return self.opened(coarse(self.manifest))[0]
+
+    def opened(self, metrics: Metrics) -> tuple[FastAPI, Ready]:
+        """The same, with `metrics` telling how it goes, and whether it can do its work."""
         standing, outbox = Standing(), Outbox(self.engine, self.manifest.origin)
         clerk, workers = Clerk(outbox.accept), Workers(standing, self.workers)
         mover = Mover(outbox, self.put, self.manifest.batch_min, self.manifest.batch_wait)
@@ -113,7 +122,8 @@ class Door:
         reception = Reception(self.manifest, key, standing, self.engine, outbox, clerk.accept, workers.pool)
         app = door_app(self.manifest.origin, reception, mover.ring)
         app.router.lifespan_context = self._lifespan(clerk, mover, watch, workers)
-        return app
+        add_figures(metrics, self.manifest, self.engine, standing, mover, watch)
+        return app, readiness(standing, watch, key, self.engine)
 
     def _follow(self) -> Follower:
         return Follower(self.readers, self.manifest.hash)

@@ -79,7 +79,9 @@ class Watch:
         self._clock = clock
         self._most = most
         self._look_at = 0.0
-        self._silent = False
+        self.silent = False
+        """Whether no custodian could be read of late."""
+        self.cannot_account = False
         self._away = False
         self._drained = False
         self._idle = 0
@@ -111,9 +113,9 @@ class Watch:
             elif self._follower.caught_up or self._follower.head is None:
                 self._when_caught_up()
         except Unreadable:
-            if not self._silent:
+            if not self.silent:
                 log.warning("custodians-silent", custodians=len(self._manifest.log.custodians))
-            self._silent = True
+            self.silent = True
             return False
         except WrongLog:
             raise
@@ -123,7 +125,7 @@ class Watch:
             tell(error)
             self._begin()
             return False
-        self._silent = self._away = False
+        self.silent = self._away = False
         return bool(entries)
 
     def _begin(self) -> None:
@@ -193,7 +195,9 @@ class Watch:
             return
         try:
             self._drained = self._outbox.drain(self._name, self._account)
+            self.cannot_account = False
         except CannotAccount:
+            self.cannot_account = True
             if self._said.due():
                 log.error("cannot-account")
 
