@@ -1,7 +1,8 @@
 """`./run bench [NAME...]`: measured figures as a table; nothing here is a test.
 
-Names are `proof`, `mix`, `path`, `demo`, `care`, `memory`, `large-mix` and `roll`; without any, all but the last three,
-which cast 20,000 ballots and mix 100,000 rows. What else runs on the machine is measured along.
+Names are `proof`, `mix`, `path`, `demo`, `care`, `record`, `recovery`, `memory`, `large-mix`, `roll` and `large-log`;
+without any, all but the last four, which cast 20,000 ballots, mix 100,000 rows and record 1,000,000 entries. What else
+runs on the machine is measured along.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ TITLES = {
     "path": "The whole path, nine contests, the demo's batch setting",
     "demo": "The demo",
     "care": "A custodian's care for what it holds",
+    "record": "Entries recorded under a quorum of custodians",
+    "recovery": "After kill -9 of the sequencer",
     "memory": "Memory",
     "large-mix": "Mixing a roll of 100,000 rows",
     "roll": "A roll of 100,000 rows: its log, and a voter's client",
+    "large-log": "A log of 1,000,000 entries",
 }
-ASKED_FOR = ("memory", "large-mix", "roll")
+ASKED_FOR = ("memory", "large-mix", "roll", "large-log")
 
 
 def main(names: list[str]) -> int:
@@ -64,6 +68,18 @@ def measurement(name: str, console: Console) -> Callable[[], list[Figure]]:
         from tests.bench import roll
 
         return lambda: roll.measure(console)
+    if name == "record":
+        from tests.bench import record
+
+        return lambda: record.measure(console)
+    if name == "recovery":
+        from tests.bench import recovery
+
+        return lambda: recovery.measure(console)
+    if name == "large-log":
+        from tests.bench import large_log
+
+        return lambda: large_log.measure(console)
     from tests.bench import memory
 
     return lambda: memory.measure(console)

@@ -1,0 +1,61 @@
+"""How long it takes from kill -9 of the one that sequences to the next published checkpoint: started again at once, and
+with another standing by. The queue holds more than was under way.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+from rich.console import Console
+
+from tests.bench.figure import Figure, at_most
+from tests.bench.logging_house import LoggingHouse, logging_house
+
+ENTRIES = 30_000
+WARM = 2_000
+TURNS = 3
+BOUND = 3.0
+
+
+def measure(console: Console) -> list[Figure]:
+    with logging_house(3, 2) as house, house.serving():
+        house.found()
+        house.fill(house.notices(ENTRIES, 300))
+        console.print("[bold]kill -9[/bold] ...")
+        again = max(started_again(house) for _ in range(TURNS))
+        other = max(taken_over(house) for _ in range(TURNS))
+    return [
+        at_most("kill -9, started again at once, to the next published checkpoint, s", again, BOUND),
+        at_most("kill -9, another stands by, to the next published checkpoint, s", other, BOUND),
+    ]
+
+
+def started_again(house: LoggingHouse) -> float:
+    with house.process("tally", "tally") as process:
+        house.wait_published(house.published() + WARM)
+        process.kill()
+        process.wait()
+    start = time.monotonic()
+    with house.process("tally", "tally"):
+        return next_checkpoint(house, start)
+
+
+def taken_over(house: LoggingHouse) -> float:
+    with ExitStack() as stack:
+        process = stack.enter_context(house.process("tally", "tally"))
+        house.wait_published(house.published() + WARM)
+        house.log.write_bytes(b"")
+        stack.enter_context(house.process("tally", "tally"))
+        while b'"standing-by"' not in house.log.read_bytes():
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+        return next_checkpoint(house, time.monotonic())
+
+
+def next_checkpoint(house: LoggingHouse, start: float) -> float:
+    # What the dead one published last is read first.
+    size = house.published()
+    house.wait_published(size + 1)
+    return time.monotonic() - start
