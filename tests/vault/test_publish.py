@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from audit.log.merkle import CompactRange
@@ -87,3 +88,20 @@ def test_readers_need_no_token(served: Served) -> None:
     served.fill(1)
     del served.client.headers["Authorization"]
     assert served.get("checkpoint").status_code == served.get("tile/0/000.p/1").status_code == 200
+
+
+def test_over_a_real_connection_a_head_sends_no_body_and_a_range_its_part(served: Served) -> None:
+    served.fill(256)
+    app = custodian_app(served.custodian, [served.log.origin], TOKEN)
+    with serving(app) as url, httpx.Client(base_url=f"{url}/{served.log.origin}") as client:
+        whole = client.get("tile/0/000")
+        for path in ("tile/0/000", "tile/entries/000", "checkpoint", "rekeys"):
+            head, got = client.head(path), client.get(path)
+            assert (head.status_code, head.content) == (200, b"")
+            assert {**head.headers, "date": ""} == {**got.headers, "date": ""}
+            again = client.get(path, headers={"If-None-Match": got.headers["etag"]})
+            assert (again.status_code, again.content) == (304, b"")
+        part = client.get("tile/0/000", headers={"Range": "bytes=32-63", "If-Range": whole.headers["etag"]})
+        assert (part.status_code, part.content) == (206, whole.content[32:64])
+        assert client.get("tile/0/000", headers={"Range": "bytes=8192-"}).status_code == 416
+        assert client.head("tile/0/001").status_code == 404
