@@ -56,7 +56,7 @@ def run(seed: int, plant: Plant | None = None) -> Outcome:
 def _direct(world: World) -> None:
     kernel, dice = world.kernel, world.dice
     faults = Faults(world)
-    end = kernel.now + dice.choice([10.0, 40.0, 90.0])
+    end = kernel.now + dice.choice([10.0, 25.0, 60.0])
     kernel.pause(dice.choice([0.0, 2.0]))
     while kernel.now < end and not world.broken:
         faults.strike()
@@ -75,5 +75,5 @@ def _simulated() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(cheap_signatures())
         stack.enter_context(patch.object(log.Log, "_write", lambda *_: None))
-        stack.enter_context(patch.object(service, "POLL_SECONDS", 1.0))
+        stack.enter_context(patch.object(service, "POLL_SECONDS", 2.0))
         yield

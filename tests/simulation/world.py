@@ -33,7 +33,7 @@ from vault.custodian.keys import ManifestKeys
 
 BASE_TIME = 1_800_000_000
 BATCH_WAIT = 0.5
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 3.0
 
 
 class Clock:
