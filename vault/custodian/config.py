@@ -16,6 +16,7 @@ from audit.record.manifest import Manifest, Rekey
 from infra.config import ConfigError
 from infra.database import check_url, engine
 from infra.http import parse_listen
+from infra.private import check_private
 from vault.custodian.folder_mending import MendableFolder
 from vault.custodian.sql_store import SqlStore
 from vault.custodian.storage import Mendable
@@ -28,7 +29,8 @@ class CustodianConfig:
     """`manifests`: the signed manifest note of every log to keep; `keys`: this custodian's private keys, as named
     there. It keeps the logs in `database`, reached with `passfile`, or else in `folder`. `witness_key` is the private
     key of the witness that it is beside, if it is one. `rekeys`: the officials' notes by which keys of `keys` are in
-    office, or will be, as far as they are not in the log that is held.
+    office, or will be, as far as they are not in the log that is held. `private`: ADDRESS:PORT of its health and
+    figures.
     """
 
     listen: str
@@ -40,9 +42,11 @@ class CustodianConfig:
     folder: Path | None = None
     witness_key: Path | None = None
     rekeys: tuple[Path, ...] = ()
+    private: str | None = None
 
     def __post_init__(self) -> None:
         parse_listen(self.listen)
+        check_private(self.private, self.listen)
         check_place(self)
 
 
@@ -50,7 +54,7 @@ class CustodianConfig:
 class FollowConfig:
     """A custodian that follows: `manifest_hash` (32 bytes) is all it is told of the election. In the folder `memory` it
     keeps the manifest, what each source showed, and evidence. Every `interval` seconds it asks each source, and reads
-    `sample` bundles again; `silence` seconds without anything new, or an answer, are an alarm.
+    `sample` bundles again; `silence` seconds without anything new, or an answer, are an alarm. `private`: as above.
     """
 
     listen: str
@@ -62,9 +66,11 @@ class FollowConfig:
     interval: float = 10.0
     silence: float = 3600.0
     sample: int = 4
+    private: str | None = None
 
     def __post_init__(self) -> None:
         parse_listen(self.listen)
+        check_private(self.private, self.listen)
         check_place(self)
         if len(self.manifest_hash) != 32:
             raise ValueError("`manifest_hash` must have 32 bytes")

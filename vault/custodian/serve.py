@@ -19,18 +19,22 @@ from audit.log.notes import MAX_NOTE
 from audit.protocol.refused import Refused
 from audit.record.manifest import load_manifest
 from infra.config import load
-from infra.http import Problem, application, problem, read_body, refusal, require_token, serve
+from infra.http import Problem, application, problem, read_body, refusal, require_token
 from infra.keys import read_signer, read_token
+from infra.metrics import Metrics
+from infra.private import Private, serve
 from vault.custodian.clock import system_clock
 from vault.custodian.config import CustodianConfig, announced, check_office, check_witness, open_store
 from vault.custodian.cosign import MAX_APPEND, WrongOldSize
 from vault.custodian.custody import Custodian
 from vault.custodian.examining import Examiner
+from vault.custodian.figures import Append, add_custody, readiness, timed
 from vault.custodian.keys import stored_keys
 from vault.custodian.public import OCTETS, TEXT, add_public
 from vault.custodian.rebuilding import check_finished
 from vault.custodian.standard_calls import add_standard_calls
 
+FIGURES_SECONDS = 1.0
 # As tlog-witness answers; other refusals are 422.
 STATUS = {
     "unknown-log": 404,
@@ -59,32 +63,41 @@ def run(path: Path) -> None:
     examiner = Examiner(store, logs)
     custodian = Custodian(store, logs, signers, examiner.before(system_clock()))
     examiner.start()
-    app = custodian_app(custodian, [m.origin for m in manifests], read_token(config.token), witness)
-    serve(app, config.listen)
+    origins, metrics = list(logs), Metrics(FIGURES_SECONDS)
+    app = custodian_app(custodian, origins, read_token(config.token), witness, metrics)
+    add_custody(metrics, store, origins, config.folder)
+    serve(app, config.listen, Private(config.private, metrics, readiness(custodian, origins)))
 
 
 def custodian_app(
-    custodian: Custodian, origins: Iterable[str], token: str, witness: Sequence[Signer] = ()
+    custodian: Custodian,
+    origins: Iterable[str],
+    token: str,
+    witness: Sequence[Signer] = (),
+    metrics: Metrics | None = None,
 ) -> FastAPI:
-    """The service of one custodian, for the logs of these origins; `witness` are the keys of the witness beside it."""
+    """The service of one custodian, for the logs of these origins; `witness` are the keys of the witness beside it.
+    What it stores is counted in `metrics`.
+    """
     origins = list(origins)
+    append = timed(metrics or Metrics(), custodian.append)
     app = application("custodian")
     app.add_exception_handler(WrongOldSize, _on_wrong_old_size)
     app.add_exception_handler(Refused, _on_refused)
     for origin in origins:
-        app.include_router(_log_routes(custodian, origin, token), prefix=f"/{origin}")
+        app.include_router(_log_routes(custodian, origin, token, append), prefix=f"/{origin}")
     add_standard_calls(app, custodian, origins, witness)
     return app
 
 
-def _log_routes(custodian: Custodian, origin: str, token: str) -> APIRouter:
+def _log_routes(custodian: Custodian, origin: str, token: str, store: Append) -> APIRouter:
     router = APIRouter()
 
     @router.post("/append")
     async def append(request: Request) -> Response:
         require_token(request, token)
         body = await read_body(request, MAX_APPEND)
-        lines = await run_in_threadpool(custodian.append, origin, body)
+        lines = await run_in_threadpool(store, origin, body)
         return Response(lines, media_type=TEXT)
 
     @router.post("/publish")

@@ -23,15 +23,20 @@ from audit.record.manifest import Manifest, load_manifest, open_manifest
 from infra import log
 from infra.config import load
 from infra.database import UNAVAILABLE, tell
-from infra.http import application, serve
+from infra.http import application
+from infra.metrics import Metrics
+from infra.private import Private, serve
+from infra.stopping import on_signal
 from vault.custodian.alarms import Alarms, write_whole
 from vault.custodian.config import FollowConfig, open_store
 from vault.custodian.custody import Custodian
+from vault.custodian.figures import add_custody, add_following, follower_readiness
 from vault.custodian.following import Follower, Fork
 from vault.custodian.keys import stored_keys
 from vault.custodian.public import add_public
 
 _log = log.Log("vault.follow", following=("sources", "held"), waiting=("reason",), ended=("code",))
+FIGURES_SECONDS = 1.0
 _seldom = log.Seldom(600)
 
 
@@ -42,8 +47,7 @@ def run(path: Path, urls: Sequence[str]) -> int:
     config = load(FollowConfig, path)
     readers = [HttpReader(url) for url in urls]
     stop = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
+    on_signal(stop.set)
     alarms = Alarms(config.memory)
     manifest = learn_manifest(readers, config, stop, alarms)
     if manifest is None:
@@ -65,10 +69,14 @@ def run(path: Path, urls: Sequence[str]) -> int:
         published=lambda: served.refresh(manifest.origin),
     )
     _log.info("following", sources=len(readers), held=store.newest(manifest.origin).size)
+    metrics = Metrics(FIGURES_SECONDS)
+    add_custody(metrics, store, [manifest.origin], config.folder)
+    add_following(metrics, follower)
+    private = Private(config.private, metrics, follower_readiness(follower))
     thread = threading.Thread(target=_follow, args=(follower, config.interval, stop), name="follow")
     thread.start()
     try:
-        serve(copy_app(served, manifest.origin), config.listen)
+        serve(copy_app(served, manifest.origin), config.listen, private)
     finally:
         stop.set()
         thread.join()
