@@ -105,15 +105,18 @@ def admit_close(election: Election, entry: Entry, seen: Seen) -> None:
     for name in overruled:
         if name not in intakes:
             raise Refused("unknown-key", f"{name[:120]} is not an intake of this election", "overruled")
-    for name in sorted(intakes - set(overruled)):
-        if name not in election.reconciled:
-            text = f"{name} has not reconciled yet; the officials may overrule it by name"
-            raise Refused("not-complete", text, "overruled")
-        said, held = election.reconciled[name], reconcile_root(seen.passed(name))
-        if said != held:
-            text = f"{name} says it passed on {said[0]} ballots, the log holds {held[0]}, or others: wait or overrule"
-            raise Refused("not-complete", text, "overruled")
+    faults = [fault for name in sorted(intakes - set(overruled)) if (fault := unaccounted(election, seen, name))]
+    if faults:
+        raise Refused("not-complete", f"{'; '.join(faults)}: wait or overrule by name", "overruled")
     expect_current(election, entry)
+
+
+def unaccounted(election: Election, seen: Seen, intake: str) -> str:
+    """What is wrong with an intake's account, in words; nothing if it is of what the log holds."""
+    if intake not in election.reconciled:
+        return f"{intake} has not reconciled yet"
+    said, held = election.reconciled[intake], reconcile_root(seen.passed(intake))
+    return "" if said == held else f"{intake} says it passed on {said[0]} ballots, the log holds {held[0]}, or others"
 
 
 def apply_close(election: Election, entry: Entry) -> None:

@@ -129,14 +129,20 @@ class Reception:
             raise
 
     async def _again(self, ballot: Entry, refusal: Refused) -> Answer:
-        """The receipt given before for exactly this text; if there is none, the refusal."""
+        """The receipt given before for exactly this text; if there is none, the refusal.
+
+        Refused `duplicate` for a ballot that has come into the log another way: no other one stands there.
+        """
         if refusal.reason in ("identity", "bad-element", "unknown-roll", "unknown-pseudonym"):
             raise refusal
         standing = await asyncio.to_thread(self._outbox.find, ballot.identity)
         signed = self._signed(ballot)
-        if standing is None or standing.leaf != signed.leaf:
-            raise refusal
-        return self._answer(signed, standing, new=False)
+        if standing is not None and standing.leaf == signed.leaf:
+            return self._answer(signed, standing, new=False)
+        through = await asyncio.to_thread(self._recorded_through, ballot)
+        if through is not None and through != self._key.name:
+            raise Refused("duplicate", f"this ballot is in the log already, as {through} passed it on")
+        raise refusal
 
     async def _prove(self, ballot: Entry, weight: Ciphertext) -> None:
         try:
@@ -164,6 +170,10 @@ class Reception:
         with self._engine.connect() as connection, self._standing.lock:
             # Whether a whole mix is proved takes minutes for a large roll. Tally sees to it: the log then refuses it.
             self._standing.election.admit_unproven(entry, SqlSeen(connection, self._manifest.origin))
+
+    def _recorded_through(self, ballot: Entry) -> str | None:
+        with self._engine.connect() as connection:
+            return SqlSeen(connection, self._manifest.origin).recorded(ballot.identity)
 
     def _refused_before(self, entry: Entry) -> bool:
         """Whether tally found this act too early, once: that is not final, and its time may have come."""

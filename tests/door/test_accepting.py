@@ -135,3 +135,14 @@ def test_while_an_act_waits_no_leaf_is_promised_that_will_never_be(place: Place)
         problem = client.refused(other)
         assert (problem["status"], problem["reason"], problem["field"]) == (409, "duplicate", "signatures")
         assert client.post(raw).json() == first
+
+
+def test_a_ballot_that_is_in_the_log_through_another_intake(place: Place) -> None:
+    """Handed in again here: a refusal must not say that another ballot has taken its place."""
+    raw, other = place.text(), place.meeting.parties.intakes[1]
+    place.board.record(signed(raw, other.sign(raw).line).raw)
+    with place.running() as client:
+        problem = client.refused(raw)
+        assert (problem["status"], problem["reason"]) == (409, "duplicate")
+        assert problem["detail"] == "this ballot is in the log already, as intake-2 passed it on"
+        assert client.refused(place.text(0, AGAINST))["reason"] == "revision-repeated"

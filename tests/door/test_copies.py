@@ -75,6 +75,17 @@ def test_what_was_copied_is_promised_as_before_and_recorded_once(place: Place, t
     assert len(recorded) == len(set(recorded)) == 3
 
 
+def test_a_copy_of_more_than_one_page(place: Place, tmp_path: Path) -> None:
+    many = "INSERT INTO accepted SELECT :origin, sha256(n::text::bytea), 'ballot', sha256(n::text::bytea), n"
+    with place.owner.begin() as connection:
+        connection.execute(text(f"{many} FROM generate_series(1, 600) n"), {"origin": place.meeting.origin})
+    path = copy(place, tmp_path / "outbox")
+    lose(place)
+    assert (put_back(place, path), put_back(place, path)) == (600, 0)
+    before = path.read_bytes().splitlines()
+    assert copy(place, tmp_path / "again").read_bytes().splitlines()[:-1] == before[:-1]
+
+
 def test_what_was_promised_after_the_copy_is_learned_from_the_log(place: Place, tmp_path: Path) -> None:
     with place.running() as client:
         path = copy(place, tmp_path / "outbox")

@@ -25,8 +25,9 @@ def test_each_face_does_what_it_may(queue: Queue, tmp_path: Path) -> None:
         done = psephos("queue", "backup", "--config", tmp_path / "egress.toml", "--out", copy)
         assert (done.returncode, done.stdout) == (0, f"{copy}: 5 entries\n"), done.stderr
         lose(queue)
-        for act in (["restore", copy, "--config", "egress"], ["backup", "--out", tmp_path / "x", "--config", "ingress"]):
-            done = psephos("queue", *act[:-1], tmp_path / f"{act[-1]}.toml")
+        others = (["restore", copy], "egress"), (["backup", "--out", tmp_path / "x"], "ingress")
+        for act, face in others:
+            done = psephos("queue", *act, "--config", tmp_path / f"{face}.toml")
             assert (done.returncode, done.stderr) == (1, f"psephos: {WRONG_FACE}\n")
         assert held(queue) == {} and not (tmp_path / "x").exists()
         assert psephos("queue", "restore", copy, "--config", tmp_path / "ingress.toml").returncode == 0
