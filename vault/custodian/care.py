@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from audit.log.reader import ReadError
@@ -56,8 +56,12 @@ def rebuild(path: Path, peers: Sequence[str], *, at_once: bool) -> None:
         with told("storing") as progress:
             name = signers[0].name if signers else ""
             work = Rebuild(store, keys, readers, name, clock, say, at_once=at_once, progress=progress)
-            while work.step() is None:
+            done = work.step()
+            while done is None:
                 time.sleep(WAIT_SECONDS)
+                # What has begun waits for peers that are away, too.
+                with suppress(ReadError):
+                    done = work.step()
         # By the rekeys that are held by now: the keys that it will sign with are those of one custodian.
         check_office(path, [announced(keys.manifest, config.rekeys)], signers)
 
