@@ -129,13 +129,16 @@ def schema_queue(
     passfile: Annotated[Path, typer.Option("--passfile", help="The owner's password file.", metavar="FILE")],
     ingress: Annotated[str, typer.Option("--ingress", help="The role that ingress logs in as.")],
     egress: Annotated[str, typer.Option("--egress", help="The role that egress logs in as.")],
+    to: Annotated[int | None, typer.Option("--to", help="The version to go to; the newest otherwise.")] = None,
 ) -> None:
-    """Makes the queue's one table, into which ingress can only put and from which egress can only take."""
+    """Makes the queue's one table, into which ingress can only put and from which egress can only take; or
+    brings those that are there to this release's version, or to another, with the rows in place."""
     from infra.database import engine
     from infra.queue.schema import install
 
     with engine(database, passfile, name="psephos-schema").begin() as connection:
-        install(connection, ingress, egress)
+        before, now = install(connection, ingress, egress, to=to)
+    print(f"queue: version {before} -> {now}")
 
 
 def back_up_queue(

@@ -26,14 +26,15 @@ def create_insert_only(connection: Connection, metadata: MetaData, role: str) ->
     Run by the tables' owner, inside a transaction; running it again changes nothing. ValueError if `role` is no plain
     role name.
     """
+    metadata.create_all(connection)
+    guard(connection, metadata.sorted_tables, role)
+
+
+def guard(connection: Connection, tables: Iterable[Table], role: str) -> None:
+    """Gives these tables their triggers and `role` its rights; again, it changes nothing. ValueError as above."""
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", role):
         raise ValueError(f"{role!r} is not the name of a role")
-    metadata.create_all(connection)
     connection.execute(text(_FUNCTION))
-    _guard(connection, metadata.sorted_tables, role)
-
-
-def _guard(connection: Connection, tables: Iterable[Table], role: str) -> None:
     quote = connection.dialect.identifier_preparer.quote
     for table in tables:
         name = quote(table.name)

@@ -75,10 +75,13 @@ def schema_custodian(
     database: Annotated[str, typer.Option("--database", help="The owner's URL of the database.", metavar="URL")],
     passfile: Annotated[Path, typer.Option("--passfile", help="The owner's password file.", metavar="FILE")],
     role: Annotated[str, typer.Option("--role", help="The role that the service logs in as.")],
+    to: Annotated[int | None, typer.Option("--to", help="The version to go to; the newest otherwise.")] = None,
 ) -> None:
-    """Makes a custodian's tables, which nobody can change or shorten; again, it changes nothing."""
+    """Makes a custodian's tables, which nobody can change or shorten; or
+    brings those that are there to this release's version, or to another, with the rows in place."""
     from infra.database import engine
     from vault.custodian.schema import install
 
     with engine(database, passfile, name="psephos-schema").begin() as connection:
-        install(connection, role)
+        before, now = install(connection, role, to)
+    print(f"custodian: version {before} -> {now}")

@@ -22,7 +22,7 @@ from infra.metrics import SIZES, Metrics
 from infra.private import Private, reachable, serve
 from infra.queue.face import MOST_ENTRIES, FaceConfig
 from infra.queue.frames import Row, read_keys, write_rows
-from infra.queue.schema import KEY_BYTES, queued
+from infra.queue.schema import KEY_BYTES, SCHEMA, queued
 from infra.queue.waiting import Waiting
 
 LEASE_SECONDS = 30.0
@@ -37,6 +37,7 @@ def run(path: Path) -> None:
     settings = config.load(FaceConfig, path)
     token = read_token(settings.token)
     engine = database.engine(settings.database, settings.passfile, name="queue-egress")
+    SCHEMA.check(engine)
     outlet, metrics = Outlet(engine, time.monotonic), Metrics(LOOK_SECONDS)
     add_figures(metrics, outlet)
     private = Private(settings.private, metrics, lambda: reachable(engine, "SELECT 1 FROM queued LIMIT 1"))

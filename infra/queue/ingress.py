@@ -27,7 +27,7 @@ from infra.keys import read_token
 from infra.metrics import SIZES, Metrics
 from infra.private import Private, reachable, serve
 from infra.queue.face import MOST_ENTRIES, FaceConfig
-from infra.queue.schema import KEY_BYTES
+from infra.queue.schema import KEY_BYTES, SCHEMA
 
 # One statement for all rows, for each one has the table's bound looked at.
 INSERT = text("INSERT INTO queued (key, data) SELECT * FROM unnest(:keys, :data)").bindparams(
@@ -41,6 +41,7 @@ def run(path: Path) -> None:
     settings = config.load(FaceConfig, path)
     token = read_token(settings.token)
     engine = database.engine(settings.database, settings.passfile, name="queue-ingress")
+    SCHEMA.check(engine)
     metrics = Metrics()
     inlet, puts = Inlet(engine), metrics.spread("queue_put_entries", "Entries stored at a time.", SIZES)
 

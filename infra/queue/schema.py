@@ -11,6 +11,8 @@ import re
 
 from sqlalchemy import CheckConstraint, Column, Connection, LargeBinary, MetaData, Table, text
 
+from infra.migrations import Schema, Step
+
 KEY_BYTES = 16
 
 metadata = MetaData()
@@ -42,23 +44,44 @@ END $$
 """
 
 
-def install(connection: Connection, ingress: str, egress: str, most: int = MOST_ROWS) -> None:
-    """Creates the table as its owner. Role `ingress` may INSERT and not even look; `egress` may SELECT and DELETE. It
-    takes nothing more once it holds `most` rows.
+def _create(connection: Connection) -> None:
+    metadata.create_all(connection)
+    # Entries are mostly random bytes in base64: trying to compress them only costs time.
+    connection.execute(text("ALTER TABLE queued ALTER COLUMN data SET STORAGE EXTERNAL"))
 
-    Running it again changes nothing. ValueError if a role has no plain role name.
+
+def _bound(connection: Connection) -> None:
+    """Nothing to change: whoever installs says how many rows."""
+
+
+def _unbound(connection: Connection) -> None:
+    connection.execute(text(f"DROP TRIGGER IF EXISTS {BOUND} ON queued"))
+    connection.execute(text(f"DROP FUNCTION IF EXISTS {BOUND}()"))
+
+
+# 2: the table takes no more than it is said to hold.
+SCHEMA = Schema("queue", "queued", _create, (Step(_bound, _unbound),))
+
+
+def install(
+    connection: Connection, ingress: str, egress: str, most: int = MOST_ROWS, to: int | None = None
+) -> tuple[int, int]:
+    """Brings the table to version `to`, the newest if None, as its owner. Role `ingress` may INSERT and not even look;
+    `egress` may SELECT and DELETE. It takes nothing more once it holds `most` rows.
+
+    Running it again changes nothing. ValueError if a role has no plain role name; as `Schema.bring`.
     """
     for role in (ingress, egress):
         if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", role):
             raise ValueError(f"{role!r} is not the name of a role")
-    metadata.create_all(connection)
-    # Entries are mostly random bytes in base64: trying to compress them only costs time.
-    connection.execute(text("ALTER TABLE queued ALTER COLUMN data SET STORAGE EXTERNAL"))
+    versions = SCHEMA.bring(connection, to)
     quote = connection.dialect.identifier_preparer.quote
     connection.execute(text(f"REVOKE ALL ON queued FROM PUBLIC, {quote(ingress)}, {quote(egress)}"))
     connection.execute(text(f"GRANT INSERT ON queued TO {quote(ingress)}"))
     connection.execute(text(f"GRANT SELECT, DELETE ON queued TO {quote(egress)}"))
-    connection.execute(text(_FUNCTION % (most + 1, most)))
-    connection.execute(text(f"DROP TRIGGER IF EXISTS {BOUND} ON queued"))
-    after = "AFTER INSERT ON queued FOR EACH STATEMENT"
-    connection.execute(text(f"CREATE TRIGGER {BOUND} {after} EXECUTE FUNCTION {BOUND}()"))
+    if versions[1] > 1:
+        connection.execute(text(_FUNCTION % (most + 1, most)))
+        connection.execute(text(f"DROP TRIGGER IF EXISTS {BOUND} ON queued"))
+        after = "AFTER INSERT ON queued FOR EACH STATEMENT"
+        connection.execute(text(f"CREATE TRIGGER {BOUND} {after} EXECUTE FUNCTION {BOUND}()"))
+    return versions

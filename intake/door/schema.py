@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 
 from infra import seen
+from infra.migrations import Schema, adding, existing
 
 metadata = MetaData()
 
@@ -68,15 +69,24 @@ RIGHTS = {
 }
 
 
-def install(connection: Connection, role: str) -> None:
-    """Creates the tables as their owner, those of `infra.seen` among them, and lets `role` use them; again, it changes
-    nothing.
-    """
+def _create(connection: Connection) -> None:
     metadata.create_all(connection)
     # Entries are mostly random bytes in base64: trying to compress them only costs time.
     connection.execute(text("ALTER TABLE outbox ALTER COLUMN entry SET STORAGE EXTERNAL"))
+
+
+# 2: an outbox that was restored from a copy is marked.
+SCHEMA = Schema("intake", "accepted", _create, (adding(restored),))
+
+
+def install(connection: Connection, role: str, to: int | None = None) -> tuple[int, int]:
+    """Brings the tables to version `to`, the newest if None, as their owner, those of `infra.seen` beside them, and
+    lets `role` use them; again, it changes nothing. As `Schema.bring`.
+    """
+    versions = SCHEMA.bring(connection, to)
     quote = connection.dialect.identifier_preparer.quote
-    for table, rights in RIGHTS.items():
+    for table in existing(connection, metadata):
         connection.execute(text(f"REVOKE ALL ON {table.name} FROM PUBLIC, {quote(role)}"))
-        connection.execute(text(f"GRANT {rights} ON {table.name} TO {quote(role)}"))
+        connection.execute(text(f"GRANT {RIGHTS[table]} ON {table.name} TO {quote(role)}"))
     seen.install(connection, role)
+    return versions

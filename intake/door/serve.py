@@ -40,6 +40,7 @@ from intake.door.key import DoorKey
 from intake.door.mover import Mover, Put, QueueClient
 from intake.door.outbox import Outbox
 from intake.door.reception import Reception
+from intake.door.schema import SCHEMA
 from intake.door.standing import MOST_BALLOTS, Standing
 from intake.door.watch import Watch
 
@@ -54,6 +55,7 @@ def run(path: Path) -> None:
     """Serves until told to stop. ConfigError, KeyFileError, Refused or OSError if it cannot begin."""
     config = load(DoorConfig, path)
     database, manifest, signer = opened(path, config)
+    SCHEMA.check(database)
     readers = [HttpReader(f"{url.rstrip('/')}/{manifest.origin}") for url in config.custodians]
     queue = QueueClient(config.queue.url, read_token(config.queue.token))
     how = (config.workers, config.poll_ms / 1000, config.most_waiting)

@@ -20,7 +20,8 @@ from sqlalchemy import (
 )
 
 from infra import seen
-from infra.insert_only import create_insert_only
+from infra.insert_only import guard
+from infra.migrations import Schema, adding, existing
 
 metadata = MetaData()
 
@@ -74,9 +75,21 @@ refused_entry = Table(
 )
 
 
-def install(connection: Connection, role: str) -> None:
-    """Creates the tables as their owner and lets the service's `role` add to them; again, it changes nothing."""
-    create_insert_only(connection, metadata, role)
+def _create(connection: Connection) -> None:
+    metadata.create_all(connection)
     # Entries are mostly random bytes in base64: trying to compress them only costs time.
     connection.execute(text("ALTER TABLE entry ALTER COLUMN data SET STORAGE EXTERNAL"))
+
+
+# 2: what the log refuses is kept.
+SCHEMA = Schema("tally", "entry", _create, (adding(refused_entry),))
+
+
+def install(connection: Connection, role: str, to: int | None = None) -> tuple[int, int]:
+    """Brings the tables to version `to`, the newest if None, as their owner, and lets the service's `role` add to them;
+    again, it changes nothing. As `Schema.bring`.
+    """
+    versions = SCHEMA.bring(connection, to)
+    guard(connection, existing(connection, metadata), role)
     seen.install(connection, role)
+    return versions

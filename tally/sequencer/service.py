@@ -32,6 +32,7 @@ from tally.sequencer.egress import Egress, QueueUnavailable
 from tally.sequencer.leading import BEAT_SECONDS, Leading
 from tally.sequencer.ledger import EMPTY, Ledger
 from tally.sequencer.push import LedgerBehind, Push, Stopped
+from tally.sequencer.schema import SCHEMA
 from tally.sequencer.sequence import Sequencer
 from tally.sequencer.status import Report
 
@@ -114,6 +115,7 @@ def run(path: Path) -> None:
     stop = threading.Event()
     on_signal(stop.set)
     ledger = Ledger(engine(config.database, config.passfile, name="psephos-tally", connections=8), manifest.origin)
+    SCHEMA.check(ledger.engine)
     one_session = engine(config.database, config.passfile, name="psephos-tally-leading", connections=1)
     leading = Leading(one_session, manifest.origin)
     report = Report(config.status, [label_of(c.url) for c in config.custodians], lambda: leading.held)

@@ -18,6 +18,7 @@ from infra.database import check_url, engine
 from infra.http import parse_listen
 from infra.private import check_private
 from vault.custodian.folder_mending import MendableFolder
+from vault.custodian.schema import SCHEMA
 from vault.custodian.sql_store import SqlStore
 from vault.custodian.storage import Mendable
 
@@ -89,15 +90,17 @@ def check_place(config: CustodianConfig | FollowConfig) -> None:
 
 
 def open_store(config: CustodianConfig | FollowConfig, origins: Sequence[str]) -> Mendable:
-    """The place where the logs of these origins are kept. Unsafe if it may lose them; OSError, KeyFileError or
-    SQLAlchemyError if it cannot be used.
+    """The place where the logs of these origins are kept. Unsafe if it may lose them; WrongSchema, OSError,
+    KeyFileError or SQLAlchemyError if it cannot be used.
     """
     store: Mendable
     if config.folder is not None:
         store = MendableFolder(str(config.folder.resolve()), origins)
     else:
         assert config.database is not None and config.passfile is not None
-        store = SqlStore(engine(config.database, config.passfile, name="psephos-custodian", connections=CONNECTIONS))
+        made = engine(config.database, config.passfile, name="psephos-custodian", connections=CONNECTIONS)
+        SCHEMA.check(made)
+        store = SqlStore(made)
     store.check_safe()
     return store
 

@@ -23,7 +23,8 @@ from sqlalchemy import (
 )
 
 from audit.record.heads import FIRST_LINE
-from infra.insert_only import create_insert_only
+from infra.insert_only import guard
+from infra.migrations import Schema, Step, adding, existing
 
 metadata = MetaData()
 
@@ -38,7 +39,7 @@ entry = Table(
 
 # Which of them may have changed a key: these are looked for whenever the custodian begins.
 IS_REKEY = text(f"substring(data from 1 for {len(FIRST_LINE)}) = '\\x{FIRST_LINE.hex()}'::bytea")
-Index("entry_rekey", entry.c.origin, entry.c.index, postgresql_where=IS_REKEY)
+entry_rekey = Index("entry_rekey", entry.c.origin, entry.c.index, postgresql_where=IS_REKEY)
 
 # Every head continues exactly one other: two appends that start from the same size cannot both be stored.
 head = Table(
@@ -103,8 +104,33 @@ mended = Table(
 )
 
 
-def install(connection: Connection, role: str) -> None:
-    """Creates the tables as their owner and lets the service's `role` INSERT and SELECT; again, it changes nothing."""
-    create_insert_only(connection, metadata, role)
+def _create(connection: Connection) -> None:
+    metadata.create_all(connection)
     # Entries are mostly random bytes in base64: trying to compress them only costs time.
     connection.execute(text("ALTER TABLE entry ALTER COLUMN data SET STORAGE EXTERNAL"))
+
+
+_second = adding(observed, mended)
+
+
+def _to_second(connection: Connection) -> None:
+    _second.forward(connection)
+    entry_rekey.create(connection)
+
+
+def _to_first(connection: Connection) -> None:
+    _second.back(connection)
+    entry_rekey.drop(connection)
+
+
+# 2: heads seen before their entries, bytes that mend damaged ones, and an index over what changes keys.
+SCHEMA = Schema("custodian", "entry", _create, (Step(_to_second, _to_first),))
+
+
+def install(connection: Connection, role: str, to: int | None = None) -> tuple[int, int]:
+    """Brings the tables to version `to`, the newest if None, as their owner, and lets the service's `role` INSERT and
+    SELECT; again, it changes nothing. As `Schema.bring`.
+    """
+    versions = SCHEMA.bring(connection, to)
+    guard(connection, existing(connection, metadata), role)
+    return versions

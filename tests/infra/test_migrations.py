@@ -1,0 +1,191 @@
+"""Tables brought from one version to another with their rows in place: all of a step or nothing of it, no row lost, and
+what guards the tables still in force.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from infra import database
+from infra.migrations import Schema, Step, WouldLoseRows, WrongSchema, existing
+from infra.postgres import Cluster
+from infra.queue import schema as queue
+from intake.door import schema as intake
+from tally.sequencer import schema as tally
+from vault.custodian import schema as custodian
+
+_numbers = itertools.count()
+Install = Callable[..., tuple[int, int]]
+ROOMS = [(custodian, "custodian"), (tally, "tally"), (intake, "intake"), (queue, "queue")]
+H = bytes(32)
+ROWS = {
+    "custodian": "INSERT INTO entry VALUES ('o', 0, decode(repeat('ab', 32), 'hex'), 'data')",
+    "tally": "INSERT INTO entry VALUES ('o', 0, 'data')",
+    "intake": "INSERT INTO outbox VALUES ('o', 'identity', 'ballot', 'entry', 0, 0)",
+    "queue": "INSERT INTO queued VALUES (decode(repeat('ab', 16), 'hex'), 'data')",
+}
+
+
+class Place:
+    """A database of its own, with the engines of its owner and of one or two roles."""
+
+    def __init__(self, cluster: Cluster, room: str) -> None:
+        self.name = f"migrated_{next(_numbers)}"
+        self.roles = [f"{self.name}_{i}" for i in range(2 if room == "queue" else 1)]
+        cluster.create_database(self.name, f"{self.name}_owner", self.roles)
+        self.owner, self.service = (self.engine(cluster, role) for role in (f"{self.name}_owner", self.roles[0]))
+
+    def engine(self, cluster: Cluster, role: str) -> Engine:
+        return database.engine(cluster.url(role, self.name), Path(cluster.passfile(role)), name="tests")
+
+    def install(self, install: Install, to: int | None = None) -> tuple[int, int]:
+        with self.owner.begin() as connection:
+            return install(connection, *self.roles, to=to)
+
+    def run(self, statement: str) -> None:
+        with self.owner.begin() as connection:
+            connection.execute(text(statement))
+
+    def sums(self, schema: object) -> dict[str, tuple[int, str]]:
+        """Of every table the rows, counted and hashed."""
+        found: dict[str, tuple[int, str]] = {}
+        with self.owner.connect() as connection:
+            for table in existing(connection, schema.metadata):  # type: ignore[attr-defined]
+                rows = sorted(map(str, connection.execute(table.select())))
+                found[table.name] = len(rows), hashlib.sha256("\n".join(rows).encode()).hexdigest()
+        return found
+
+    def shape(self) -> list[str]:
+        """All that the database has: tables, columns, indexes, triggers and rights."""
+        queries = (
+            "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns"
+            " WHERE table_schema = 'public'",
+            "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+            "SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal",
+            "SELECT relname, relacl FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'",
+            "SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint"
+            " WHERE connamespace = 'public'::regnamespace",
+        )
+        with self.owner.connect() as connection:
+            return sorted(str(row) for query in queries for row in connection.execute(text(query)))
+
+    def close(self) -> None:
+        self.owner.dispose()
+        self.service.dispose()
+
+
+@pytest.fixture
+def place_of(cluster: Cluster) -> Iterator[Callable[[str], Place]]:
+    made: list[Place] = []
+
+    def make(room: str) -> Place:
+        made.append(Place(cluster, room))
+        return made[-1]
+
+    yield make
+    for place in made:
+        place.close()
+
+
+@pytest.mark.parametrize(("schema", "room"), ROOMS, ids=[room for _, room in ROOMS])
+def test_forward_back_and_forward_again(schema: object, room: str, place_of: Callable[[str], Place]) -> None:
+    place, install = place_of(room), schema.install  # type: ignore[attr-defined]
+    newest = schema.SCHEMA.newest  # type: ignore[attr-defined]
+    assert place.install(install) == (0, newest)
+    place.run(ROWS[room])
+    shape, sums = place.shape(), place.sums(schema)
+    schema.SCHEMA.check(place.service)  # type: ignore[attr-defined]
+    assert place.install(install, to=1) == (newest, 1)
+    before = place.sums(schema)
+    assert before == {name: sums[name] for name in before} and sum(count for count, _ in before.values()) == 1
+    assert place.shape() != shape
+    with pytest.raises(WrongSchema, match=f"version 1; .*psephos schema {room}` as the owner"):
+        schema.SCHEMA.check(place.service)  # type: ignore[attr-defined]
+    assert place.install(install) == (1, newest)
+    assert place.install(install) == (newest, newest)
+    assert (place.sums(schema), place.shape()) == (sums, shape)
+    schema.SCHEMA.check(place.service)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("to", [None, 1], ids=["after forward", "after back"])
+@pytest.mark.parametrize(("schema", "room"), ROOMS[:2], ids=["custodian", "tally"])
+def test_what_only_grows_still_does(
+    schema: object, room: str, to: int | None, place_of: Callable[[str], Place]
+) -> None:
+    place, install = place_of(room), schema.install  # type: ignore[attr-defined]
+    place.install(install)
+    place.run(ROWS[room])
+    place.install(install, to=1)
+    place.install(install, to=to)
+    for statement in ("UPDATE entry SET data = 'x'", "DELETE FROM entry", "TRUNCATE entry"):
+        for engine in (place.owner, place.service):
+            with pytest.raises(DBAPIError), engine.begin() as connection:
+                connection.execute(text(statement))
+
+
+def test_a_step_back_that_would_lose_rows_changes_nothing(place_of: Callable[[str], Place]) -> None:
+    place = place_of("intake")
+    place.install(intake.install)
+    place.run("INSERT INTO restored VALUES ('o')")
+    before = place.sums(intake), place.shape()
+    with pytest.raises(WouldLoseRows, match="restored"):
+        place.install(intake.install, to=1)
+    assert (place.sums(intake), place.shape()) == before
+    intake.SCHEMA.check(place.service)
+
+
+def test_interrupted_in_the_middle_the_old_version_is_whole(place_of: Callable[[str], Place]) -> None:
+    place = place_of("custodian")
+    place.install(custodian.install, to=1)
+    place.run(ROWS["custodian"])
+    before = place.sums(custodian), place.shape()
+
+    def half(connection: Connection) -> None:
+        custodian.SCHEMA.steps[0].forward(connection)
+        connection.execute(text("CREATE TABLE halfway (x int)"))
+        raise KeyboardInterrupt
+
+    torn = Schema("custodian", "entry", custodian.SCHEMA.create, (Step(half, half),))
+    with pytest.raises(KeyboardInterrupt), place.owner.begin() as connection:
+        torn.bring(connection)
+    assert (place.sums(custodian), place.shape()) == before
+    assert place.install(custodian.install) == (1, custodian.SCHEMA.newest)
+    assert place.sums(custodian)["entry"] == before[0]["entry"]
+
+
+def test_tables_made_before_versions_were_numbered(place_of: Callable[[str], Place]) -> None:
+    place = place_of("custodian")
+    place.install(custodian.install, to=1)
+    place.run("COMMENT ON TABLE entry IS NULL")
+    assert place.install(custodian.install) == (1, custodian.SCHEMA.newest)
+
+
+def test_of_a_newer_release_another_room_or_nobody(place_of: Callable[[str], Place]) -> None:
+    place = place_of("tally")
+    with pytest.raises(WrongSchema, match="are not there"):
+        tally.SCHEMA.check(place.service)
+    place.install(tally.install)
+    with pytest.raises(WrongSchema, match="and no 9"):
+        place.install(tally.install, to=9)
+    place.run("COMMENT ON TABLE entry IS 'psephos tally 9'")
+    with pytest.raises(WrongSchema, match="version 9"):
+        tally.SCHEMA.check(place.service)
+    with pytest.raises(WrongSchema, match="a newer release"):
+        place.install(tally.install)
+    place.run("COMMENT ON TABLE entry IS 'psephos custodian 2'")
+    with pytest.raises(WrongSchema, match="not those of tally"):
+        place.install(tally.install)
+
+
+def test_a_service_cannot_write_the_version(place_of: Callable[[str], Place]) -> None:
+    place = place_of("tally")
+    place.install(tally.install)
+    with pytest.raises(DBAPIError), place.service.begin() as connection:
+        connection.execute(text("COMMENT ON TABLE entry IS 'psephos tally 1'"))
