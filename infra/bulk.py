@@ -6,21 +6,23 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, LargeBinary, Table, column, func, select
+from sqlalchemy import Column, Connection, LargeBinary, Table, Text, column, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.expression import bindparam
 from sqlalchemy.types import TypeEngine
 
 
-def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, passing: bool = False) -> None:
-    """Inserts rows, all with the same columns; with `passing`, those that are there already are passed over.
-
-    IntegrityError otherwise.
+def insert_rows(
+    connection: Connection, table: Table, origin: str, rows: Sequence[dict[str, Any]], *, passing: bool = False
+) -> None:
+    """Inserts rows of one log, all with the same columns beside `origin`; with `passing`, those that are there already
+    are passed over, otherwise IntegrityError.
     """
     if rows:
         names = tuple(rows[0])
-        connection.execute(_statement(table, names, passing), {name: [row[name] for row in rows] for name in names})
+        values = {name: [row[name] for row in rows] for name in names}
+        connection.execute(_statement(table, names, passing), {"origin": origin, **values})
 
 
 @cache
@@ -29,7 +31,8 @@ def _statement(table: Table, names: tuple[str, ...], passing: bool) -> Any:
     arrays = [bindparam(name, type_=ARRAY(kind)) for name, kind in kinds.items()]
     columns = (column(name, kind) for name, kind in kinds.items())
     given = func.unnest(*arrays).table_valued(*columns, name="given").render_derived()
-    statement = upsert(table).from_select(list(names), select(*(given.c[name] for name in names)))
+    rows = select(bindparam("origin", type_=Text), *(given.c[name] for name in names))
+    statement = upsert(table).from_select(["origin", *names], rows)
     return statement.on_conflict_do_nothing() if passing else statement
 
 

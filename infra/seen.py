@@ -156,7 +156,7 @@ class SqlSeen:
         if not self._adding:
             raise RuntimeError("SqlSeen.add works inside `with` only")
         for table, row in rows_of(entry):
-            self._rows.setdefault(table.name, []).append({"origin": self._origin, **row})
+            self._rows.setdefault(table.name, []).append(row)
         self._recorded[entry.identity] = intake_of(entry)
         if entry.kind == "ballot":
             pseudonym, revision = entry.fields["pseudonym"], entry.fields["revision"]
@@ -172,7 +172,7 @@ class SqlSeen:
     def flush(self) -> None:
         """Writes what was added, into the caller's transaction."""
         for table in (recorded, refused, passed):
-            insert_rows(self._connection, table, self._rows.pop(table.name, []), passing=True)
+            insert_rows(self._connection, table, self._origin, self._rows.pop(table.name, []), passing=True)
         if self._ballots:
             statement = upsert(latest)
             newer = {"revision": statement.excluded.revision, "ballot": statement.excluded.ballot}

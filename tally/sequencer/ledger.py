@@ -61,10 +61,10 @@ class Transaction:
         """Stages entries. Overtaken."""
         row = {"old_size": new.old_size, "size": new.size, "root": new.root, "frontier": new.frontier}
         places = range(new.old_size, new.size)
-        rows = [{"origin": self._origin, "index": i, "data": data} for i, data in zip(places, entries, strict=True)]
+        rows = [{"index": index, "data": data} for index, data in zip(places, entries, strict=True)]
         try:
             self._connection.execute(insert(stage).values(origin=self._origin, **row))
-            insert_rows(self._connection, entry, rows)
+            insert_rows(self._connection, entry, self._origin, rows)
         except IntegrityError:
             raise Overtaken(f"the log has been continued from {new.old_size} entries by another sequencer") from None
 

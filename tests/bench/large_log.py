@@ -48,13 +48,14 @@ def shown_sizes(sizes: tuple[int, ...]) -> str:
 
 
 def mark(house: LoggingHouse, pids: dict[str, int], size: int) -> tuple[dict[str, float], float]:
-    """Grows the log to `size`; the memory of each process then, and the CPU time an entry of those that follow."""
+    """Grows the log to `size`; the CPU time an entry of those that follow, and the memory of each process after them.
+    """
     grow(house, size)
-    memory = {name: megabytes(pid) for name, pid in pids.items()}
     processes = set().union(*({pid} | descendants(pid) for pid in pids.values()))
     before, first = cpu_seconds(processes), house.published()
     grow(house, first + SAMPLE)
-    return memory, (cpu_seconds(processes) - before) / (house.published() - first)
+    cost = (cpu_seconds(processes) - before) / (house.published() - first)
+    return {name: megabytes(pid) for name, pid in pids.items()}, cost
 
 
 def grow(house: LoggingHouse, size: int) -> None:
