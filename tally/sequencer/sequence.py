@@ -102,8 +102,11 @@ class Sequencer:
         self.election = Election(self._manifest.hash, self._mixes)
         expected = Expected()
         for raw in self._ledger.all_entries():
-            entry = parse_entry(raw)
-            self.election.apply_recorded(entry)
+            try:
+                entry = parse_entry(raw)
+                self.election.apply_recorded(entry)
+            except Refused as refusal:
+                raise Damaged(f"the ledger's entry {self.election.size} is not as it was staged: {refusal}") from None
             expected.add(entry)
         if self.election.head.root() != stage.root:
             raise Damaged(f"the ledger's {stage.size} entries do not have the root that was staged")

@@ -1,0 +1,198 @@
+"""Who hands entries in, remembers what was acknowledged, and at the end counts it in the log of every custodian."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import httpx
+
+from audit.log.merkle import CompactRange
+from audit.log.notes import parse_note
+from audit.log.reader import HttpReader, ReadError, open_head, read_entries
+from audit.log.tiles import frame
+from audit.log.treehead import parse_checkpoint
+from audit.protocol.refused import Refused
+from tally.sequencer.ledger import Ledger
+from tests.faults.zones import TOKEN, Zones
+
+PATIENCE = 90.0
+LENGTH = 300
+"""Bytes of an entry."""
+TIMEOUT = httpx.Timeout(5.0)
+
+
+class Client:
+    """Hands in at intake's door, entry by entry, and at the queue's ingress, as an intake does, in batches.
+
+    `acknowledged` are entries that one of them has answered for; `offered` are all that either may have seen; `checked`
+    are those of the acknowledged that were found in every log, `lost` how many were not.
+    """
+
+    def __init__(self, zones: Zones) -> None:
+        self.zones = zones
+        self.acknowledged: set[bytes] = set()
+        self.offered: set[bytes] = {zones.meeting.entries[0]}
+        self.checked: set[bytes] = set()
+        self.lost = 0
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+
+    def found(self) -> None:
+        """Has the log begin: its entry 0 through the queue, until it is published."""
+        self.put([self.zones.meeting.entries[0]])
+        self.wait(lambda: all(self.size(name) >= 1 for name in self.zones.custodians if self.zones.zones[name].alive))
+
+    def entries(self, count: int) -> list[bytes]:
+        """So many notices, each another."""
+        meeting, made = self.zones.meeting, []
+        bound = {"manifest": meeting.hash, "subject": "incident"}
+        with self._lock:
+            for number in itertools.islice(self._numbers, count):
+                text = f"{number:010d}".ljust(LENGTH - 210, ".")
+                made.append(meeting.signed("notice", {**bound, "text": text}, meeting.parties.officials[0]))
+        return made
+
+    def put(self, entries: Sequence[bytes], patience: float = PATIENCE) -> bool:
+        """Puts a batch into the queue, again until it is acknowledged; whether it was in time."""
+        return self._until_acknowledged(
+            entries, lambda http: http.post(f"{self.zones.url('ingress')}/put", content=frame(entries)), {204}, patience
+        )
+
+    def hand_in(self, entry: bytes, patience: float = PATIENCE) -> bool:
+        """Hands an entry in at intake's door, again until there is a receipt; whether there was one in time."""
+        url = f"{self.zones.url('intake')}/{self.zones.meeting.origin}/entries"
+        return self._until_acknowledged([entry], lambda http: http.post(url, content=entry), {200, 201}, patience)
+
+    def _until_acknowledged(self, entries, post, good: set[int], patience: float) -> bool:
+        end = time.monotonic() + patience
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        with self._lock:
+            self.offered.update(entries)
+        with httpx.Client(timeout=TIMEOUT, headers=headers, trust_env=False) as http:
+            while True:
+                try:
+                    answer = post(http)
+                    if answer.status_code in good:
+                        with self._lock:
+                            self.acknowledged.update(entries)
+                        return True
+                    assert answer.status_code == 503, (answer.status_code, answer.text)
+                except httpx.HTTPError:
+                    pass
+                if time.monotonic() > end:
+                    return False
+                time.sleep(0.1)
+
+    @contextmanager
+    def load(self, pause: float = 0.15, batch: int = 10) -> Iterator[None]:
+        """Batches at the queue and entries at the door for as long as the block lasts; after it nothing is open."""
+        stop, faults = threading.Event(), []
+
+        def putting() -> None:
+            while not stop.wait(pause):
+                if not self.put(self.entries(batch)):
+                    faults.append("a batch was never acknowledged")
+                    return
+
+        def handing_in() -> None:
+            while not stop.wait(pause / 2):
+                if not self.hand_in(*self.entries(1)):
+                    faults.append("an entry was never acknowledged")
+                    return
+
+        threads = [threading.Thread(target=work, daemon=True) for work in (putting, handing_in)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(PATIENCE)
+        assert not faults, faults
+
+    def size(self, name: str) -> int:
+        """How many entries a custodian serves under W cosignatures; 0 while it does not answer."""
+        try:
+            with self._reader(name) as reader:
+                head = open_head(reader, self.zones.meeting.manifest.log)
+                return head.size if head else 0
+        except (ReadError, Refused):
+            return 0
+
+    def held(self, name: str) -> int:
+        """How many entries a custodian has cosigned, published or not, as it says to the log itself."""
+        url = f"{self.zones.url(name)}/{self.zones.meeting.origin}/held"
+        answer = httpx.get(url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=TIMEOUT, trust_env=False)
+        return 0 if answer.status_code == 404 else parse_checkpoint(parse_note(answer.content).text).size
+
+    def grows(self, name: str = "custodian-0", by: int = 1, patience: float = PATIENCE) -> None:
+        """Returns once a custodian serves so many entries more than now."""
+        before = self.size(name)
+        self.wait(lambda: self.size(name) >= before + by, patience)
+
+    def log(self, name: str) -> list[bytes]:
+        """The whole published log of a custodian, from its tiles alone, every byte under its root."""
+        with self._reader(name) as reader:
+            head = open_head(reader, self.zones.meeting.manifest.log, exact=True)
+            return list(read_entries(reader, CompactRange(), head)) if head else []
+
+    def check(self, *without: str, patience: float = PATIENCE) -> int:
+        """Waits until all custodians but some have published all that was acknowledged; then every log is read and
+        proven, all are one, and what was acknowledged is in it exactly once. How many entries that were.
+        """
+        names = [name for name in self.zones.custodians if name not in without]
+        with self._lock:
+            acknowledged, offered = set(self.acknowledged), set(self.offered)
+        logs: dict[str, list[bytes]] = {}
+
+        def whole() -> bool:
+            if len({self.size(name) for name in names}) != 1:
+                return False
+            try:
+                logs.update({name: self.log(name) for name in names})
+            except ReadError:
+                return False
+            one = logs[names[0]]
+            return acknowledged <= set(one) and all(len(log) == len(one) for log in logs.values())
+
+        try:
+            self.wait(whole, patience)
+        except AssertionError:
+            sizes = {name: self.size(name) for name in names}
+            lost = acknowledged - set(logs.get(names[0], ()))
+            self.lost = len(lost)
+            alive = {name: zone.alive for name, zone in self.zones.zones.items()}
+            raise AssertionError(f"{len(lost)} of {len(acknowledged)} not recorded; {sizes}; alive: {alive}") from None
+        one = logs[names[0]]
+        assert all(log == one for log in logs.values()), "custodians serve different logs"
+        twice = [raw for raw, times in Counter(one).items() if times > 1]
+        assert not twice, f"{len(twice)} entries are recorded more than once"
+        assert set(one) <= offered, "the log holds what nobody handed in"
+        self.checked |= acknowledged
+        return len(acknowledged)
+
+    def check_ledger(self) -> None:
+        """The ledger holds what custodians publish."""
+        ledger = Ledger(self.zones.databases["tally"].engine, self.zones.meeting.origin)
+        published = self.log(self.zones.custodians[0])
+        assert list(ledger.all_entries())[: len(published)] == published
+
+    def wait(self, done, patience: float = PATIENCE) -> None:
+        end = time.monotonic() + patience
+        while not done():
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.05)
+
+    @contextmanager
+    def _reader(self, name: str) -> Iterator[HttpReader]:
+        reader = HttpReader(f"{self.zones.url(name)}/{self.zones.meeting.origin}", seconds=10.0)
+        try:
+            yield reader
+        finally:
+            reader.close()

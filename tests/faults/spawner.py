@@ -1,0 +1,162 @@
+"""Starts services as processes of their own, quickly: a process that has loaded every service and forks one for each
+line that it is told. What it forks runs the service's `run`, as the command line does, in a namespace of its own if it
+is told one, and with the fault that the line says, which no setting of a service can.
+
+It ends, and all that it forked with it, when its standard input does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+SERVICES = {
+    "intake": "intake.door.serve",
+    "queue-ingress": "infra.queue.ingress",
+    "queue-egress": "infra.queue.egress",
+    "tally": "tally.sequencer.service",
+    "custodian": "vault.custodian.serve",
+}
+SHORTER = {
+    "audit.log.sources.TIMEOUT": 3.0,
+    "infra.connections.HEAD_SECONDS": 3.0,
+    "infra.connections.BODY_SECONDS": 3.0,
+    "infra.queue.egress.LEASE_SECONDS": 1.5,
+    "infra.http.SHUTDOWN_SECONDS": 1,
+    "intake.door.mover.AGAIN_MS": 1_500,
+    "intake.door.mover.AGAIN_WAITS": 1,
+    "intake.door.mover.TIMEOUT": 3.0,
+    "intake.door.watch.RETRY_SECONDS": 0.3,
+    "tally.sequencer.custodian.TIMEOUT": 3.0,
+    "tally.sequencer.egress.TIMEOUT": 3.0,
+    "tally.sequencer.push.LONGEST_PAUSE": 1.0,
+    "tally.sequencer.push.LOOK_AGAIN_SECONDS": 4.0,
+    "tally.sequencer.service.RETRY_SECONDS": 0.3,
+}
+"""How long services wait here for what is not there: seconds, where it would be half a minute. The order of what they
+do is the same.
+"""
+DEATH_SIGNAL, NEW_NETWORK = 1, 0x40000000
+"""PR_SET_PDEATHSIG and CLONE_NEWNET."""
+
+
+def main() -> None:
+    for module in SERVICES.values():
+        import_module(module)
+    shorten()
+    # Nobody waits for those that it forks.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            become(order)
+        print(pid, flush=True)
+
+
+def shorten() -> None:
+    import httpx
+
+    for name, seconds in SHORTER.items():
+        place, constant = name.rsplit(".", 1)
+        module = import_module(place)
+        kind = httpx.Timeout if constant == "TIMEOUT" else type(getattr(module, constant))
+        setattr(module, constant, kind(seconds))
+
+
+def become(order: dict[str, Any]) -> None:
+    """This process is the service from here on."""
+    code = 1
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(DEATH_SIGNAL, signal.SIGKILL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for number in (1, 2):
+            os.dup2(log, number)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        if order.get("network"):
+            namespace = os.open(order["network"], os.O_RDONLY)
+            if libc.setns(namespace, NEW_NETWORK):
+                raise OSError(ctypes.get_errno(), "setns")
+        plant(order)
+        import_module(SERVICES[order["service"]]).run(Path(order["config"]))
+        code = 0
+    except BaseException as error:
+        print(json.dumps({"ended": type(error).__name__, "said": str(error)}), file=sys.stderr, flush=True)
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def plant(order: dict[str, Any]) -> None:
+    """The faults of an order. `at`: a failpoint's name, `times`: at which passings, `how`: "kill" or "fail", as a
+    database does that is restarting; `ahead` and `rate`: of the clock; `unsafe`: nothing is written through to disk
+    or checked for that; `lies`: as `lying` says.
+    """
+    from infra import failpoints
+
+    if "at" in order:
+        failpoints.set(striking(order["at"], set(order["times"]), order["how"]))
+    if "ahead" in order or "rate" in order:
+        shift_clock(order.get("ahead", 0.0), order.get("rate", 1.0))
+    if order.get("unsafe"):
+        write_through_nothing()
+    if "lies" in order:
+        from tests.faults import lying
+
+        lying.LIES[order["lies"]]()
+
+
+def striking(name: str, times: set[int], how: str) -> Any:
+    from sqlalchemy.exc import OperationalError
+
+    passed = 0
+
+    def hook(at: str) -> None:
+        nonlocal passed
+        if at != name:
+            return
+        passed += 1
+        if passed in times:
+            print(json.dumps({"struck": name}), file=sys.stderr, flush=True)
+            if how == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise OperationalError("statement", {}, Exception("the server closed the connection"))
+
+    return hook
+
+
+def shift_clock(ahead: float, rate: float) -> None:
+    true, began = time.time, time.time()
+
+    def shifted() -> float:
+        return began + ahead + rate * (true() - began)
+
+    # Both names: some modules have taken the function into their own.
+    for module in list(sys.modules.values()):
+        if getattr(module, "time", None) is true:
+            module.time = shifted  # type: ignore[attr-defined]
+    time.time = shifted
+
+
+def write_through_nothing() -> None:
+    from vault.custodian import sql_store
+    from vault.custodian.disk import RealDisk
+
+    RealDisk.sync = RealDisk.sync_folder = lambda self, path: None  # type: ignore[method-assign]
+    sql_store.check_settings = lambda *_: None
+
+
+if __name__ == "__main__":
+    main()

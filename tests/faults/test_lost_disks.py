@@ -1,0 +1,105 @@
+"""N - W custodians go, with their disks: the log goes on, and they are made whole again from the others."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from infra.postgres import Cluster
+from tests.faults.client import PATIENCE, Client
+from tests.faults.conftest import Counted, new_origin
+from tests.faults.zones import zones
+from vault.custodian import care, rebuilding, schema
+
+N, W = 5, 3
+GONE = ("custodian-1", "custodian-4")
+FOLDERS = ("custodian-3", "custodian-4")
+
+
+@pytest.fixture
+def five(cluster: Cluster, tmp_path: Path) -> Iterator[Client]:
+    folders = {name: tmp_path / name for name in FOLDERS}
+    for folder in folders.values():
+        folder.mkdir(mode=0o700)
+    with zones(cluster, new_origin(), N, W, folders=folders) as town:
+        town.start()
+        client = Client(town)
+        client.found()
+        yield client
+
+
+def lose_disk(client: Client, name: str) -> None:
+    """Everything that a custodian holds is gone; its keys, which are kept elsewhere, are not."""
+    town = client.zones
+    town.kill(name)
+    if name in town.folders:
+        shutil.rmtree(town.folders[name])
+        town.folders[name].mkdir(mode=0o700)
+        return
+    database = town.databases[name]
+    database.engine.dispose()
+    with database.owner.begin() as connection:
+        tables = connection.scalars(text("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 2200"))
+        for table in list(tables):
+            connection.execute(text(f"DROP TABLE {table} CASCADE"))
+        schema.install(connection, database.engine.url.username or "")
+
+
+def test_as_many_custodians_as_may_go_with_their_disks_and_are_rebuilt(
+    five: Client, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Here all zones have one clock.
+    monkeypatch.setattr(rebuilding, "SKEW", 0)
+    monkeypatch.setattr(care, "WAIT_SECONDS", 0.3)
+    counted(five)
+    town = five.zones
+    with five.load():
+        five.grows(by=50)
+        for name in GONE:
+            lose_disk(five, name)
+        five.grows(by=50)
+        others = [town.url(name) for name in town.custodians if name not in GONE]
+        work = [threading.Thread(target=rebuild, args=(five, name, others), daemon=True) for name in GONE]
+        for thread in work:
+            thread.start()
+        for thread in work:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+        town.start(*GONE)
+        for name in GONE:
+            five.wait(lambda name=name: five.size(name) > 100)
+    five.check()
+    five.check_ledger()
+    # They count again: now without two of the others.
+    town.kill("custodian-0", "custodian-2")
+    with five.load():
+        five.grows("custodian-3")
+    town.start()
+    five.check()
+
+
+def rebuild(client: Client, name: str, others: list[str]) -> None:
+    care.rebuild(client.zones.zones[name].config, others, at_once=False)
+
+
+def test_one_more_than_may_go_and_nothing_is_published_until_it_is_back(five: Client, counted: Counted) -> None:
+    counted(five)
+    town = five.zones
+    with five.load():
+        five.grows()
+        town.kill("custodian-0", *GONE)
+        # What W had cosigned before may still be published.
+        time.sleep(1.0)
+        before = five.size("custodian-2")
+        time.sleep(3.0)
+        assert five.size("custodian-2") == before
+        town.start("custodian-0")
+        five.grows("custodian-2")
+        town.start()
+    five.check()

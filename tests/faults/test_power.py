@@ -1,0 +1,171 @@
+"""The power of the machines fails, of all at once: what any of them has acknowledged is on disk. The same without
+writing through to the disk must lose, or this test shows nothing.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import httpx
+from sqlalchemy import Engine, Table, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from audit.protocol.refused import Refused
+from infra.postgres import Cluster, ClusterError
+from infra.queue.schema import queued
+from intake.door.schema import accepted
+from tally.sequencer.ledger import Ledger
+from tests.faults import power
+from tests.faults.client import Client
+from tests.faults.conftest import Counted, new_origin
+from tests.faults.zones import Zones, zones
+from tests.storage.small_disk import SmallDisk, cluster_on, run, small_disk
+
+MEGABYTES = 320
+UNSAFE = {"unsafe": True}
+
+
+@dataclass
+class Machines:
+    """All zones on one disk: their databases in one cluster, and the folder of one custodian."""
+
+    disk: SmallDisk
+    cluster: Cluster
+    zones: Zones
+    client: Client
+
+    def witnessed(self) -> int:
+        """The largest tree of which the ledger knows that W custodians hold it."""
+        found = Ledger(self._engine("tally"), self.zones.meeting.origin).newest_witnessed()
+        return found[0] if found else 0
+
+    def rows(self, name: str, table: Table) -> int:
+        """How many rows a zone's table has."""
+        with self._engine(name).connect() as connection:
+            return connection.scalar(select(func.count()).select_from(table)) or 0
+
+    def sizes(self) -> dict[str, int]:
+        return {name: self.client.held(name) for name in self.zones.custodians} | {"ledger": self.witnessed()}
+
+    def fail(self) -> None:
+        """The power is gone, for all of them."""
+        power.cut(self.disk)
+        self.zones.faults += 1
+        self.zones.close()
+        for database in self.zones.databases.values():
+            database.engine.dispose()
+        power.let_go(self.disk, self.cluster)
+
+    def come_back(self, **how: object) -> None:
+        power.come_back(self.disk, self.cluster)
+        self.zones.start(**how)
+
+    def _engine(self, name: str) -> Engine:
+        return self.zones.databases[name].engine
+
+
+@contextmanager
+def machines(unsafe: bool = False) -> Iterator[Machines]:
+    with small_disk(MEGABYTES) as disk, cluster_on(disk, "power") as cluster:
+        if unsafe:
+            cluster.stop()
+            with (cluster.data / "postgresql.conf").open("a") as file:
+                file.write("fsync = off\n")
+            cluster.start()
+        folder = disk.folder / "custodian-2"
+        folder.mkdir(mode=0o700)
+        with zones(cluster, new_origin(), folders={"custodian-2": folder}) as made:
+            # What stands before the test is not what it asks about.
+            run("sync", "--file-system", disk.folder)
+            made.start(**(UNSAFE if unsafe else {}))
+            client = Client(made)
+            client.found()
+            yield Machines(disk, cluster, made, client)
+
+
+def test_nothing_acknowledged_is_lost_in_two_power_cuts(counted: Counted) -> None:
+    dice = random.Random(1)
+    with machines() as here:
+        client = here.client
+        counted(client)
+        for _ in range(2):
+            with client.load():
+                client.grows()
+                time.sleep(dice.uniform(0.5, 2.0))
+                before = here.sizes()
+                acknowledged = len(client.acknowledged)
+                here.fail()
+                assert acknowledged
+                here.come_back()
+            client.wait(lambda: all(client.size(name) for name in here.zones.custodians))
+            after = here.sizes()
+            assert {name: size for name, size in before.items() if after[name] < size} == {}
+            client.check()
+            client.check_ledger()
+
+
+def test_what_outbox_and_queue_have_acknowledged_is_on_disk_before_anybody_fetched_it(counted: Counted) -> None:
+    with machines() as here:
+        client = here.client
+        counted(client)
+        here.zones.kill("egress")
+        client.put(client.entries(50))
+        here.zones.kill("ingress")
+        for entry in client.entries(30):
+            assert client.hand_in(entry)
+        here.fail()
+        power.come_back(here.disk, here.cluster)
+        assert (here.rows("intake", accepted), here.rows("queue", queued)) == (30, 50)
+        here.zones.start()
+        assert client.check() == 81
+
+
+def test_without_fsync_every_store_loses_what_it_acknowledged() -> None:
+    with machines(unsafe=True) as here:
+        client = here.client
+        client.put(client.entries(40))
+        client.wait(lambda: len(set(here.sizes().values())) == 1)
+        before = here.sizes()
+        here.zones.kill("egress")
+        client.put(client.entries(50))
+        here.zones.kill("ingress")
+        for entry in client.entries(10):
+            assert client.hand_in(entry)
+        before |= {"outbox": 10, "queue": 50}
+        here.fail()
+        after = found_again(here)
+        assert {name for name in before if after.get(name, 0) < before[name]} == set(before)
+
+
+def found_again(here: Machines) -> dict[str, int]:
+    """What is there after the power cut, of every store whose service or server can be started at all."""
+    found: dict[str, int] = {}
+    with suppress(ClusterError):
+        power.come_back(here.disk, here.cluster)
+        found["ledger"] = or_nothing(here.witnessed)
+        found["outbox"] = or_nothing(lambda: here.rows("intake", accepted))
+        found["queue"] = or_nothing(lambda: here.rows("queue", queued))
+    for name in here.zones.custodians:
+        here.zones.start(name, **UNSAFE)
+        here.client.wait(lambda name=name: not here.zones.zones[name].alive or answers(here.zones.url(name)))
+        found[name] = or_nothing(lambda name=name: here.client.held(name))
+    return found
+
+
+def or_nothing(size: Callable[[], int]) -> int:
+    """What a store says, nothing if it is damaged or its service cannot start."""
+    try:
+        return size()
+    except (SQLAlchemyError, httpx.HTTPError, Refused):
+        return 0
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", timeout=5, trust_env=False).status_code == 204
+    except httpx.HTTPError:
+        return False

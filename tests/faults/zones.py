@@ -1,0 +1,255 @@
+"""All zones of an election as processes of their own: intake, the queue's two faces, tally and N custodians, each in a
+network namespace of its own, and a log of cheap entries that grows under whatever befalls them.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sqlalchemy import Connection
+
+from audit.log.keys import Signer
+from audit.protocol.group import b64
+from infra.keys import write_secret
+from infra.postgres import Cluster
+from infra.queue import schema as queue_schema
+from intake.door import schema as intake_schema
+from tally.sequencer import schema as ledger_schema
+from tests.databases import Database, make_database
+from tests.faults.network import Network, network
+from tests.faults.processes import Process, Spawner, spawner
+from tests.simulator.dice import Dice
+from tests.simulator.meeting import Meeting
+from tests.simulator.parties import Parties
+from vault.custodian import schema as custodian_schema
+
+TOKEN = "token-of-the-faults-that-is-long-enough-for-one"
+PORT = 8000
+END_SECONDS = 30.0
+
+Install = Callable[[Connection, str], None]
+
+
+def install_queue(connection: Connection, role: str) -> None:
+    queue_schema.install(connection, role, role)
+
+
+INSTALL: dict[str, Install] = {
+    "intake": intake_schema.install,
+    "queue": install_queue,
+    "tally": ledger_schema.install,
+    "custodian": custodian_schema.install,
+}
+
+
+def meeting_of(custodians: int, W: int, origin: str) -> Meeting:
+    """An election with so many custodians in which one official may sign a notice: the cheapest entry there is."""
+    dice = Dice(7)
+    drawn = Parties.drawn(dice)
+    keys = tuple(dice.custodian_keys(f"custodian-{number}") for number in range(custodians))
+    meeting = Meeting(parties=Parties(**{**vars(drawn), "custodians": keys}), origin=origin)
+    meeting.body["custodians"]["threshold"] = W
+    meeting.body["officials"]["threshold"] = 1
+    meeting.body["intakes"] = meeting.body["intakes"][:1]
+    meeting.body["batch"] = {"min": 8, "wait_ms": 200}
+    return meeting.found()
+
+
+@dataclass
+class Zone:
+    """One service: what it is, by which file it runs, and the process that does, if one does."""
+
+    name: str
+    service: str
+    config: Path
+    process: Process | None = None
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.alive
+
+
+@dataclass
+class Zones:
+    """`databases` by zone (`intake`, `queue`, `tally`, `custodian-0`...); a custodian that has none keeps a folder of
+    `folders`.
+    """
+
+    meeting: Meeting
+    folder: Path
+    network: Network
+    spawner: Spawner
+    databases: Mapping[str, Database]
+    folders: Mapping[str, Path]
+    zones: dict[str, Zone] = field(default_factory=dict)
+    faults: int = 0
+
+    @property
+    def custodians(self) -> list[str]:
+        return [f"custodian-{number}" for number in range(len(self.meeting.parties.custodians))]
+
+    @property
+    def names(self) -> list[str]:
+        return ["intake", "ingress", "egress", "tally", *self.custodians]
+
+    def url(self, name: str) -> str:
+        return f"http://{self.network.address(name)}:{PORT}"
+
+    def log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def said(self, name: str, event: str) -> list[dict[str, Any]]:
+        """The log lines of a zone that tell of this event."""
+        if not self.log(name).exists():
+            return []
+        lines = [line for line in self.log(name).read_text().splitlines() if line.startswith("{")]
+        return [line for line in map(json.loads, lines) if line.get("event") == event]
+
+    def start(self, *names: str, **fault: Any) -> None:
+        """Starts these zones, all that do not run if none are named; `fault` as `spawner.plant`."""
+        for name in names or [name for name in self.names if not self.zones[name].alive]:
+            zone = self.zones[name]
+            assert not zone.alive, f"{name} runs already"
+            space = self.network.namespace(name)
+            self.faults += bool(fault)
+            zone.process = self.spawner.start(zone.service, zone.config, self.log(name), space, **fault)
+
+    def process(self, name: str) -> Process:
+        process = self.zones[name].process
+        assert process is not None
+        return process
+
+    def kill(self, *names: str) -> None:
+        for name in names:
+            self.process(name).kill()
+            self.faults += 1
+
+    def restart(self, name: str, **fault: Any) -> None:
+        self.kill(name)
+        self.start(name, **fault)
+
+    def stop(self, *names: str) -> None:
+        """SIGSTOP, as of a machine that hangs."""
+        for name in names:
+            self.process(name).signal(signal.SIGSTOP)
+            self.faults += 1
+
+    def go_on(self, *names: str) -> None:
+        for name in names:
+            self.process(name).signal(signal.SIGCONT)
+
+    def part(self, a: str, *others: str) -> None:
+        """Neither `a` nor these reach each other."""
+        for b in others:
+            self.network.part(a, b)
+            self.faults += 1
+
+    def cut(self, a: str, *others: str) -> None:
+        """What `a` sends does not reach these any more."""
+        for b in others:
+            self.network.cut(a, b)
+            self.faults += 1
+
+    def mend(self) -> None:
+        """Ends whatever befalls them: all run, and all reach all. Those that a fault was planted in begin anew."""
+        self.network.heal()
+        for name in self.names:
+            zone = self.zones[name]
+            if zone.alive:
+                self.go_on(name)
+        self.start()
+
+    def close(self) -> None:
+        for zone in self.zones.values():
+            if zone.process is not None:
+                zone.process.kill()
+
+    def write(self) -> None:
+        """Every zone's settings."""
+        write_secret(self.folder / "token", TOKEN + "\n")
+        (self.folder / "manifest").write_bytes(self.meeting.entries[0])
+        parties, token = self.meeting.parties, "token"
+        own = {"manifest": "manifest", "manifest_hash": b64(self.meeting.manifest.hash)}
+        listen = {name: f"{self.network.address(name)}:{PORT}" for name in self.names}
+        vaults = [{"url": self.url(name), "token": token} for name in self.custodians]
+        self._write(
+            "intake", "intake", listen=listen["intake"], **self._database("intake"), **own,
+            key=self._keys("intake", parties.intakes[:1])[0], custodians=[vault["url"] for vault in vaults],
+            queue={"url": self.url("ingress"), "token": token}, workers=1, poll_ms=100,
+        )  # fmt: skip
+        for face in ("ingress", "egress"):
+            self._write(face, f"queue-{face}", listen=listen[face], **self._database("queue"), token=token)
+        self._write(
+            "tally", "tally", **own, **self._database("tally"), keys=self._keys("log", parties.log), workers=1,
+            status="status.json", egress={"url": self.url("egress"), "token": token}, custodians=vaults,
+        )  # fmt: skip
+        for name, signers in zip(self.custodians, parties.custodians, strict=True):
+            place = {"folder": str(self.folders[name])} if name in self.folders else self._database(name)
+            keys = self._keys(name, signers)
+            self._write(name, "custodian", listen=listen[name], **place, token=token, keys=keys, manifests=["manifest"])
+
+    def _database(self, name: str) -> dict[str, str]:
+        database = self.databases[name]
+        return {"database": database.url, "passfile": str(database.passfile)}
+
+    def _keys(self, name: str, signers: Sequence[Signer]) -> list[str]:
+        names = [f"{name}-{number}.key" for number in range(len(signers))]
+        for path, signer in zip(names, signers, strict=True):
+            write_secret(self.folder / path, signer.private + "\n")
+        return names
+
+    def _write(self, name: str, service: str, **settings: object) -> None:
+        path = self.folder / f"{name}.toml"
+        path.write_text("".join(f"{key} = {toml(value)}\n" for key, value in settings.items()))
+        self.zones[name] = Zone(name, service, path)
+
+
+def toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {toml(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return json.dumps(value)
+
+
+@contextmanager
+def zones(
+    cluster: Cluster,
+    origin: str,
+    custodians: int = 3,
+    W: int = 2,
+    clusters: Mapping[str, Cluster] | None = None,
+    folders: Mapping[str, Path] | None = None,
+) -> Iterator[Zones]:
+    """The zones of an election of its own, none of them started. Their databases are in `cluster`, but for the zones of
+    `clusters`; the custodians of `folders` have none.
+    """
+    meeting = meeting_of(custodians, W, origin)
+    names = ["intake", "queue", "tally", *(f"custodian-{number}" for number in range(custodians))]
+    with ExitStack() as stack:
+        databases = {}
+        for name in names:
+            if name not in (folders or {}):
+                kind = name.partition("-")[0]
+                databases[name] = make_database((clusters or {}).get(name, cluster), kind, INSTALL[kind])
+                stack.callback(databases[name].close)
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="psephos-faults-")))
+        hosts = ["intake", "ingress", "egress", "tally", *names[3:]]
+        made = Zones(
+            meeting,
+            folder,
+            stack.enter_context(network(*hosts)),
+            stack.enter_context(spawner()),
+            databases,
+            folders or {},
+        )
+        made.write()
+        stack.callback(made.close)
+        yield made
