@@ -146,7 +146,8 @@ def told(finding: Finding, pinned: bool) -> Iterator[str]:
     elif finding.refusal:
         fields = finding.refusal.entry.fields
         yield f"refused: entry {finding.refusal.index} of the log refuses {what}: {fields['detail']}"
-        yield f"reason: {fields['reason']}; whoever has the refused text can check whether that is so"
+        kept = f"; tally keeps it as {b64(promise.leaf)}.entry" if promise else ""
+        yield f"reason: {fields['reason']}; the refused text, which the voter has, shows whether that is so{kept}"
     elif finding.verdict is Verdict.MISSING:
         yield f"missing: the log holds neither {what} nor its refusal"
     else:
