@@ -284,9 +284,9 @@ def test_a_damaged_or_foreign_copy_is_refused_by_name_and_changes_nothing(
     place: Place, tmp_path: Path, case: str
 ) -> None:
     damage, said = DAMAGES[case]
-    with place.running() as client:
-        handed_in(place, client, 0, 1)
-        path = copy(place, tmp_path / "outbox")
+    ballots = [place.meeting.signed("ballot", place.body(account), place.intake) for account in (0, 1)]
+    place.outbox.accept([(parse_entry(raw), 1_700_000_000) for raw in ballots])
+    path = copy(place, tmp_path / "outbox")
     lose(place)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(BackupError) as error:
