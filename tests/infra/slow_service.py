@@ -1,0 +1,35 @@
+"""A service whose requests take as long as they are told, as a process: what `test_stopping` stops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+
+from fastapi import Response
+
+from infra import http, stopping
+from infra.metrics import Metrics
+from infra.private import Private, serve
+
+
+def main(listen: str, bound: float, hangs: bool) -> None:
+    app = http.application("slow")
+
+    @app.post("/wait/{seconds}")
+    async def wait(seconds: float) -> Response:
+        print("begun", flush=True)
+        await asyncio.sleep(seconds)
+        return Response(b"done")
+
+    stopping.STOP_SECONDS = bound
+    serve(app, listen, Private(None, Metrics(), lambda: ""))
+    if hangs:
+        # Something that does not end, as a thread that waits for a database may not.
+        threading.Thread(target=threading.Event().wait).start()
+    print("ended", os.getpid(), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], float(sys.argv[2]), sys.argv[3] == "hangs")
