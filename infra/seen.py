@@ -145,11 +145,14 @@ class SqlSeen:
         return self._walk(select(latest.c.ballot).where(latest.c.origin == self._origin).order_by(latest.c.pseudonym))
 
     def look_up(self, entries: Iterable[Entry]) -> None:
-        """Fetches all that admission will ask about these entries."""
+        """Fetches all that admission will ask about these entries, but for refusals of others than ballots, which are
+        rare.
+        """
         entries = list(entries)
+        ballots = [entry for entry in entries if entry.kind == "ballot"]
         self._fetch_recorded([entry.identity for entry in entries])
-        self._fetch_refused([entry.identity for entry in entries])
-        self._fetch_revisions([entry.fields["pseudonym"] for entry in entries if entry.kind == "ballot"])
+        self._fetch_refused([ballot.identity for ballot in ballots])
+        self._fetch_revisions([ballot.fields["pseudonym"] for ballot in ballots])
 
     def add(self, entry: Entry) -> None:
         """Remembers an admitted entry. RuntimeError outside `with`, where it would never be written."""

@@ -230,6 +230,38 @@ def test_a_storage_error_twice_in_a_row_and_a_reload_that_fails_lose_nothing(
     assert sorted(entry.raw for entry in open_house.vault.entries()[before:]) == sorted(ballots)
 
 
+def test_while_the_ledgers_disk_is_full_nothing_is_acknowledged_and_then_it_goes_on(
+    open_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
+    before, ballot = open_house.ledger.newest().size, open_house.ballot()
+    append, tried, full = Transaction.append, threading.Semaphore(0), threading.Event()
+    full.set()
+
+    def append_if_room(*arguments: object) -> None:
+        append(*arguments)
+        if full.is_set():
+            # As PostgreSQL says it of a row, or of the commit: what was written in the transaction is undone.
+            tried.release()
+            raise OperationalError("statement", {}, Exception("no space left on device"))
+
+    monkeypatch.setattr(Transaction, "append", append_if_room)
+    stop = threading.Event()
+    with open_house.sequencer() as sequencer:
+        loop = threading.Thread(target=service.sequence, args=(sequencer, stop, lambda _: None), daemon=True)
+        loop.start()
+        open_house.queue.put(ballot)
+        for _ in range(3):
+            assert tried.acquire(timeout=PATIENCE)
+        assert open_house.ledger.newest().size == open_house.vault.size(0) == before
+        assert list(open_house.queue.rows.values()) == [ballot]
+        full.clear()
+        wait_until(lambda: not open_house.queue.rows)
+        stop.set()
+        loop.join(PATIENCE)
+    assert open_house.vault.entries()[-1].raw == ballot
+
+
 def test_the_queue_away_is_waited_for(
     open_house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
