@@ -13,13 +13,19 @@ from typing import Any, overload
 from audit.protocol.canonical import canonical
 from audit.protocol.elgamal import Ciphertext
 from audit.protocol.group import ELEMENT_SIZE, SCALAR_SIZE, Element, b64
-from audit.protocol.refused import MixerFault
+from audit.protocol.refused import MixerFault, Refused
 from audit.protocol.shuffle_rows import MIXED_ROW_SIZE, ROW_SIZE, MixedRow, Row, ShuffleProof, cut
 from audit.record.chunks import Assembly, lines_hash
 from audit.record.rolls import Roll, weight_in
 
 BUDGET = 16_000
 """Bytes of canonical rows in one chunk: a client that looks for one row reads whole bundles of 256 entries."""
+
+LEAST_ROWS = 32
+"""Rows in every chunk but the last, at least: of smaller ones there would be more, for everybody to read."""
+
+MOST_ATTEMPTS = 16
+"""What a mixer may hand in of one mix, begun and given up, is in the log for ever."""
 
 
 class RollRows(Sequence[Row]):
@@ -112,6 +118,17 @@ class MixAssembly(Assembly):
         if found != N:
             raise MixerFault(self.mixer, "wrong-length", f"{self.mixer} publishes {found} rows for {N}", "rows")
         return rows
+
+
+def expect_even(N: int, first: int, index: int, of: int, rows: int) -> None:
+    """Refused `wrong-length` unless this many rows, the row they begin with, and their place are those of one chunk of
+    N rows that are cut evenly: all chunks but the last have as many rows, 32 or more."""
+    last = index == of - 1
+    most = first // index if last and index else rows
+    even = first == index * most and (of - 1) * most < N <= of * most and (not last or first + rows == N)
+    if not even or (of > 1 and most < LEAST_ROWS):
+        text = f"this is part {index} of {of}, {rows} rows from row {first} on, and no part of {N} rows cut evenly"
+        raise Refused("wrong-length", f"{text} into {LEAST_ROWS} or more; only the last part may have fewer", "rows")
 
 
 def rows_in(part: bytes) -> int:

@@ -24,7 +24,7 @@ from audit.protocol.shuffle_statement import Place
 from audit.record.admission import signer_of
 from audit.record.entries import Entry
 from audit.record.manifest import Manifest
-from audit.record.mixes import MixAssembly, MixedRows, RollRows, row_in, rows_in
+from audit.record.mixes import MOST_ATTEMPTS, MixAssembly, MixedRows, RollRows, expect_even, row_in, rows_in
 from audit.record.opening import Span
 from audit.record.rolls import Roll
 from audit.record.seen import Seen
@@ -79,9 +79,13 @@ def admit_mix(election: Election, entry: Entry, seen: Seen) -> None:
     if entry.fields["before"] != roll.hash:
         text = f"{mixer} has mixed another list than the last one of {share_class}"
         raise MixerFault(mixer, "another-list", text, "before")
-    if entry.fields["first"] + rows_in(entry.fields["rows"]) > len(roll.rows):
-        text = f"{mixer} publishes more than the {len(roll.rows)} rows of {share_class}"
-        raise MixerFault(mixer, "wrong-length", text, "rows")
+    assembly_for(election, entry).check(entry.body)
+    part = entry.fields["part"]
+    try:
+        rows = rows_in(entry.fields["rows"])
+        expect_even(len(roll.rows), entry.fields["first"], part["index"], part["of"], rows)
+    except Refused as refusal:
+        raise MixerFault(mixer, refusal.reason, f"{mixer}: {refusal.detail}", refusal.field) from None
     look_ahead(election, entry)
 
 
@@ -96,15 +100,19 @@ def expect_turn(manifest: Manifest, roll: Roll, mixer: str) -> None:
 
 
 def assembly_for(election: Election, entry: Entry) -> MixAssembly:
-    """What the chunk joins: the mix begun, or a new one. A higher attempt begins anew: for a mixer that has lost what
-    it was handing in, or has handed in what its proof does not show."""
+    """What the chunk joins: the mix begun, or a new one. The next attempt begins anew: for a mixer that has lost what
+    it was handing in, or has handed in what its proof does not show. Attempts are counted, so that none is the last
+    for which there is room.
+    """
     begun, attempt = election.mixings.get(entry.fields["class"]), entry.fields["attempt"]
-    if begun is None or attempt > begun.attempt:
-        return MixAssembly()
-    if attempt < begun.attempt:
-        text = f"{begun.mixer} has begun attempt {begun.attempt}, which nothing of attempt {attempt} may follow"
-        raise MixerFault(begun.mixer, "wrong-attempt", text, "attempt")
-    return begun
+    if begun is not None and attempt == begun.attempt:
+        return begun
+    due = 0 if begun is None else begun.attempt + 1
+    if attempt != due or attempt >= MOST_ATTEMPTS:
+        mixer = signer_of(entry)
+        text = f"attempt {attempt} of {mixer} does not follow: next would be {due}, and the last is {MOST_ATTEMPTS - 1}"
+        raise MixerFault(mixer, "wrong-attempt", text, "attempt")
+    return MixAssembly()
 
 
 def look_ahead(election: Election, entry: Entry) -> Mixed:
@@ -171,10 +179,13 @@ def workers(election: Election) -> Iterator[Executor]:
 
 def apply_mix(election: Election, entry: Entry) -> None:
     share_class, ahead = entry.fields["class"], look_ahead(election, entry)
-    begun, index = election.spans.get(share_class), election.size - 1
-    if begun is None or begun.mix != ahead.assembly.hash:
-        begun = Span(ahead.assembly.hash, index, index)
-    election.spans[share_class] = begun._replace(last=index)
+    # With the first chunk of every attempt the span begins anew, whatever hash it names: between `first` and `last`
+    # there must be no chunk of this mixer and class but of the one attempt that its proof holds for.
+    index = election.size - 1
+    span = election.spans.get(share_class)
+    if span is None or len(ahead.assembly.parts) == 1:
+        span = Span(ahead.assembly.hash, index, index)
+    election.spans[share_class] = span._replace(last=index)
     if ahead.roll is None:
         election.mixings[share_class] = ahead.assembly
     else:

@@ -87,11 +87,11 @@ def test_a_surplus_link_in_the_head(meeting: Meeting) -> None:
     assert (caught.value.reason, caught.value.field) == ("unknown-field", "proof.c_hat")
 
 
-def test_a_proof_of_an_earlier_attempt(meeting: Meeting) -> None:
+def test_a_proof_of_another_attempt(meeting: Meeting) -> None:
     """Two mixes of one list by one mixer are two statements: neither proof is the other's."""
     (one,), (two,) = (meeting.mix_chunks("common", "mixer-1", attempt) for attempt in (0, 1))
     with pytest.raises(MixerFault) as caught:
-        hand_in(meeting, told([two], proof=one["proof"]), 0)
+        hand_in(meeting, told([one], proof=two["proof"]), 0)
     assert (caught.value.mixer, caught.value.reason) == ("mixer-1", "bad-proof")
 
 

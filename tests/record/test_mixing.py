@@ -15,7 +15,7 @@ from audit.protocol.shuffle import mix
 from audit.protocol.shuffle_secret import MixSecret, order_of_keys
 from audit.record.election import Election
 from audit.record.entries import MAX_ENTRY, parse_entry
-from audit.record.mixes import BUDGET, RollRows, mix_chunks, mix_head
+from audit.record.mixes import BUDGET, MOST_ATTEMPTS, RollRows, mix_chunks, mix_head
 from audit.record.mixing import place_of
 from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
@@ -306,8 +306,9 @@ def test_a_key_that_stands_on_two_rolls(meeting: Meeting) -> None:
 
 
 @pytest.fixture
-def chunked(meeting: Meeting) -> list[Body]:
-    """The first mixer's mix of common, in four chunks of one row."""
+def chunked(meeting: Meeting, monkeypatch: pytest.MonkeyPatch) -> list[Body]:
+    """The first mixer's mix of common, in four chunks of one row, as if so few were allowed."""
+    monkeypatch.setattr("audit.record.mixes.LEAST_ROWS", 1)
     bodies = meeting.mix_chunks("common", "mixer-1")
     assert len(bodies) == 1
     part = bodies[0]["part"]
@@ -355,6 +356,51 @@ def test_rows_beyond_the_list(meeting: Meeting, chunked: list[Body]) -> None:
     fault("wrong-length", "mixer-1", lambda: hand_in(meeting, [beyond], "mixer-1"))
 
 
+def recut(bodies: list[Body], *counts: int) -> list[Body]:
+    """The rows of a mix in chunks of so many; parts and first rows follow from that."""
+    rows, part, made, first = [row for body in bodies for row in body["rows"]], bodies[0]["part"], [], 0
+    for i, count in enumerate(counts):
+        place = {**part, "index": i, "of": len(counts)}
+        made.append({**bodies[0], "first": first, "part": place, "rows": rows[first : first + count]})
+        first += count
+    return made
+
+
+@pytest.mark.parametrize(
+    "counts", [(50, 31, 19), (31, 31, 31, 7), (1, 99), (40, 60), (50, 50, 50)], ids=str
+)
+def test_a_mix_cut_unevenly(hundred: Meeting, counts: tuple[int, ...]) -> None:
+    """A client must know where a row stands, and nobody read more chunks than rows are worth: some chunk is refused."""
+    bodies = recut(hundred.mix_chunks("common", "mixer-1"), *counts)
+    taken = 0
+    with pytest.raises(MixerFault) as caught:
+        for body in bodies:
+            hand_in(hundred, [body], "mixer-1")
+            taken += len(body["rows"])
+    assert (caught.value.mixer, caught.value.reason, caught.value.field) == ("mixer-1", "wrong-length", "rows")
+    assert taken < 100 and hundred.election.roll("common").mixers == ()
+
+
+@pytest.mark.parametrize("counts", [(100,), (50, 50), (32, 32, 32, 4), (99, 1)])
+def test_a_mix_cut_evenly(hundred: Meeting, counts: tuple[int, ...]) -> None:
+    hand_in(hundred, recut(hundred.mix_chunks("common", "mixer-1"), *counts), "mixer-1")
+    assert hundred.election.roll("common").mixers == ("mixer-1",)
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 2**53 - 1])
+def test_an_attempt_that_follows_none(meeting: Meeting, attempt: int) -> None:
+    """None is skipped, so that there is room for another after every one."""
+    bodies = meeting.mix_chunks("common", "mixer-1", attempt)
+    assert fault("wrong-attempt", "mixer-1", lambda: hand_in(meeting, bodies, "mixer-1")).field == "attempt"
+
+
+def test_attempts_come_to_an_end(meeting: Meeting, chunked: list[Body]) -> None:
+    for attempt in range(MOST_ATTEMPTS):
+        hand_in(meeting, [{**chunked[0], "attempt": attempt}], "mixer-1")
+    again = [{**chunked[0], "attempt": MOST_ATTEMPTS}]
+    fault("wrong-attempt", "mixer-1", lambda: hand_in(meeting, again, "mixer-1"))
+
+
 def test_a_new_attempt_begins_anew(meeting: Meeting, chunked: list[Body]) -> None:
     """A mixer that has lost what it was handing in is not shut out, and neither is the election."""
     hand_in(meeting, chunked[:2], "mixer-1")
@@ -387,8 +433,13 @@ def test_looking_ahead_does_not_forget_what_came_in_between(meeting: Meeting, ch
     assert meeting.election.roll("common").mixers == ("mixer-1",)
 
 
-def test_chunks_fit_into_entries() -> None:
-    meeting = Meeting({"common": [1] * 100}, parties=Parties.drawn(Dice(3), mixers=1)).found().ceremony().rolls()
+@pytest.fixture
+def hundred() -> Meeting:
+    return Meeting({"common": [1] * 100}, parties=Parties.drawn(Dice(3), mixers=1)).found().ceremony().rolls()
+
+
+def test_chunks_fit_into_entries(hundred: Meeting) -> None:
+    meeting = hundred
     bodies = meeting.mix_chunks("common", "mixer-1")
     counts = [len(body["rows"]) for body in bodies]
     assert len(counts) == 3 and counts[0] == counts[1] >= counts[2] and sum(counts) == 100

@@ -141,8 +141,9 @@ def in_pieces(bodies: list[Body]) -> list[Body]:
     ]
 
 
-def test_the_chunks_of_the_last_mix_alone_are_meant() -> None:
+def test_the_chunks_of_the_last_mix_alone_are_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither those of the mixers before, nor of an attempt given up; others' entries stand in between."""
+    monkeypatch.setattr("audit.record.mixes.LEAST_ROWS", 1)
     meeting = issued()
     one, two = meeting.parties.mixers
     for share_class in HOLDINGS:
@@ -167,6 +168,26 @@ def test_the_chunks_of_the_last_mix_alone_are_meant() -> None:
     assert said["common"]["mix"] == pieces[0]["part"]["hash"]
     assert said["preferred"]["first"] == said["preferred"]["last"] < first
     assert meeting.open().election.phase == "open"
+
+
+def test_an_attempt_given_up_that_names_the_same_whole_is_not_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last mixer records false rows under the hash of its true mix first: a client that looks between `first` and
+    `last` never meets them."""
+    monkeypatch.setattr("audit.record.mixes.LEAST_ROWS", 1)
+    meeting = issued()
+    one, two = meeting.parties.mixers
+    for mixer, classes in ((one, ("common", "preferred")), (two, ("preferred",))):
+        for share_class in classes:
+            for body in meeting.mix_chunks(share_class, mixer.name):
+                meeting.add(meeting.signed("mix", body, mixer))
+    pieces = in_pieces(meeting.mix_chunks("common", two.name, attempt=1))
+    lie = {**pieces[0], "attempt": 0, "rows": [{**pieces[0]["rows"][0], "E": pieces[1]["rows"][0]["E"]}]}
+    meeting.add(meeting.signed("mix", lie, two))
+    for body in pieces:
+        meeting.add(meeting.signed("mix", body, two))
+    size = meeting.election.size
+    said = meeting.opening()["rolls"]["common"]
+    assert (said["mix"], said["first"], said["last"]) == (lie["part"]["hash"], size - len(pieces), size - 1)
 
 
 def test_a_roll_issued_again_says_its_revision() -> None:
