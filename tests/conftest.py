@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from infra.postgres import Cluster, temporary_cluster
+from tests.faults.totals import Totals, total
+
+TESTS = Path(__file__).parent
+NEED_ROOT = (TESTS / "faults", TESTS / "storage")
+"""They make disks and networks."""
 
 # Property tests try the same examples in every run, and no clock decides whether they pass.
 settings.register_profile("psephos", deadline=None, derandomize=True, max_examples=60)
@@ -19,3 +26,26 @@ def cluster() -> Iterator[Cluster]:
     """A running PostgreSQL cluster for the whole test run; each test makes databases of its own names in it."""
     with temporary_cluster("tests") as running:
         yield running
+
+
+def pytest_report_header() -> str | None:
+    if os.geteuid() == 0:
+        return None
+    return "not root: the tests of tests/faults and tests/storage make disks and networks, and are left out"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if os.geteuid() == 0:
+        return
+    left_out = [item for item in items if any(item.path.is_relative_to(folder) for folder in NEED_ROOT)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What all runs under faults come to: each test's last report has it all."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    ends = [report for report in reports if getattr(report, "when", "") == "teardown"]
+    found = total(one for report in ends for one in report.user_properties)
+    if found != Totals():
+        terminalreporter.write_line(f"faults: {found}")

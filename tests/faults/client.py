@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import httpx
@@ -68,7 +68,13 @@ class Client:
         url = f"{self.zones.url('intake')}/{self.zones.meeting.origin}/entries"
         return self._until_acknowledged([entry], lambda http: http.post(url, content=entry), {200, 201}, patience)
 
-    def _until_acknowledged(self, entries, post, good: set[int], patience: float) -> bool:
+    def _until_acknowledged(
+        self,
+        entries: Sequence[bytes],
+        post: Callable[[httpx.Client], httpx.Response],
+        good: set[int],
+        patience: float,
+    ) -> bool:
         end = time.monotonic() + patience
         headers = {"Authorization": f"Bearer {TOKEN}"}
         with self._lock:
@@ -91,21 +97,17 @@ class Client:
     @contextmanager
     def load(self, pause: float = 0.15, batch: int = 10) -> Iterator[None]:
         """Batches at the queue and entries at the door for as long as the block lasts; after it nothing is open."""
-        stop, faults = threading.Event(), []
+        stop, faults = threading.Event(), list[str]()
 
-        def putting() -> None:
-            while not stop.wait(pause):
-                if not self.put(self.entries(batch)):
-                    faults.append("a batch was never acknowledged")
-                    return
+        def repeat(hand_in: Callable[[], bool], wait: float) -> None:
+            try:
+                while not stop.wait(wait):
+                    assert hand_in(), "an entry was never acknowledged"
+            except Exception as error:
+                faults.append(f"{type(error).__name__}: {error}")
 
-        def handing_in() -> None:
-            while not stop.wait(pause / 2):
-                if not self.hand_in(*self.entries(1)):
-                    faults.append("an entry was never acknowledged")
-                    return
-
-        threads = [threading.Thread(target=work, daemon=True) for work in (putting, handing_in)]
+        works = [(lambda: self.put(self.entries(batch)), pause), (lambda: self.hand_in(*self.entries(1)), pause / 2)]
+        threads = [threading.Thread(target=repeat, args=work, daemon=True) for work in works]
         for thread in threads:
             thread.start()
         try:
@@ -183,7 +185,7 @@ class Client:
         published = self.log(self.zones.custodians[0])
         assert list(ledger.all_entries())[: len(published)] == published
 
-    def wait(self, done, patience: float = PATIENCE) -> None:
+    def wait(self, done: Callable[[], bool], patience: float = PATIENCE) -> None:
         end = time.monotonic() + patience
         while not done():
             assert time.monotonic() < end, "waited in vain"

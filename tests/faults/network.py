@@ -55,11 +55,6 @@ class Network:
         self._cuts.add((a, b))
         self._neighbour(a, b, "replace", "lladdr", NOWHERE, "nud", "permanent")
 
-    def part(self, a: str, b: str) -> None:
-        """Neither reaches the other."""
-        self.cut(a, b)
-        self.cut(b, a)
-
     def heal(self) -> None:
         """All reach all."""
         while self._cuts:

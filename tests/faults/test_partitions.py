@@ -1,5 +1,5 @@
-"""No way between two zones, for a while: neither way, or only the answers lost, or only what is asked. Everything that
-was acknowledged is recorded once all the same.
+"""No way between two zones, for a while: neither way, or only for the answers. Everything that was acknowledged is
+recorded once all the same.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tests.faults.client import Client
 from tests.faults.network import HERE
 from tests.faults.spawner import SHORTER
 
-OUTLASTS = SHORTER["tally.sequencer.custodian.TIMEOUT"] + 1.5
+OUTLASTS = SHORTER["tally.sequencer.custodian.TIMEOUT"] + 1.0
 """Seconds; longer than any of the zones waits for an answer."""
 
 # Who asks, whom, and whether the log grows all the same.
@@ -30,20 +30,17 @@ def test_no_way_between(client: Client, pair: str) -> None:
     zones, (asks, others, goes_on) = client.zones, PAIRS[pair]
     with client.load():
         client.grows("custodian-2")
-        for direction in ("both", "answers", "questions"):
-            if direction == "both":
-                zones.part(asks, *others)
-            elif direction == "answers":
-                for other in others:
-                    zones.cut(other, asks)
-            else:
-                zones.cut(asks, *others)
+        for direction in ("both", "answers"):
+            for other in others:
+                zones.cut(other, asks)
+                if direction == "both":
+                    zones.cut(asks, other)
             if goes_on:
                 client.grows("custodian-2")
                 time.sleep(OUTLASTS)
             else:
                 # What is under way may still come through.
-                time.sleep(1.0)
+                time.sleep(0.5)
                 before = client.size("custodian-2")
                 time.sleep(OUTLASTS)
                 assert client.size("custodian-2") - before in range(257), "published without two custodians"

@@ -145,12 +145,6 @@ class Zones:
         for name in names:
             self.process(name).signal(signal.SIGCONT)
 
-    def part(self, a: str, *others: str) -> None:
-        """Neither `a` nor these reach each other."""
-        for b in others:
-            self.network.part(a, b)
-            self.faults += 1
-
     def cut(self, a: str, *others: str) -> None:
         """What `a` sends does not reach these any more."""
         for b in others:
