@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from infra.queue.frames import Row
 from tally.sequencer.decide import Decision
 from tally.sequencer.ledger import Stage
-from tally.sequencer.sequence import Sequencer
+from tally.sequencer.sequence import Checked, Sequencer
 from tests.simulation.world import Plant
 
 
@@ -33,11 +32,11 @@ class Eager:
 class SignsFirst(Sequencer):
     """Signs a tree before it is staged."""
 
-    def stage(self, rows: Sequence[Row]) -> Decision:
+    def _stage(self, checked: Checked) -> Decision:
         ledger: Any = self._ledger
-        self._ledger = Eager(ledger, self.signed_note)
+        self._ledger = Eager(ledger, lambda stage: self.signed_note(stage, self.election.manifest))
         try:
-            return super().stage(rows)
+            return super()._stage(checked)
         finally:
             self._ledger = ledger
 
@@ -46,8 +45,8 @@ class DoesNotWait(Sequencer):
     """Acknowledges to the queue what is sent to the custodians, before W of them have it."""
 
     def finish(self, stage: Stage) -> None:
-        note = self._ledger.signed(stage.size) or self._ledger.sign(stage.size, self.signed_note(stage))
-        self._push.send(stage, note)
+        note = self._ledger.signed(stage.size) or self._sign(stage)
+        self._push.send(stage, note, self.election.manifest)
 
 
 class SignBeforeStage(Plant):
