@@ -196,3 +196,29 @@ def test_a_replaced_custodian_does_not_count_any_more(open_house: House) -> None
             push._couriers[2]._report(stage.size, text, [key.sign(text, 1_800_000_000) for key in old])
         assert rejected.value.reason == "wrong-signers"
         assert list(push._cosigned()) == ["custodian-b"]
+
+
+def test_a_crash_after_the_rekey_is_staged_goes_on_with_the_new_key(open_house: House) -> None:
+    """And what was staged, and not signed, before it is signed with the old one."""
+    old = open_house.meeting.parties.log
+    open_house.log_keys = (*old, *NEW_LOG)
+    open_house.queue.put(open_house.ballot(0))
+    with open_house.opened() as sequencer:
+        sequencer.stage(open_house.queue.take(256))
+    size = open_house.ledger.newest().size
+    assert open_house.ledger.signed(size) is None
+    raw = rekeying(open_house.meeting, "log", "log", NEW_LOG)
+    open_house.queue.put(raw)
+    with open_house.opened() as sequencer:
+        assert keys_of(open_house.ledger.signed(size)) == [key.verifier.key_id for key in old]
+        sequencer.stage(open_house.queue.take(256))
+    assert open_house.ledger.signed(size + 1) is None
+    with open_house.opened() as sequencer:
+        assert keys_of(open_house.ledger.signed(size + 1)) == [key.verifier.key_id for key in NEW_LOG]
+        assert sequencer.election.manifest.log_key == NEW_LOG[0].verifier
+
+
+def keys_of(note: bytes | None) -> list[bytes]:
+    """The keys by which a note of the log's own is signed."""
+    assert note is not None
+    return [line.key_id for line in parse_note(note).signatures]
