@@ -14,7 +14,10 @@ OPEN = "Open {page} and type the number in, or copy and paste it."
 BOTH = "Enter your other number too, the one that {other} sends you, in any order."
 COMPARE = "Compare the fingerprint on the page with the one in this {medium}. If they differ, stop and tell us."
 CHOOSE = "Choose on every item, send, wait until the page says your vote is recorded, and keep the receipt."
-AGAIN = "You may vote again until voting closes: only your last vote counts."
+AGAIN = (
+    "You may vote again until voting closes: only your last vote counts. Come back once it has closed: the page says "
+    "whether your vote counts, and warns you if anybody else has voted with your numbers."
+)
 TYPING = "Capitals and hyphens do not matter when you type it; the last sign does."
 TWO = (
     "You receive two numbers: this one from us, the other from {other}, separately. It takes both to vote, so that "
