@@ -129,6 +129,23 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
+class Places:
+    """For requests of which each may hold much memory: so many at a time, Problem 503 `busy` for the next. A request
+    takes one with `with`, in the event loop.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+
+    def __enter__(self) -> None:
+        if not self._free:
+            raise Problem(503, "busy", "as many requests of this kind as may be are under way; come again")
+        self._free -= 1
+
+    def __exit__(self, *_: object) -> None:
+        self._free += 1
+
+
 def serve(app: App, listen: str, *, protocol: type[BoundedProtocol] = BoundedProtocol) -> None:
     """Serves `app` on `listen` (`ADDRESS:PORT`) until SIGTERM or SIGINT, then finishes what it is answering, for at
     most 5 seconds; see `stopping` for what else a signal does. ValueError if `listen` is not of that form;

@@ -33,6 +33,8 @@ from infra.queue.schema import KEY_BYTES, SCHEMA
 INSERT = text("INSERT INTO queued (key, data) SELECT * FROM unnest(:keys, :data)").bindparams(
     bindparam("keys", type_=ARRAY(BYTEA)), bindparam("data", type_=ARRAY(BYTEA))
 )
+MOST_AT_ONCE = 8
+"""Puts of up to 16 MiB; an intake makes one after another."""
 ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
@@ -79,14 +81,16 @@ def ingress(store: Callable[[Sequence[bytes]], None], token: str) -> FastAPI:
     """The application: `POST /put` with a bundle of 1 to 256 entries. What it answers beside 204 never leaves the
     gate."""
     app = http.application("queue ingress")
+    places = http.Places(MOST_AT_ONCE)
 
     @app.post("/put", status_code=204)
     async def put(request: Request) -> Response:
         http.require_token(request, token)
-        entries = list(unframe(await http.read_body(request, MAX_BUNDLE), MOST_ENTRIES))
-        if not entries or not all(entries):
-            raise Refused("syntax", "a put holds at least one entry, and no empty one")
-        await run_in_threadpool(store, entries)
+        with places:
+            entries = list(unframe(await http.read_body(request, MAX_BUNDLE), MOST_ENTRIES))
+            if not entries or not all(entries):
+                raise Refused("syntax", "a put holds at least one entry, and no empty one")
+            await run_in_threadpool(store, entries)
         return Response(status_code=204)
 
     return app

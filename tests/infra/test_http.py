@@ -119,6 +119,15 @@ def test_a_parameter_of_the_wrong_type_is_named(client: TestClient) -> None:
     assert (found["reason"], found["field"]) == ("wrong-type", "query.most")
 
 
+def test_more_requests_at_a_time_than_there_are_places_are_told_to_come_again() -> None:
+    places = http.Places(2)
+    with places:
+        with pytest.raises(Problem, match="busy"), places, places:
+            pytest.fail("there was no place")
+        with places:
+            pass
+
+
 def test_a_problem_is_what_it_says() -> None:
     response = http.problem(409, "closed", "voting has ended", "phase")
     assert json.loads(bytes(response.body)) == {

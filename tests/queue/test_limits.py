@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from audit.log.tiles import frame
 from infra.postgres import Cluster
-from infra.queue import schema
+from infra.queue import ingress, schema
 from infra.queue.egress import Outlet
 from infra.queue.ingress import Inlet
+from tests.loopback import PATIENCE, serving
 from tests.queue.conftest import Queue, made_in, running
 from tests.queue.test_egress import Clock
 from tests.storage.test_full import put
+from tests.vault.conftest import TOKEN
 
 
 @pytest.fixture
@@ -60,3 +67,21 @@ def test_installed_again_the_bound_stands_once(small: Queue) -> None:
     inlet.store([b"1", b"2", b"3"])
     with pytest.raises(OperationalError, match="the queue is full"):
         inlet.store([b"4"])
+
+
+def test_puts_that_do_not_end_leave_a_bound_of_them_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingress, "MOST_AT_ONCE", 2)
+    stored, go_on = threading.Semaphore(0), threading.Event()
+
+    def store(entries: Sequence[bytes]) -> None:
+        stored.release()
+        go_on.wait(PATIENCE)
+
+    with serving(ingress.ingress(store, TOKEN)) as url, ThreadPoolExecutor(3) as threads:
+        put = partial(httpx.post, f"{url}/put", content=frame([b"x"]), headers={"Authorization": f"Bearer {TOKEN}"})
+        two = [threads.submit(put, timeout=PATIENCE) for _ in range(2)]
+        assert all(stored.acquire(timeout=PATIENCE) for _ in two)
+        assert put().status_code == 503
+        go_on.set()
+        assert [one.result().status_code for one in two] == [204, 204]
+        assert put().status_code == 204
