@@ -8,9 +8,11 @@ from pathlib import Path
 
 import typer
 
+from audit.log.reader import ReadError
 from audit.protocol.refused import Refused
 from audit.record.manifest import Manifest
 from infra.control_numbers import read_number_lines, read_number_table
+from infra.follow import WrongLog
 from infra.sealed import Lock, lock_for
 from infra.table import Table
 from intake.voter.choices import read_instructions
@@ -56,12 +58,13 @@ def batch_orders(manifest: Manifest, tables: Sequence[Table], batch: Path) -> li
 
 
 def find_holders(opening: Opening, orders: Sequence[Order]) -> tuple[dict[str, Holder], dict[str, str]]:
-    """The holders by name, and why there is none for the others."""
+    """The holders by name, and why there is none for the others: what is wrong with a part of the log, or cannot be
+    read of it, concerns those whose rows stand there."""
     holders: dict[str, Holder] = {}
     failed: dict[str, str] = {}
     for order in orders:
         try:
             holders[order.name] = order.holder(opening)
-        except Refused as refusal:
-            failed[order.name] = str(refusal)
+        except (Refused, ReadError, WrongLog) as fault:
+            failed[order.name] = str(fault)
     return holders, failed

@@ -186,6 +186,7 @@ class Caster:
     def _refresh(self) -> None:
         with suppress(ReadError):
             self._booth.log.refresh()
+            self._sightings.learn(self._booth.manifest)
         self._booth.sleep(self._booth.pause)
 
     def _look(self) -> None:

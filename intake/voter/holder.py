@@ -80,7 +80,8 @@ def find_row(
 def expect_numbers(manifest: Manifest, codes: Sequence[str]) -> None:
     issuers = len(manifest.issuers)
     if len(codes) != issuers:
-        raise Refused("wrong-length", f"every one of the {issuers} issuers sent a number; {len(codes)} are given")
+        sent = "the issuer sent one number" if issuers == 1 else f"the {issuers} issuers sent a number each"
+        raise Refused("wrong-length", f"{sent}; {len(codes)} {'is' if len(codes) == 1 else 'are'} given")
 
 
 def secret(manifest: Manifest, share_class: str, revision: int, codes: Sequence[str]) -> int:

@@ -11,12 +11,12 @@ that the rules refuse.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from audit.log.merkle import CompactRange
 from audit.log.notes import parse_note
-from audit.log.reader import Reader, ReadError, first_entries, read_entries
+from audit.log.reader import Reader, ReadError, first_entries
 from audit.log.tiles import WIDTH, width_of
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.ballot import BallotContext
@@ -38,6 +38,8 @@ BEFORE = frozenset({
 })  # fmt: skip
 AFTER = frozenset({"ballot", "closing", "reconcile", "close", "decrypt", "certify"})
 """Kinds that stand before and after the opening. Others may stand anywhere, and tell nothing."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,23 @@ class Opening:
 def read_opening(readers: Sequence[Reader], pinned: bytes) -> Opening:
     """The opening of the election whose manifest has this hash (32 bytes), from the first custodian that shows it.
 
-    Refused `not-open` if all that can be read show a log without it; Unreadable, saying of each why, if none can be
-    read; WrongLog if the log breaks a rule.
+    As `read_first`; Refused `not-open` if the log of all that can be read is without it.
+    """
+    return read_first(readers, pinned, _read)
+
+
+def read_first(readers: Sequence[Reader], pinned: bytes, read: Callable[[WitnessedLog, Entry], T]) -> T:
+    """What `read` makes of the log and entry 0, the manifest of this hash, as one custodian shows them and all others
+    that can be read add to it.
+
+    Refused as it says of what the last of them shows; Unreadable, saying of each why, if none can be read; WrongLog if
+    the log breaks a rule.
     """
     early: Refused | None = None
     faults: list[str] = []
     for place, reader in enumerate(readers):
         try:
-            return _read([reader, *readers[:place], *readers[place + 1 :]], pinned)
+            return read(*open_log([reader, *readers[:place], *readers[place + 1 :]], pinned))
         except ReadError as error:
             faults.append(str(error))
         except Refused as refusal:
@@ -94,15 +105,23 @@ def read_opening(readers: Sequence[Reader], pinned: bytes) -> Opening:
     raise Unreadable("; ".join(faults) or "no custodian was asked")
 
 
-def _read(readers: Sequence[Reader], pinned: bytes) -> Opening:
-    """From the first of the readers, and of the others what it turns out not to have."""
+def open_log(readers: Sequence[Reader], pinned: bytes) -> tuple[WitnessedLog, Entry]:
+    """The log of this manifest (its hash, 32 bytes) as the first of the readers shows it, under the newest head, and
+    with the keys, that all of them together show; and entry 0.
+
+    ReadError if the first cannot be read; Refused `not-open` if it shows nothing yet, `fork` as `WitnessedLog.refresh`.
+    """
     manifest, founding = read_manifest(readers[0], pinned)
-    found = open_head(readers[0], manifest, every=True)
+    found = open_head(readers[0], manifest)
     if found is None:
         raise nothing_yet(readers[0])
-    head, manifest = found
-    log = WitnessedLog(readers, head, manifest)
-    if not manifest.mixers:
+    log = WitnessedLog(readers, *found)
+    log.refresh()
+    return log, founding
+
+
+def _read(log: WitnessedLog, founding: Entry) -> Opening:
+    if not log.manifest.mixers:
         return _read_whole(log, founding)
     election = _with_key(log)
     place, entry = find_opening(log)
@@ -162,7 +181,7 @@ def _take(election: Election, raw: bytes) -> Entry:
 def _read_whole(log: WitnessedLog, founding: Entry) -> Opening:
     """Everything before the ballots, so that nobody learns whose row is looked for."""
     election = Election(log.manifest.hash)
-    for raw in read_entries(log.readers[0], CompactRange(), log.head):
+    for _, raw in log.raws(0):
         if _take(election, raw).kind == "open":
             break
     else:
@@ -175,7 +194,11 @@ def _read_whole(log: WitnessedLog, founding: Entry) -> Opening:
 
 def find_opening(log: WitnessedLog) -> tuple[int, Entry]:
     """The opening and its number, by bisection over bundles, of most of which only the beginning is read. Refused
-    `not-open` if there is none."""
+    `not-open` if there is none.
+
+    A bundle in which nothing tells on which side it stands, of notices and refusals alone, is read whole, and so is the
+    next: of a log that is mostly these, half may be read, but no bundle twice, for what was looked past is settled.
+    """
     low, high = 0, log.bundles
     while high - low > 1:
         middle = (low + high) // 2
@@ -229,6 +252,8 @@ def _rolls(log: WitnessedLog, election: Election, place: int, entry: Entry) -> d
         wrong = "it is not of the manifest's classes"
     elif any(roll["mix"] is None for roll in said.values()):
         wrong = "it says of no last mix"
+    elif any(not 0 <= roll["first"] <= roll["last"] < place for roll in said.values()):
+        wrong = "it says of a last mix that is not in the log before it"
     if wrong:
         raise WrongLog(place, "open", Refused("wrong-opening", wrong))
     return {

@@ -5,12 +5,17 @@ a few bundles are read, at the place where the key is to be expected. The chunks
 them near their place. Whoever serves them learns about where the pseudonym stands, which every ballot under it says,
 too. That a key is nowhere is concluded from the neighbours between which it would stand, in chunks that bear the last
 mixer's signature.
+
+A chunk is one of those sought by the class, the mixer and the hash that it names, and by where it stands: between the
+places that the opening names, the rules leave no other like it. Whatever else names that hash, an attempt that was
+given up before, another mixer's chunk, or one of another roll, is nobody's fault here, and is passed over.
 """
 
 from __future__ import annotations
 
 import json
 from bisect import bisect_right
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
@@ -51,9 +56,11 @@ class UnmixedRows:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A chunk of the last mix, entry `number` of the log, the `index`th of `of`, with its first and last key."""
+    """A chunk of the last mix, entry `number` of the log, in this attempt the `index`th of `of`, with its first and
+    last key."""
 
     number: int
+    attempt: int
     index: int
     of: int
     least: bytes
@@ -61,13 +68,15 @@ class Chunk:
 
 
 class MixedRows:
-    """The rows of a class's last mix, of which the opening says `said`. `find` may be called by several threads."""
+    """The rows of a class's last mix, of which the opening says `said`, its span known to lie before it. `find` may be
+    called by several threads."""
 
     def __init__(self, log: WitnessedLog, manifest: Manifest, share_class: str, said: dict[str, Any]) -> None:
         self._log = log
         self._mixer = manifest.mixers[-1]
-        self._bound = {"class": share_class, "generator": said["generator"], "manifest": manifest.hash}
-        self._mix = said["mix"]
+        self._class = share_class
+        self._bound = {"generator": said["generator"], "manifest": manifest.hash}
+        self._mix = b64(said["mix"])
         self._first, self._last = said["first"], said["last"]
         self._unread = set(range(self._first // WIDTH, self._last // WIDTH + 1))
         self._chunks: list[Chunk] = []
@@ -108,16 +117,31 @@ class MixedRows:
         return min(self._unread, key=lambda place: abs(place - guess // WIDTH))
 
     def _read(self, place: int) -> None:
-        """Notes which chunks a bundle holds. What is noted only says where to look."""
-        mix = b64(self._mix).encode()
+        """Notes which chunks a bundle holds. What is noted only says where to look. WrongLog if they are not all of one
+        whole."""
         for number, raw in enumerate(self._log.entries(place), start=place * WIDTH):
-            if raw.startswith(b"psephos/v1 mix\n") and mix in raw:
-                body = json.loads(raw.split(b"\n", 3)[2])
-                if body["part"]["hash"] == b64(self._mix):
-                    keys = [unb64(body["rows"][i]["K"]) for i in (0, -1)]
-                    self._chunks.append(Chunk(number, body["part"]["index"], body["part"]["of"], *keys))
+            chunk = self._sought(number, raw) if self._first <= number <= self._last else None
+            if chunk is None:
+                continue
+            if self._chunks and (chunk.attempt, chunk.of) != (self._chunks[0].attempt, self._chunks[0].of):
+                text = f"it is of another whole than entry {self._chunks[0].number}, and the opening names one"
+                raise WrongLog(number, "mix", Refused("wrong-attempt", text, "attempt"))
+            self._chunks.append(chunk)
         self._chunks.sort(key=lambda chunk: chunk.least)
         self._unread.discard(place)
+
+    def _sought(self, number: int, raw: bytes) -> Chunk | None:
+        """The chunk that an entry says it is, if that is one of the mix that is read; it is not checked."""
+        if not raw.startswith(b"psephos/v1 mix\n") or self._mix.encode() not in raw:
+            return None
+        # What cannot be read so far is not this mixer's, whose chunks the rules have let in.
+        with suppress(ValueError, LookupError, TypeError, Refused):
+            body = json.loads(raw.split(b"\n", 3)[2])
+            part = body["part"]
+            if (body["class"], body["signer"], part["hash"]) == (self._class, self._mixer.name, self._mix):
+                keys = [unb64(body["rows"][i]["K"]) for i in (0, -1)]
+                return Chunk(number, int(body["attempt"]), int(part["index"]), int(part["of"]), *keys)
+        return None
 
     def _open_chunk(self, chunk: Chunk) -> dict[bytes, bytes]:
         """Its rows, key to weight, once it is known to be the last mixer's of this roll. WrongLog."""

@@ -32,6 +32,11 @@ class Sightings:
         self.rekeys: dict[int, Proof] = {}
         """Proofs of the entries that have changed keys before what was found: needed to check its proof."""
 
+    def learn(self, manifest: Manifest) -> None:
+        """Goes on by these keys, if no more of those that changed are known here."""
+        if len(manifest.rekeys) >= len(self._manifest.rekeys):
+            self._manifest = manifest
+
     def look(self, entries: Iterable[Entry]) -> dict[bytes, Proof]:
         """Proofs, by identity, of those of the entries that are recorded by now. ReadError if no custodian can be read.
         """

@@ -2,6 +2,10 @@
 
 No custodian is trusted, and none is needed: whatever one cannot give, or gives wrongly, another is asked for. What is
 asked for tells which part of the log somebody is interested in, never which entry of a bundle.
+
+One can still leave out what is new: a head, or that a key was replaced. So all are asked for both, and what one alone
+shows counts. Who answers for all of them, the network say, can show an old head: its size, and when it was cosigned,
+can be looked at.
 """
 
 from __future__ import annotations
@@ -11,13 +15,16 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
+from audit.log.checkpoint import open_note
+from audit.log.notes import verified_lines
 from audit.log.proving import TreeTiles
 from audit.log.reader import Head, Reader, ReadError
+from audit.log.sources import CHECKPOINT
 from audit.log.tiles import WIDTH
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.record.entries import Entry, parse_entry
-from audit.record.heads import open_head
+from audit.record.heads import is_rekey, open_head, succeed
 from audit.record.manifest import Manifest
 from infra.follow import Unreadable, WrongLog
 
@@ -31,13 +38,16 @@ T = TypeVar("T")
 
 
 class WitnessedLog:
-    """A log under `head`, which the first of `readers` has shown. `manifest` is the election's, with the keys that
-    count over this head. Not for several threads at once.
+    """A log under `head`, which the first of `readers` has shown, its signatures believed by the keys of `manifest`.
+    That is the election's, from now on with the keys that count over the head as far as anybody shows them. `faults`
+    says of each custodian that could not be asked last time why. Not for several threads at once.
     """
 
     def __init__(self, readers: Sequence[Reader], head: Head, manifest: Manifest) -> None:
         self.readers = list(readers)
         self.manifest = manifest
+        self.faults: list[str] = []
+        self._rekeys = {rekey.index: rekey.raw for rekey in manifest.rekeys}
         self._see(head)
 
     @property
@@ -48,19 +58,38 @@ class WitnessedLog:
     def bundles(self) -> int:
         return -(-self.size // WIDTH)
 
+    @property
+    def cosigned(self) -> int:
+        """The time (POSIX seconds, by their own clocks) at which, or after which, W custodians have signed the head."""
+        log = self.manifest.at(self.size).log
+        times = verified_lines(self.head.note, log.verifiers)
+        signed = (min(times.get(key, 0) for key in keys) for _, keys in log.custodians)
+        return sorted(signed, reverse=True)[log.W - 1]
+
     def refresh(self) -> None:
-        """Takes the newest head of all custodians, so that none can hide what came after by standing still. Unreadable
-        if none can be read; Refused `fork` for two witnessed trees of one size."""
-        faults = []
+        """Takes the newest head of all custodians, so that none can hide what came after by standing still, and every
+        rekey that one of them shows, so that none can hide it by leaving it out.
+
+        Unreadable if none can be read, or the rekeys shown do not follow each other; Refused `fork` for two witnessed
+        trees of one size; WrongLog for a head signed with keys that do not count any more.
+        """
+        faults: list[str] = []
+        readable: list[Reader] = []
         for reader in self.readers:
             try:
-                found = open_head(reader, self.manifest, every=True)
-                if found is not None:
-                    self._take(reader, *found)
+                self._take(reader)
+                readable.append(reader)
             except ReadError as error:
                 faults.append(str(error))
-        if len(faults) == len(self.readers):
+        for reader in readable:
+            try:
+                self._learn(reader)
+            except ReadError as error:
+                faults.append(str(error))
+        self.faults = faults
+        if not readable:
             raise Unreadable("; ".join(faults))
+        self._change_keys()
 
     def entries(self, place: int) -> list[bytes]:
         """All entries of bundle `place`. Unreadable."""
@@ -85,14 +114,47 @@ class WitnessedLog:
             if not names.isdisjoint(_NAMES.findall(raw)) or raw.startswith(CLOSE):
                 yield number, parsed(raw, number)
 
-    def _take(self, reader: Reader, new: Head, manifest: Manifest) -> None:
+    def _take(self, reader: Reader) -> None:
+        found = open_head(reader, self.manifest)
+        if found is None:
+            text = f"shows no checkpoint, and others one over {self.size} entries"
+            raise ReadError(text, f"{reader}/{CHECKPOINT}", "not-found")
+        new, manifest = found
         if new.size > self.size:
             TreeTiles(reader, new).consistency(self.size, self.head.root)
             self.manifest = manifest
+            self._rekeys |= {rekey.index: rekey.raw for rekey in manifest.rekeys}
             self._see(new)
         elif new.size == self.size and new.root != self.head.root:
             text = f"{reader}: two witnessed trees of {new.size} entries have different roots"
             raise Refused("fork", text)
+
+    def _learn(self, reader: Reader) -> None:
+        """Notes the rekeys under the head of which this one says where they stand; any may give them."""
+        for index in reader.rekeys() or ():
+            if index in self._rekeys or not 0 < index < self.size:
+                continue
+            raw = self.entries(index // WIDTH)[index % WIDTH]
+            if not is_rekey(raw):
+                # One false number is enough: each costs a bundle.
+                raise ReadError(f"says that entry {index} is a rekey, which it is not", str(reader), "unknown-kind")
+            self._rekeys[index] = raw
+
+    def _change_keys(self) -> None:
+        """Applies all rekeys noted, from the first on: one that was left out before may stand between others."""
+        if len(self._rekeys) == len(self.manifest.rekeys):
+            return
+        manifest = self.manifest.history[0]
+        for index, raw in sorted(self._rekeys.items()):
+            try:
+                manifest = succeed(manifest, raw, index)
+            except Refused as refusal:
+                raise Unreadable(f"a rekey before entry {index} is shown by nobody: {refusal}") from None
+        try:
+            open_note(self.head.note, manifest.at(self.size).log)
+        except Refused as refusal:
+            raise WrongLog(max(self._rekeys), "rekey", refusal) from None
+        self.manifest = manifest
 
     def _see(self, head: Head) -> None:
         self.head = head

@@ -50,7 +50,7 @@ def test_one_voter_with_a_file_of_numbers(clients: Clients, tmp_path: Path) -> N
     assert "issuer-1 and issuer-2 can tell who votes" in said and "p50" not in said
     numbers.write_text(lines[0])
     said = clients.fails("vote", "--election", clients.card, *files[:-1], tmp_path / "other")
-    assert "every one of the 2 issuers sent a number; 1 are given" in said
+    assert "the 2 issuers sent a number each; 1 is given" in said
     numbers.write_text(f"{lines[0]}\n{lines[1][:-3]}\n")
     with pytest.raises(Refused, match="numbers, line 2: ") as caught:
         clients.run("vote", "--election", clients.card, *files)
