@@ -79,11 +79,12 @@ KEY_TYPES = {KeyType.ED25519: keys.ED25519, KeyType.COSIGNATURE: keys.COSIGNATUR
 
 
 def register(app: typer.Typer) -> None:
-    """Adds `key new`, `key show`, `serve queue-ingress`, `serve queue-egress`, `schema queue`, `queue backup` and
-    `queue restore`."""
+    """Adds `services`, `key new`, `key show`, `serve queue-ingress`, `serve queue-egress`, `schema queue`,
+    `queue backup` and `queue restore`."""
     key = group(app, "key", "Keys that sign entries, log heads and cosignatures.")
     key.command("new")(new_key)
     key.command("show")(show_key)
+    app.command("services")(show_services)
     serve = group(app, "serve", "Runs one service until it is told to stop.")
     serve.command("queue-ingress")(serve_ingress)
     serve.command("queue-egress")(serve_egress)
@@ -108,6 +109,16 @@ def new_key(
 def show_key(file: Annotated[Path, typer.Argument(help="A private key's file.", metavar="FILE")]) -> None:
     """Prints the verifier key that belongs to a private key."""
     print(read_signer(file).vkey)
+
+
+def show_services(
+    configs: Annotated[list[Path], typer.Argument(help="The services' TOML files.", metavar="FILE.toml...")],
+) -> None:
+    """Shows of every service whether it can do its work, and its figures, by its private port. Exit code 1 if one
+    cannot."""
+    from infra import services
+
+    raise typer.Exit(services.show(configs))
 
 
 def serve_ingress(config: Config) -> None:

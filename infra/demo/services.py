@@ -56,7 +56,9 @@ class Services:
     ) -> None:
         self._rooms, self._clusters, self._offices = rooms, clusters, offices
         listening = [name for name in SERVICES if name != "tally"]
-        self.listens = dict(zip(listening, free_addresses(len(listening)), strict=True))
+        addresses = free_addresses(2 * len(listening))
+        self.listens = dict(zip(listening, addresses, strict=False))
+        self.private = dict(zip(listening, addresses[len(listening) :], strict=True))
         # Whoever serves and whoever calls hold the same token, and nobody else does.
         self._tokens = {name: folder / f"{name}.token" for name in listening if name != "intake"}
         for path in self._tokens.values():
@@ -84,7 +86,9 @@ class Services:
         self._configure_tally(election, workers)
         for name in SERVICES:
             self._rooms[name].serve(processes, "custodian" if name in CUSTODIAN_NAMES else name)
-        processes.wait_healthy({name: f"{self._url(name)}/healthz" for name in self.listens}, HEALTHY_SECONDS)
+        for addresses in (self.private, self.listens):
+            healthy = {name: f"http://{address}/healthz" for name, address in addresses.items()}
+            processes.wait_healthy(healthy, HEALTHY_SECONDS)
         processes.wait_until(self.status.exists, "tally's status file", HEALTHY_SECONDS)
 
     def pids(self, processes: Processes) -> dict[str, int]:
@@ -95,7 +99,7 @@ class Services:
         for name, role in (("queue-ingress", "ingress"), ("queue-egress", "egress")):
             room = self._rooms[name]
             room.configure({
-                "listen": self.listens[name],
+                **self._ports(name),
                 **room.database(self._clusters["queue"], role, "queue"),
                 "token": room.keep(self._tokens[name]),
             })
@@ -103,7 +107,7 @@ class Services:
     def _configure_custodian(self, name: str, key: Key, election: Election) -> None:
         room = self._rooms[name]
         room.configure({
-            "listen": self.listens[name],
+            **self._ports(name),
             **room.database(self._clusters[name], "custodian", "custodian"),
             "token": room.keep(self._tokens[name]),
             "manifests": [room.keep(election.manifest)],
@@ -113,7 +117,7 @@ class Services:
     def _configure_intake(self, election: Election, workers: int) -> None:
         room = self._rooms["intake"]
         room.configure({
-            "listen": self.listens["intake"],
+            **self._ports("intake"),
             **room.database(self._clusters["intake"], "intake", "intake"),
             "key": room.keep(self._offices.intake.file),
             "manifest": room.keep(election.manifest),
@@ -135,6 +139,10 @@ class Services:
             "workers": workers,
             "status": self.status,
         })
+
+    def _ports(self, name: str) -> dict[str, Value]:
+        """Where it serves everybody, and where it tells those who run it how it is."""
+        return {"listen": self.listens[name], "private": self.private[name]}
 
     def _caller(self, room: Room, name: str) -> dict[str, Value]:
         """Address and token of the service `name`, for the one who calls it."""
