@@ -174,8 +174,18 @@ def trusted(report: Report) -> Iterator[str]:
     yield from issuers_trusted(manifest)
     t, n = manifest.trustees.threshold, len(election.ceremony.participants)
     yield f"that no {t} of the {n} trustees decrypt anything but totals: together they could open any ballot or weight"
-    yield "that voters' own devices encrypted what they were told to; a voter can test this before casting"
+    yield (
+        "that voters' own devices, and whoever serves the programs on them, encrypted what they were told to; a voter "
+        "can test this before casting"
+    )
+    yield (
+        "that neither intakes nor anybody on the network joined pseudonyms to the addresses they were used from: "
+        "mixing hides a holder from issuers and mixers, not an address from who is called"
+    )
     yield "that intakes kept no ballot back: a voter sees in the log whether the own ballot is recorded"
+    n, W = len(manifest.log.custodians), manifest.log.W
+    most = f"no more than {n - W}" if n > W else "none"
+    yield f"that of the {n} custodians {most} will lose what they hold: recorded means that {W} of them have it"
     if report.refusals:
         yield (
             f"tally's word on the {sum(report.refusals.values())} entries that it refused: that they were handed in, "
@@ -185,6 +195,11 @@ def trusted(report: Report) -> Iterator[str]:
         yield (
             "nobody's secrecy where few vote: the minimum is 1, so a total over a single voter is decrypted, and is "
             "that voter's weight and vote"
+        )
+    else:
+        yield (
+            "that exact totals tell nothing of large holders to who knows their holdings: `psephos privacy` estimates "
+            "it before the vote"
         )
     for name in election.overruled:
         yield f"the officials' word that {name} need not account for what it passed on: they have overruled it"

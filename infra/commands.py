@@ -1,6 +1,6 @@
-"""The `psephos` command. It owns no command of its own beyond keys and the queue's services: each room installs an
-entry point in group `psephos.commands`, a function that is handed the root and adds what the room can do. A room that
-is not installed, as in an image that holds only what it runs, adds nothing."""
+"""The `psephos` command. It owns no command of its own but those for keys: each room installs an entry point in group
+`psephos.commands`, a function that is handed the root and adds what the room can do. A room that is not installed, as
+in an image that holds only what it runs, adds nothing."""
 
 from __future__ import annotations
 
@@ -79,19 +79,11 @@ KEY_TYPES = {KeyType.ED25519: keys.ED25519, KeyType.COSIGNATURE: keys.COSIGNATUR
 
 
 def register(app: typer.Typer) -> None:
-    """Adds `services`, `key new`, `key show`, `serve queue-ingress`, `serve queue-egress`, `schema queue`,
-    `queue backup` and `queue restore`."""
+    """Adds `services`, `key new` and `key show`."""
     key = group(app, "key", "Keys that sign entries, log heads and cosignatures.")
     key.command("new")(new_key)
     key.command("show")(show_key)
     app.command("services")(show_services)
-    serve = group(app, "serve", "Runs one service until it is told to stop.")
-    serve.command("queue-ingress")(serve_ingress)
-    serve.command("queue-egress")(serve_egress)
-    group(app, "schema", "Makes a service's tables, as the owner of its database.").command("queue")(schema_queue)
-    queue = group(app, "queue", "Copies of what waits in the queue.")
-    queue.command("backup")(back_up_queue)
-    queue.command("restore")(restore_queue)
 
 
 def new_key(
@@ -121,57 +113,6 @@ def show_services(
     raise typer.Exit(services.show(configs))
 
 
-def serve_ingress(config: Config) -> None:
-    """Takes entries from intake and says nothing back."""
-    from infra.queue import ingress
-
-    ingress.run(config)
-
-
-def serve_egress(config: Config) -> None:
-    """Hands entries to tally and deletes what tally acknowledges."""
-    from infra.queue import egress
-
-    egress.run(config)
-
-
-def schema_queue(
-    database: Annotated[str, typer.Option("--database", help="The owner's URL of the database.", metavar="URL")],
-    passfile: Annotated[Path, typer.Option("--passfile", help="The owner's password file.", metavar="FILE")],
-    ingress: Annotated[str, typer.Option("--ingress", help="The role that ingress logs in as.")],
-    egress: Annotated[str, typer.Option("--egress", help="The role that egress logs in as.")],
-    to: Annotated[int | None, typer.Option("--to", help="The version to go to; the newest otherwise.")] = None,
-) -> None:
-    """Makes the queue's one table, into which ingress can only put and from which egress can only take; or
-    brings those that are there to this release's version, or to another, with the rows in place."""
-    from infra.database import engine
-    from infra.queue.schema import install
-
-    with engine(database, passfile, name="psephos-schema").begin() as connection:
-        before, now = install(connection, ingress, egress, to=to)
-    print(f"queue: version {before} -> {now}")
-
-
-def back_up_queue(
-    config: Config,
-    out: Annotated[Path, typer.Option("--out", help="The new file to write.", metavar="FILE")],
-) -> None:
-    """Copies what waits to a file, with the configuration of egress; both services may run meanwhile."""
-    from infra.queue import copies
-
-    print(f"{out}: {copies.back_up(copies.opened(config), out)} entries")
-
-
-def restore_queue(
-    file: Annotated[Path, typer.Argument(help="What `queue backup` wrote.", metavar="FILE")],
-    config: Config,
-) -> None:
-    """Puts the entries of a copy into the queue, with the configuration of ingress: whole, or not at all."""
-    from infra.queue import copies
-
-    print(f"{file}: {copies.restore(copies.opened(config), file)} entries")
-
-
 def _load(entry: EntryPoint) -> Callable[[typer.Typer], None] | None:
     """The room's function; None if the room is not installed. A library that the room misses is a fault, and raised."""
     try:
@@ -184,12 +125,7 @@ def _load(entry: EntryPoint) -> Callable[[typer.Typer], None] | None:
 
 def _is_expected(error: Exception) -> bool:
     """Whether somebody outside the program can have caused it, so that its own sentence helps more than a traceback."""
-    # Loaded only here, for most commands reach no database.
-    from sqlalchemy.exc import OperationalError
-
-    from infra.database import NoDatabaseUrl
-
-    if isinstance(error, Refused | ConfigError | KeyFileError | OperationalError | NoDatabaseUrl):
+    if isinstance(error, Refused | ConfigError | KeyFileError) or _is_of_database(error):
         return True
     # A file or an address that somebody named. Errors of our own rooms are written to be read, faults of the program
     # (LookupError, ValueError, TypeError and their kind) excepted.
@@ -199,12 +135,19 @@ def _is_expected(error: Exception) -> bool:
     return ours and not isinstance(error, LookupError | ValueError | TypeError | AssertionError)
 
 
+def _is_of_database(error: Exception) -> bool:
+    """Whether the database cannot be used, or is not named. What has not been loaded has raised nothing: most commands
+    reach no database, and need none installed.
+    """
+    names = {"sqlalchemy.exc": "OperationalError", "infra.database": "NoDatabaseUrl"}
+    kinds = [getattr(sys.modules[module], name) for module, name in names.items() if module in sys.modules]
+    return isinstance(error, tuple(kinds))
+
+
 def _sentence(error: Exception) -> str:
     """What the error says: without SQLAlchemy's link to its own manual, and of a file its name and what is wrong."""
-    from sqlalchemy.exc import DBAPIError
-
-    if isinstance(error, DBAPIError):
-        return f"the database: {str(error.orig).strip()}"
+    if (cause := getattr(error, "orig", None)) is not None and _is_of_database(error):
+        return f"the database: {str(cause).strip()}"
     if isinstance(error, OSError) and error.strerror:
         named = [str(name) for name in (error.filename, error.filename2) if name is not None]
         return ": ".join([*named, error.strerror])

@@ -44,8 +44,8 @@ class Row:
 
 @dataclass
 class Table:
-    """The rows of a file, and of those with a fault the values that have none. What is wrong is collected, by the reader
-    and by who compares rows, until `check`.
+    """The rows of a file, and of those with a fault the values that have none. What is wrong is collected, by the
+    reader and by who compares rows, until `check`.
     """
 
     path: Path

@@ -230,8 +230,8 @@ class Election:
         self.apply(entry)
 
     def apply_recorded(self, entry: Entry) -> None:
-        """Takes in the next entry of a witnessed log: for readers that believe the log and W custodians in what they
-        have checked and anybody can check after them.
+        """Takes in the next entry of a witnessed log: for readers that believe whoever runs the log in what it has
+        checked and anybody can check after it. Custodians apply none of these rules.
 
         The manifest, the ceremony with its proofs, phases and every signature line but a ballot's are checked as
         always, so that nobody can be shown another election or key. Believed are the proofs of rolls, mixes and
