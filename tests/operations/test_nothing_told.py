@@ -57,6 +57,9 @@ class Service:
             try:
                 wait_until(lambda: answers(f"{self._private}/healthz") == 204)
                 yield self
+                # Not killed: who helps Python's processes would complain of what they left.
+                process.terminate()
+                process.wait(PATIENCE)
             finally:
                 process.kill()
 
@@ -107,6 +110,7 @@ def test_a_face_of_the_queue(faces: Faces, face: str, right: str) -> None:
             except httpx.TransportError:
                 continue
         assert series(faces.metrics(face).encode()) == before
+        assert [answers(f"{url}/{what}") in (0, 404) for what in ("metrics", "readyz")] == [True, True]
         told = faces.said(face).read_text()
         assert MARK not in told + faces.metrics(face)
     assert '"failure"' in told
@@ -134,6 +138,8 @@ def test_an_intake(town: Town, cluster: Cluster) -> None:
         assert (answer.status_code, answer.json()["reason"]) == (503, "not-stored")
         assert series(service.metrics.encode()) == before
         told = service.metrics + service.said
+        # On the public port there is nothing of all this.
+        assert [answers(f"{url}/{what}") for what in ("metrics", "readyz", "healthz")] == [404, 404, 204]
     assert MARK not in told
     assert secret not in told
     assert '"failure"' in service.said
