@@ -20,7 +20,7 @@ SCHEMES = ("http://", "https://")
 
 @dataclass(frozen=True)
 class Card:
-    """`manifest` is SHA-256 of the manifest's text (32 bytes); the addresses are base URLs, tried in their order."""
+    """`manifest` is SHA-256 of the manifest's text (32 bytes); the addresses are base URLs, tried one by one."""
 
     origin: str
     manifest: bytes

@@ -27,10 +27,15 @@ SECONDS = 60.0
 MAX_ANSWER = 1 << 18
 """Bytes of a door's answer: a receipt and a line, or a refusal."""
 BUSY = (408, 425, 429)
+WAITS = 10
+"""So many batch waits after it came an entry is promised to be recorded, rounded up to a whole one."""
+OVERTAKEN = frozenset({"revision-lower", "revision-repeated"})
+"""Said where another ballot of the account came first; whether one did, the log says."""
 
 
 class NoDoor(Exception):
-    """No intake took the entry and none refused it: what became of it is unknown, and it has to be handed in again."""
+    """No intake took the entry, and not all refused it: what becomes of it is unknown, and it is to be handed in again.
+    """
 
 
 @dataclass(frozen=True)
@@ -47,22 +52,31 @@ class Receipt:
         """The leaf hash under which the entry will be found (32 bytes)."""
         return self.entry.leaf
 
+    def until(self, manifest: Manifest, now: float) -> float:
+        """How long to wait before another intake is asked (POSIX seconds): to the deadline, but no longer than for what
+        an honest intake promises now, so that no deadline holds anybody off for ever."""
+        step = max(1.0, manifest.batch_wait)
+        return min(float(self.deadline), now + WAITS * manifest.batch_wait + step)
+
 
 def http_client(connections: int = 4) -> httpx.Client:
     """A client for doors, kept open over many entries; threads may share it."""
     return client(TIMEOUT, limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections))
 
 
-def hand_in(card: Card, manifest: Manifest, raw: bytes, client: httpx.Client) -> Receipt:
+def hand_in(card: Card, manifest: Manifest, raw: bytes, client: httpx.Client, turn: int = 0) -> Receipt:
     """The receipt of the first intake that takes `raw`: a ballot's bare text, or the complete note of any other entry.
+    All are asked, beginning with another at every `turn`.
 
     An intake whose receipt does not hold has not taken it (Refused `bad-receipt`). Refused as the first refusing intake
-    said, if none takes it; NoDoor if none answers.
+    said, if all refuse it, or as one that says it is overtaken, for that can be looked into; NoDoor if another does not
+    answer, since it may yet take what these refuse.
     """
     headers = {"content-type": "text/plain; charset=utf-8"}
     refusals: list[Refused] = []
     silent: list[str] = []
-    for door in card.doors:
+    first = turn % len(card.doors)
+    for door in (*card.doors[first:], *card.doors[:first]):
         try:
             answer = ask(client, "POST", door, raw, most=MAX_ANSWER, seconds=SECONDS, headers=headers)
         except (httpx.HTTPError, Unusable) as error:
@@ -72,18 +86,21 @@ def hand_in(card: Card, manifest: Manifest, raw: bytes, client: httpx.Client) ->
             try:
                 return open_receipt(manifest, raw, answer.body)
             except Refused as refusal:
-                refusals.append(refusal)
+                refusals.append(_said_by(door, refusal))
         elif answer.status in BUSY or answer.status >= 500:
             silent.append(f"{door}: status {answer.status}")
         else:
             refusals.append(refusal_in(door, answer.status, answer.body))
-    if refusals:
-        raise refusals[0]
-    raise NoDoor(f"no intake answered ({'; '.join(silent)})")
+    overtaken = [refusal for refusal in refusals if refusal.reason in OVERTAKEN]
+    if overtaken or (refusals and not silent):
+        raise (overtaken or refusals)[0]
+    also = f"; refused: {'; '.join(map(str, refusals))}" if refusals else ""
+    raise NoDoor(f"{'not every' if refusals else 'no'} intake answered ({'; '.join(silent)}{also})")
 
 
 def refusal_in(door: str, status: int, content: bytes) -> Refused:
-    """The refusal that a 4xx answer states as its problem object (RFC 9457)."""
+    """The refusal that a 4xx answer states as its problem object (RFC 9457); who says it, and the reason, stand in the
+    detail, too."""
     try:
         body = read_json(content)
         texts = [body[name] for name in ("reason", "detail", "field")]
@@ -91,7 +108,12 @@ def refusal_in(door: str, status: int, content: bytes) -> Refused:
         texts = []
     if len(texts) != 3 or not all(isinstance(text, str) for text in texts):
         return Refused("refused", f"{door} answered with status {status} and no reason")
-    return Refused(*(_printable(text) for text in texts))
+    return _said_by(door, Refused(*(_printable(text) for text in texts)))
+
+
+def _said_by(door: str, refusal: Refused) -> Refused:
+    detail = refusal.detail or "it is refused"
+    return Refused(refusal.reason, f"{detail} ({refusal.reason}, {door})", refusal.field)
 
 
 def open_receipt(manifest: Manifest, raw: bytes, content: bytes) -> Receipt:

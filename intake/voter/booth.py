@@ -5,21 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import httpx
 
 from audit.log.reader import HttpReader
-from audit.protocol.refused import Refused
 from audit.record.entries import Entry
 from audit.record.manifest import Manifest
 from infra.card import Card
-from infra.hand_in import NoDoor, Receipt, hand_in, http_client
+from infra.hand_in import Receipt, hand_in, http_client
 from intake.voter.opening import Opening, read_opening
 from intake.voter.witnessed import WitnessedLog
-
-OVERTAKEN = frozenset({"revision-lower", "revision-repeated"})
-"""Said where another ballot of the account came first; whether one did, the log says."""
 
 
 @dataclass
@@ -45,25 +41,15 @@ class Booth:
         return self.opening.log
 
     def hand_in(self, text: bytes, turn: int) -> Receipt:
-        """The receipt of the first intake that takes the ballot, beginning with another at every turn: so that one
-        which has broken its word, or does not answer, is not waited for while another may take it.
-
-        Refused as one of them says, if none takes it: that it is overtaken before anything else, for that can be looked
-        into. NoDoor if none answers.
+        """The receipt of the first intake that takes the ballot, as `infra.hand_in`: so that one which has broken its
+        word, or does not answer, is not waited for while another may take it.
         """
-        refusals: list[Refused] = []
-        silent: list[str] = []
-        first = turn % len(self.card.intakes)
-        for intake in (*self.card.intakes[first:], *self.card.intakes[:first]):
-            try:
-                return hand_in(replace(self.card, intakes=(intake,)), self.manifest, text, self.client)
-            except Refused as refusal:
-                refusals.append(refusal)
-            except NoDoor as error:
-                silent.append(str(error))
-        if refusals:
-            raise next((refusal for refusal in refusals if refusal.reason in OVERTAKEN), refusals[0])
-        raise NoDoor("; ".join(silent))
+        return hand_in(self.card, self.manifest, text, self.client, turn)
+
+    def first_turn(self, receipts: int) -> int:
+        """With which intake to begin where earlier runs have left so many receipts in vain: with one that has given
+        none, as long as there may be one, and then with any."""
+        return receipts if receipts < len(self.card.intakes) else int(self.clock())
 
     def history(self, start: int, pseudonyms: Collection[bytes], identities: Collection[bytes] = ()) -> History:
         """What the log holds from entry `start` on under these pseudonyms, and which of these ballots (32 bytes each)

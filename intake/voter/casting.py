@@ -22,8 +22,8 @@ from audit.protocol.contest import Draw
 from audit.protocol.refused import Refused
 from audit.record.admission import signer_of
 from audit.record.entries import Entry, make_text, read_text
-from infra.hand_in import NoDoor, Receipt
-from intake.voter.booth import OVERTAKEN, Booth, History
+from infra.hand_in import OVERTAKEN, NoDoor, Receipt
+from intake.voter.booth import Booth, History
 from intake.voter.choices import Selections, of_class
 from intake.voter.holder import Holder
 from intake.voter.keeping import Keepsake
@@ -45,7 +45,7 @@ def ballot_text(opening: Opening, holder: Holder, selections: Selections, revisi
 class Ballot:
     """One account's ballot on its way; `text` gives what is handed in, the same each time until `anew` has been told
     which revision the next is to have at least. `entries`: what the log may hold of it, by leaf; `fate`: what is known
-    of it so far; `turn`: how many intakes have been tried before.
+    of it so far; `deadline`: until when an intake's word is relied on; `turn`: how many intakes have been tried before.
 
     Entries may be several: each intake that took it put its own line on it, and only one of them will stand in the log.
     """
@@ -65,11 +65,12 @@ class Ballot:
         """Of a ballot that was posted, or found in the log."""
         return next(iter(self.entries.values())).identity
 
-    def promised(self, receipt: Receipt, now: float) -> None:
+    def promised(self, receipt: Receipt, now: float, until: float) -> None:
+        """Taken; what is not found by `until` is handed in again."""
         self.kept.keep_receipt(receipt)
         self.entries[receipt.leaf] = receipt.entry
         self.fate = f"{receipt.intake} took it: its receipt, kept, is evidence of that"
-        self.deadline, self.posted = receipt.deadline, self.posted or now
+        self.deadline, self.posted = until, self.posted or now
 
     def recorded(self, entry: Entry) -> None:
         """It stands in the log as this entry: what remains is its proof."""
@@ -162,26 +163,28 @@ class Caster:
             # Another receipt for what was promised before is no progress.
             moved = self._moved if ballot.posted else self._booth.clock()
             try:
-                ballot.promised(future.result(), self._booth.clock())
+                receipt, now = future.result(), self._booth.clock()
+                ballot.promised(receipt, now, receipt.until(self._booth.manifest, now))
             except Refused as refusal:
                 if refusal.reason in OVERTAKEN:
                     ballot.fate = f"an intake says: {refusal}; the log does not show it"
                     self._doubtful.append(ballot)
-                elif refusal.reason == "bad-receipt" and not ballot.posted:
-                    # The intake may have got another key meanwhile: the log says so.
-                    ballot.fate = str(refusal)
-                    self._todo.append(ballot)
-                    self._refresh()
+                elif refusal.reason == "bad-receipt":
+                    self._try_again(ballot, str(refusal))
                 else:
-                    self._fail(ballot, str(refusal))
+                    self._fail(ballot, f"{refusal}; {ballot.fate}" if ballot.posted else str(refusal))
             except NoDoor as error:
-                if not ballot.posted:
-                    ballot.fate = str(error)
-                self._todo.append(ballot)
-                self._booth.sleep(self._booth.pause)
+                self._try_again(ballot, str(error))
             else:
                 self._posted[ballot.identity] = ballot
                 self._moved = moved
+
+    def _try_again(self, ballot: Ballot, why: str) -> None:
+        if not ballot.posted:
+            ballot.fate = why
+        self._todo.append(ballot)
+        # An intake may have got another key meanwhile, and then its receipts do not hold: the log says so.
+        self._refresh()
 
     def _refresh(self) -> None:
         with suppress(ReadError):

@@ -12,6 +12,7 @@ import hmac
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from audit.log.proof import EXTENSION, Proof
@@ -74,7 +75,16 @@ class Keepsake:
 
     def set_asides(self) -> list[Entry]:
         """The ballots put out of the way. Refused if a file holds none."""
-        return [read_text(path.read_bytes()) for path in sorted(self.folder.glob(f"{self.name}.overtaken*"))]
+        return [read_text(path.read_bytes()) for path in self._all("overtaken")]
+
+    @property
+    def receipts(self) -> int:
+        """How many different receipts are kept."""
+        return len(self._all("receipt"))
+
+    def _all(self, what: str) -> list[Path]:
+        """`NAME.what`, `NAME.what-2` and so on."""
+        return sorted(self.folder.glob(f"{escape(self.name)}.{what}*"))
 
     def keep_receipt(self, receipt: Receipt) -> None:
         """Keeps a receipt; older ones stay, as evidence of a deadline that passed in vain."""

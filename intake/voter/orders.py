@@ -113,7 +113,8 @@ def take_up(booth: Booth, order: Order, holder: Holder, kept: Keepsake, history:
             recorded = None
         elif recorded is not None:
             _expect_newest(holder, ballot, history)
-    made = Ballot(kept, holder.pseudonym.raw, paper.text, paper.anew)
+    turn = booth.first_turn(kept.receipts)
+    made = Ballot(kept, holder.pseudonym.raw, paper.text, paper.anew, turn=turn)
     if recorded is not None:
         made.recorded(recorded)
     return made

@@ -5,6 +5,7 @@ again.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from math import inf
@@ -125,7 +126,8 @@ def test_a_refusal_is_raised_with_its_reason(desk: Desk, hall: Hall, entry: Entr
     hall.script = [(422, problem("bad-proof"))]
     with pytest.raises(Refused) as caught:
         desk.record(entry.raw)
-    assert (caught.value.reason, caught.value.detail, caught.value.field) == ("bad-proof", "no ?[31m", "here")
+    assert (caught.value.reason, caught.value.field) == ("bad-proof", "here")
+    assert caught.value.detail == f"no ?[31m (bad-proof, {hall.url}/{ORIGIN}/entries)"
     assert len(hall.posts) == 2
 
 
@@ -143,6 +145,27 @@ def test_a_silent_intake_is_passed_over(desk: Desk, hall: Hall, entry: Entry) ->
 def test_nobody_answers(desk: Desk, entry: Entry) -> None:
     card = replace(desk.card, intakes=("http://127.0.0.1:1", "http://127.0.0.1:2"))
     with pytest.raises(NoDoor, match="127.0.0.1:1/.*ConnectError; .*127.0.0.1:2/.*ConnectError"):
+        hand_in(card, desk.manifest, entry.raw, desk.client)
+
+
+def test_every_turn_begins_with_another(desk: Desk, entry: Entry) -> None:
+    card = replace(desk.card, intakes=tuple(f"http://127.0.0.1:{port}" for port in (1, 2, 3)))
+    for turn, order in enumerate(["123", "231", "312", "123"]):
+        with pytest.raises(NoDoor, match=".*".join(f"127.0.0.1:{port}/" for port in order)):
+            hand_in(card, desk.manifest, entry.raw, desk.client, turn)
+    for second, order in ((6, "123"), (7, "231")):
+        again = replace(desk, card=card, patience=0, clock=lambda second=second: second, sleep=lambda _: None)
+        with pytest.raises(GaveUp, match=".*".join(f"127.0.0.1:{port}/" for port in order)):
+            again.record(entry.raw)
+
+
+def test_what_one_refuses_another_may_yet_take(desk: Desk, hall: Hall, entry: Entry) -> None:
+    """While it does not answer, a refusal is not the last word; that the ballot is overtaken can be looked into."""
+    card = replace(desk.card, intakes=(hall.url, "http://127.0.0.1:1"))
+    hall.script = [(422, problem("bad-proof")), (422, problem("revision-lower"))]
+    with pytest.raises(NoDoor, match=r"not every .*127.0.0.1:1/.*ConnectError; refused: here: no .*\(bad-proof, http"):
+        hand_in(card, desk.manifest, entry.raw, desk.client)
+    with pytest.raises(Refused, match="revision-lower"):
         hand_in(card, desk.manifest, entry.raw, desk.client)
 
 
@@ -197,3 +220,23 @@ def test_who_is_quicker_is_kept(tmp_path: Any) -> None:
         return b"ours"
 
     assert stored(path, slow) == b"theirs"
+
+
+def test_no_deadline_holds_an_official_off_for_ever(desk: Desk, hall: Hall, entry: Entry) -> None:
+    """It is handed in again when an honest intake's word would be broken: ten batch waits of half a second, rounded."""
+    hall.hold, hall.wait = 1, 1 << 40
+    now = [float(int(time.time()))]
+    waiting = replace(desk, patience=60, clock=lambda: now[0], sleep=lambda _: now.append(now.pop() + 0.5))
+    begun, posts = now[0], len(hall.posts)
+    (receipt,) = waiting.record(entry.raw)
+    assert receipt is not None and receipt.deadline > begun + (1 << 39)
+    assert len(hall.posts) == posts + 2 and now[0] - begun <= 8
+
+
+def test_a_deadline_is_relied_on_up_to_ten_batch_waits(desk: Desk, hall: Hall, entry: Entry) -> None:
+    receipt = hand_in(desk.card, desk.manifest, entry.raw, desk.client)
+    assert desk.manifest.batch_wait == 0.5
+    for deadline, wait in ((100, 0.5), (99, 0.5), (106, 0.5), (107, 0.5), (760, 60.0), (800, 60.0)):
+        manifest = replace(desk.manifest, batch_wait=wait)
+        longest = 106 if wait == 0.5 else 760
+        assert replace(receipt, deadline=deadline).until(manifest, 100.0) == min(deadline, longest)

@@ -106,7 +106,7 @@ def test_an_intake_is_not_believed_that_another_ballot_came_first(
     assert ballots(hall)[-1].fields["revision"] == revision + 1
     hall.script = [(422, lie)] * 1000
     said = clients.fails(*vote(clients, tmp_path / "again", "A1", wait="1"))
-    assert "an intake says: revision: no; the log does not show it" in said
+    assert f"an intake says: revision: no ({reason}, {hall.url}/" in said and "); the log does not show it" in said
 
 
 def test_an_intake_that_breaks_its_word_gets_the_same_text_again(clients: Clients, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from audit.receipts import Promise, Recorded, open_kept
 from audit.record.entries import parse_entry, seal
 from infra.card import load_card
 from infra.follow import Unreadable
+from intake.voter.booth import open_booth
 from intake.voter.casting import Ballot
 from intake.voter.keeping import Keepsake
 from tests.officials.clients import Clients
@@ -83,6 +84,51 @@ def test_another_intake_takes_what_one_has_kept_to_itself(clients: Clients, tmp_
 
 
 RECEIPTS = ("receipt", "receipt-2")
+
+
+def test_no_deadline_keeps_a_voter_from_another_intake(clients: Clients, tmp_path: Path) -> None:
+    """The first promises for the day after the vote, and passes nothing on: it is believed for ten batch waits."""
+    hall = clients.hall
+    hall.hold, hall.wait = inf, 1 << 40
+    with another_door(hall, clients):
+        said = clients.run(*vote(clients, tmp_path / "out", "A1", wait="15"))
+    assert "1 ballots recorded" in said and ballots(hall)[-1].signatures[0].name == "intake-2"
+
+
+def test_run_again_another_intake_is_begun_with(clients: Clients, tmp_path: Path) -> None:
+    """Long before the deadline: whoever gave a receipt in vain is not the first that is asked the next time."""
+    hall, out = clients.hall, tmp_path / "out"
+    hall.hold, hall.wait = inf, 3_600
+    with another_door(hall, clients) as handed:
+        clients.fails(*vote(clients, out, "A2", wait="0.5"))
+        assert not handed
+        said = clients.run(*vote(clients, out, "A2", wait="3"))
+    assert "1 ballots recorded" in said and len(handed) == 1
+
+
+def test_once_all_have_given_receipts_in_vain_any_is_begun_with(clients: Clients) -> None:
+    with open_booth(replace(load_card(clients.card), intakes=("http://127.0.0.1:1", "http://127.0.0.1:2"))) as booth:
+        assert [booth.first_turn(receipts) for receipts in (0, 1)] == [0, 1]
+        assert {replace(booth, clock=lambda now=now: now).first_turn(2) % 2 for now in (8.0, 9.0)} == {0, 1}
+
+
+def test_what_one_refuses_is_handed_in_again_while_another_is_silent(clients: Clients, tmp_path: Path) -> None:
+    hall, card = clients.hall, clients.card.read_text()
+    hall.script = [(422, CLOSED)] * 2
+    clients.card.write_text(replace(load_card(clients.card), intakes=(hall.url, "http://127.0.0.1:1")).to_toml())
+    try:
+        assert "1 ballots recorded" in clients.run(*vote(clients, tmp_path / "out", "A1"))
+        hall.script = [(422, CLOSED)] * 1000
+        said = clients.fails(*vote(clients, tmp_path / "other", "A1", wait="0.5")).replace("\n", " ")
+    finally:
+        clients.card.write_text(card)
+    assert "nothing has moved" in said and f"refused: it is refused (closed, {hall.url}/{ORIGIN}/entries)" in said
+
+
+def test_a_refusal_without_a_sentence_is_named(clients: Clients, tmp_path: Path) -> None:
+    clients.hall.script = [(422, CLOSED)] * 10
+    said = clients.fails(*vote(clients, tmp_path / "out", "A1"))
+    assert f"A1: it is refused (closed, {clients.hall.url}/{ORIGIN}/entries)" in said
 
 
 CLOSED = json.dumps({"reason": "closed", "detail": "", "field": ""}).encode()
