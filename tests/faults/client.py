@@ -95,7 +95,7 @@ class Client:
                 time.sleep(0.1)
 
     @contextmanager
-    def load(self, pause: float = 0.15, batch: int = 10) -> Iterator[None]:
+    def load(self, pause: float = 0.2, batch: int = 5) -> Iterator[None]:
         """Batches at the queue and entries at the door for as long as the block lasts; after it nothing is open."""
         stop, faults = threading.Event(), list[str]()
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from infra.postgres import Cluster
+from tests.bench.processes import descendants
 from tests.faults.client import Client
 from tests.faults.network import ip
+from tests.faults.power import command_of
 from tests.faults.totals import KEY, Totals
 from tests.faults.zones import Zones, zones
 
@@ -24,8 +25,8 @@ LAST_WORDS = 1_500
 def nothing_left() -> Iterator[None]:
     """What the tests of this process have made is gone when they end, also those that fail."""
     yield
-    left = [line for line in ip("netns", "list").splitlines() if f"psephos-{os.getpid() % 1_000_000}" in line]
-    left += [line for line in Path("/proc/mounts").read_text().splitlines() if f"psephos-disk-{os.getpid()}-" in line]
+    left = [line for line in ip("netns", "list").splitlines() if line.startswith(f"psephos-{os.getpid()}")]
+    left += [command for pid in descendants(os.getpid()) if "tests.faults" in (command := command_of(pid))]
     assert not left, left
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 PREFIX = "psephos-"
 NOWHERE = "02:00:00:00:00:01"
@@ -82,7 +84,8 @@ class Network:
 @contextmanager
 def network(*hosts: str) -> Iterator[Network]:
     """These hosts, each reaching all."""
-    made = Network(f"{os.getpid() % 1_000_000}{random.choice('abcdefghij')}", free_subnet())
+    remove_stale()
+    made = Network(f"{os.getpid()}{random.choice('abcdefghij')}", free_subnet())
     try:
         made.make()
         for host in hosts:
@@ -90,6 +93,16 @@ def network(*hosts: str) -> Iterator[Network]:
         yield made
     finally:
         made.remove()
+
+
+def remove_stale() -> None:
+    """Whoever was killed, and not only interrupted, has left its networks."""
+    for line in ip("netns", "list").splitlines():
+        found = re.match(rf"{PREFIX}((\d+)[a-j])-\S+", line)
+        if found and not Path(f"/proc/{found[2]}").exists():
+            for what in (["netns", "delete", found[0]], ["link", "delete", f"ps{found[1]}b"]):
+                with suppress(subprocess.CalledProcessError):
+                    ip(*what)
 
 
 def free_subnet() -> str:

@@ -26,7 +26,7 @@ def cut(disk: SmallDisk) -> None:
 def let_go(disk: SmallDisk, cluster: Cluster) -> None:
     """The server and all its processes are gone, and the disk is seen by nobody."""
     # The folder stands in the command of the server and of who watches over it; all else they have started.
-    ours = [pid for pid in descendants(os.getpid()) if str(cluster.data) in command(pid)]
+    ours = [pid for pid in descendants(os.getpid()) if str(cluster.data) in command_of(pid)]
     for pid in ours + [child for one in ours for child in descendants(one)]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -50,7 +50,7 @@ def come_back(disk: SmallDisk, cluster: Cluster) -> None:
     cluster.start()
 
 
-def command(pid: int) -> str:
+def command_of(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
     except OSError:

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable, Collection
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -93,21 +94,25 @@ def become(order: dict[str, Any]) -> None:
         import_module(SERVICES[order["service"]]).run(Path(order["config"]))
         code = 0
     except BaseException as error:
-        print(json.dumps({"ended": type(error).__name__, "said": str(error)}), file=sys.stderr, flush=True)
+        print(
+            json.dumps({"event": "broke", "kind": type(error).__name__, "said": str(error)}),
+            file=sys.stderr,
+            flush=True,
+        )
         traceback.print_exc()
     finally:
         os._exit(code)
 
 
 def plant(order: dict[str, Any]) -> None:
-    """The faults of an order. `at`: a failpoint's name, `times`: at which passings, `how`: "kill" or "fail", as a
-    database does that is restarting; `ahead` and `rate`: of the clock; `unsafe`: nothing is written through to disk
-    or checked for that; `lies`: as `lying` says.
+    """The faults of an order. `at`: a failpoint's name, `fail`: at which passings it fails as a database does that is
+    restarting, `kill`: at which this process is killed; `ahead` and `rate`: of the clock; `unsafe`: nothing is written
+    through to disk or checked for that; `lies`: as `lying` says.
     """
     from infra import failpoints
 
     if "at" in order:
-        failpoints.set(striking(order["at"], set(order["times"]), order["how"]))
+        failpoints.set(striking(order["at"], order.get("fail", ()), order.get("kill", ())))
     if "ahead" in order or "rate" in order:
         shift_clock(order.get("ahead", 0.0), order.get("rate", 1.0))
     if order.get("unsafe"):
@@ -118,20 +123,17 @@ def plant(order: dict[str, Any]) -> None:
         lying.LIES[order["lies"]]()
 
 
-def striking(name: str, times: set[int], how: str) -> Any:
+def striking(name: str, fail: Collection[int], kill: Collection[int]) -> Callable[[str], None]:
     from sqlalchemy.exc import OperationalError
 
     passed = 0
 
     def hook(at: str) -> None:
         nonlocal passed
-        if at != name:
-            return
-        passed += 1
-        if passed in times:
-            print(json.dumps({"struck": name}), file=sys.stderr, flush=True)
-            if how == "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
+        passed += at == name
+        if at == name and passed in kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if at == name and passed in fail:
             raise OperationalError("statement", {}, Exception("the server closed the connection"))
 
     return hook

@@ -85,10 +85,10 @@ class Storm:
         self._zones.kill(*self._alive(self._dice.choice([1, 1, 2, 7])))
 
     def kill_at(self) -> None:
-        self._plant(how="kill", times=[self._dice.choice([1, 2, 5])])
+        self._plant(kill=[self._dice.choice([1, 2, 5])])
 
     def fail_at(self) -> None:
-        self._plant(how="fail", times=[1, 2])
+        self._plant(fail=[1, 2])
 
     def part(self) -> None:
         a, b = self._dice.sample([*self._zones.names, HERE], 2)

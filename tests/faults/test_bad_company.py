@@ -29,7 +29,7 @@ def test_a_custodian_that_is_not_honest_stops_nobody(client: Client, lie: str) -
     zones = client.zones
     with client.load():
         zones.restart("custodian-1", lies=lie)
-        client.grows("custodian-0", by=100)
+        client.grows("custodian-0", by=40)
     client.check("custodian-1")
     zones.restart("custodian-1")
     client.check()
@@ -59,7 +59,7 @@ def test_a_custodian_whose_clock_is_two_days_back_signs_nothing(client: Client) 
         zones.restart("custodian-1", ahead=-TWO_DAYS)
         client.wait(lambda: client.size("custodian-1") > 0)
         before = client.held("custodian-1")
-        client.grows("custodian-0", by=60)
+        client.grows("custodian-0", by=30)
         assert client.held("custodian-1") == before
         zones.restart("custodian-1")
     client.check()
@@ -110,7 +110,7 @@ def test_connections_held_open_byte_by_byte_to_every_service(client: Client) -> 
     services = [name for name in zones.names if name != "tally"]
     with client.load(), dripping([zones.network.address(name) for name in services]) as connections:
         zones.faults += len(connections)
-        client.grows(by=60)
+        client.grows(by=30)
         for name in ("custodian-1", "custodian-2"):
             assert client.size(name)
         client.wait(lambda: all(map(ended, connections)), 10 * SHORTER["infra.connections.HEAD_SECONDS"])

@@ -91,7 +91,7 @@ def test_a_custodian_on_a_full_disk_cosigns_nothing_more_and_the_log_goes_on(
         client.grows(name)
         fill(disks, name, what)
         stopped = stands_still(client, name)
-        client.grows("custodian-0", by=100)
+        client.grows("custodian-0", by=40)
         assert client.size(name) in (stopped, 0)
         room(disks, name)
         client.wait(lambda: client.size(name) > stopped)

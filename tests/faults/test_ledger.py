@@ -77,7 +77,7 @@ def test_an_old_ledger_is_noticed_and_read_back(house: House, counted: Counted) 
     house.cluster.start()
     town.start("tally")
     with client.load():
-        client.grows(by=50)
+        client.grows(by=30)
     client.check()
     house.down()
     shutil.rmtree(data)

@@ -6,7 +6,6 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -22,11 +21,11 @@ GONE = ("custodian-1", "custodian-4")
 FOLDERS = ("custodian-3", "custodian-4")
 
 
-@pytest.fixture
-def five(cluster: Cluster, tmp_path: Path) -> Iterator[Client]:
-    folders = {name: tmp_path / name for name in FOLDERS}
+@pytest.fixture(scope="module")
+def five(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    folders = {name: tmp_path_factory.mktemp(name) for name in FOLDERS}
     for folder in folders.values():
-        folder.mkdir(mode=0o700)
+        folder.chmod(0o700)
     with zones(cluster, new_origin(), N, W, folders=folders) as town:
         town.start()
         client = Client(town)
@@ -60,10 +59,10 @@ def test_as_many_custodians_as_may_go_with_their_disks_and_are_rebuilt(
     counted(five)
     town = five.zones
     with five.load():
-        five.grows(by=50)
+        five.grows(by=30)
         for name in GONE:
             lose_disk(five, name)
-        five.grows(by=50)
+        five.grows(by=30)
         others = [town.url(name) for name in town.custodians if name not in GONE]
         work = [threading.Thread(target=rebuild, args=(five, name, others), daemon=True) for name in GONE]
         for thread in work:

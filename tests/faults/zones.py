@@ -109,7 +109,8 @@ class Zones:
         """The log lines of a zone that tell of this event."""
         if not self.log(name).exists():
             return []
-        lines = [line for line in self.log(name).read_text().splitlines() if line.startswith("{")]
+        # Of a zone that was killed as it wrote, the last line is not whole.
+        lines = [line for line in self.log(name).read_text().splitlines() if line[:1] == "{" and line[-1:] == "}"]
         return [line for line in map(json.loads, lines) if line.get("event") == event]
 
     def start(self, *names: str, **fault: Any) -> None:
