@@ -77,6 +77,7 @@ def vote(
     with open_booth(card, patience=wait, connections=concurrency + 1) as booth:
         manifest = booth.manifest
         warn(booth.opening)
+        counted_commands.show_faults(booth.log)
         if choices is not None:
             orders = [Order(SINGLE, codes, None, read_choices(choices, manifest.contests))]
         else:

@@ -7,17 +7,22 @@ them to two holders among others. A ballot is known by its identity, its tracker
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from audit.log.proof import parse_proof
+from audit.log.proof import EXTENSION, parse_proof
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
+from audit.receipts import REKEY
 from audit.record.entries import Entry, parse_entry, read_text
 from intake.voter.booth import History
 from intake.voter.holder import Holder
-from intake.voter.keeping import Keepsake
+
+TEXTS = re.compile(r".+\.(ballot|overtaken(-[0-9]+)?)", re.DOTALL)
+PROOFS = re.compile(rf"(?!{REKEY}[0-9]+\.).+{re.escape(EXTENSION)}", re.DOTALL)
+"""Files of `vote`, as keeping.py names them: of a ballot, and of a proof that is of no rekey."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ class Standing:
         """The ballots that were not cast here; "" for none."""
         shown = "; ".join(self._named(place, ballot) for place, ballot in self.foreign)
         text = "ALARM: the log holds what was not cast here with these control numbers"
-        return f"{text}: {shown}. Somebody else has them: tell the officials and the issuers" if shown else ""
+        unless = "unless you cast it from another folder or device: give that with --out"
+        return f"{text}: {shown}. Somebody else has them: tell the officials and the issuers, {unless}" if shown else ""
 
     def _named(self, place: int, ballot: Entry) -> str:
         counts = self.counts is not None and ballot.identity == self.counts[1].identity
@@ -66,7 +72,7 @@ def named(place: int, ballot: Entry) -> str:
 
 
 def standing(holder: Holder, kept: Sequence[Entry], history: History) -> Standing:
-    """What stands under the holder's pseudonym, given all ballots kept of the account."""
+    """What stands under the holder's pseudonym, given all ballots kept, whoever's they are."""
     P = holder.pseudonym.raw
     own = {ballot.identity for ballot in kept}
     under = history.of(P)
@@ -80,16 +86,17 @@ def standing(holder: Holder, kept: Sequence[Entry], history: History) -> Standin
     )
 
 
-def kept_ballots(folders: Iterable[Path], name: str) -> list[Entry]:
-    """Every ballot that the folders hold of this account: handed in, proved to be recorded, or set aside. Refused
-    naming the file that holds none."""
+def kept_ballots(folders: Iterable[Path]) -> list[Entry]:
+    """Every ballot that the folders hold, under whatever name: handed in, proved to be recorded, or set aside.
+
+    FileNotFoundError or NotADirectoryError for what is no folder; Refused naming the file that holds no ballot.
+    """
     found: list[Entry] = []
     for folder in folders:
-        kept = Keepsake(folder, name)
-        for path in (kept.ballot, kept.proof):
-            if path.exists():
-                found.append(_read(path, path == kept.proof))
-        found += kept.set_asides()
+        for path in sorted(folder.iterdir()):
+            shown = PROOFS.fullmatch(path.name)
+            if shown or TEXTS.fullmatch(path.name):
+                found.append(_read(path, shown is not None))
     return found
 
 

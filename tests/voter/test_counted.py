@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from audit.protocol.control_number import format_control_number
 from audit.protocol.group import b64
 from audit.record.entries import Entry
+from infra.card import load_card
+from intake.voter.booth import Booth
 from tests.officials.clients import Clients
 from tests.officials.hall import Hall
 from tests.simulator.dice import Dice
@@ -54,7 +57,7 @@ class Holder:
 
     def args(self, *more: Path) -> list[str | Path]:
         args: list[str | Path] = ["counted", "--election", self.clients.card, "--numbers", self.numbers]
-        for out in (self.out, *more):
+        for out in (*filter(Path.exists, [self.out]), *more):
             args += ["--out", out]
         return args
 
@@ -134,8 +137,65 @@ def test_ones_own_ballots_are_no_alarm(clients: Clients, open_meeting: Meeting) 
     assert "the ballot kept here counts" in clients.run(*holder.args())
     other = holder.folder / "other"
     holder.vote("abstain", out=other)
-    assert "ALARM" in clients.fails(*holder.args())
+    said = clients.fails(*holder.args())
+    assert "ALARM" in said and "unless you cast it from another folder or device: give that with --out" in said
     assert "the ballot kept here counts" in clients.run(*holder.args(other))
+
+
+def test_a_folder_that_is_not_there(clients: Clients, open_meeting: Meeting) -> None:
+    """Who mistypes it is not told that somebody else has voted."""
+    holder = Holder(clients, open_meeting, 4, "holder")
+    holder.vote()
+    with pytest.raises(FileNotFoundError, match="mistyped"):
+        clients.run(*holder.args(), "--out", holder.folder / "mistyped")
+
+
+def test_one_account_s_ballot_is_looked_for_under_every_name(clients: Clients, open_meeting: Meeting) -> None:
+    """Cast for one account with --choices, checked among many with --batch, and the other way round."""
+    account = open_meeting.accounts[4]
+    holder = Holder(clients, open_meeting, 4, "holder")
+    tables: list[str | Path] = []
+    for issuer, code in zip(clients.hall.parties.issuers, account.codes, strict=True):
+        row = {"account_id": "A4", "class": "common", "revision": "0", "control_number": format_control_number(code)}
+        clients.write_rows(clients.numbers(issuer), issuer.name, [row])
+        tables += ["--numbers", clients.numbers(issuer), "--unlock", clients.lock(issuer.name)]
+    clients.hall.hold = 1
+    with pytest.raises(AssertionError, match="not recorded"):
+        holder.vote("for")
+    holder.vote("against")
+    batch = clients.batch({"A4": ["for"]})
+    counted = ["counted", "--election", clients.card, "--batch", batch, *tables, "--out", holder.out]
+    said = clients.run(*counted)
+    assert "1 of 1: what was cast here is what counts" in said and "ALARM" not in said
+    other = holder.folder / "other"
+    clients.run(*clients.vote_args(batch, other))
+    assert "the ballot kept here counts" in clients.run(*holder.args(other))
+
+
+def test_what_has_been_read_is_said(clients: Clients, open_meeting: Meeting) -> None:
+    """Its size and its age, and which custodians might know more."""
+    holder = Holder(clients, open_meeting, 5, "holder")
+    holder.vote()
+    card = load_card(clients.card)
+    dead = "http://127.0.0.1:1"
+    clients.card.write_text(replace(card, custodians=(dead, *card.custodians)).to_toml())
+    said = clients.run(*holder.args())
+    size = len(clients.hall.entries)
+    assert f"as of 2027-01-15 08:0{size // 60}:{size % 60:02} UTC, when the log had {size} entries" in said
+    assert f"psephos: a custodian could not be asked: {dead}/" in said
+    clients.card.write_text(card.to_toml())
+    assert "could not be asked" not in clients.run(*holder.args())
+
+
+def test_wrong_numbers_are_all_that_is_said(
+    clients: Clients, open_meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before what others have cast is read."""
+    holder = Holder(clients, open_meeting, 0, "holder")
+    holder.numbers.write_text(holder.numbers.read_text().partition("\n")[0])
+    monkeypatch.setattr(Booth, "history", lambda *_: pytest.fail("the ballots are read"))
+    said = clients.fails(*holder.args())
+    assert said == "psephos: ballot: the 2 issuers sent a number each; 1 is given\n"
 
 
 def test_numbers_that_are_on_no_roll(clients: Clients, open_meeting: Meeting) -> None:
