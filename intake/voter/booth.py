@@ -91,10 +91,16 @@ class History:
 @contextmanager
 def open_booth(card: Card, *, patience: float = 120.0, connections: int = 4) -> Iterator[Booth]:
     """A booth at the election of this card. connections: how many threads may hand in at once. As `read_opening`."""
+    with open_readers(card) as readers, http_client(connections) as client:
+        yield Booth(card, read_opening(readers, card.manifest), client, patience)
+
+
+@contextmanager
+def open_readers(card: Card) -> Iterator[list[HttpReader]]:
+    """A reader of each custodian's log."""
     readers = [HttpReader(url) for url in card.logs]
     try:
-        with http_client(connections) as client:
-            yield Booth(card, read_opening(readers, card.manifest), client, patience)
+        yield readers
     finally:
         for reader in readers:
             reader.close()

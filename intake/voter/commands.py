@@ -13,7 +13,6 @@ import typer
 from audit.protocol.refused import Refused
 from audit.verify_report import in_shares
 from infra.card import load_card
-from infra.desk import open_desk
 from infra.progress import bar
 from intake.voter import counted_commands
 from intake.voter.accounts import (
@@ -27,7 +26,7 @@ from intake.voter.accounts import (
     locks_for,
     read_tables,
 )
-from intake.voter.booth import Booth, History, open_booth
+from intake.voter.booth import Booth, History, open_booth, open_readers
 from intake.voter.casting import Ballot, Caster, Tally
 from intake.voter.choices import read_choices
 from intake.voter.keeping import Keepsake, keep_manifest
@@ -62,7 +61,7 @@ def vote(
     if check_weight:
         if not (choices is batch is out is None):
             raise typer.BadParameter("--check-weight casts nothing: of the other options it takes --numbers alone")
-        show_weight(election, numbers, wait)
+        show_weight(election, numbers)
         return
     if out is None:
         raise typer.BadParameter("give --out, where receipts and proofs are kept")
@@ -89,15 +88,15 @@ def vote(
         report(tally, time.monotonic() - begun, out)
 
 
-def show_weight(election: Path, numbers: Sequence[Path], wait: float) -> None:
+def show_weight(election: Path, numbers: Sequence[Path]) -> None:
     """Prints how many votes the row of these numbers carries."""
     card, codes = load_card(election), codes_in(numbers)
-    with open_desk(card, patience=wait) as desk:
-        manifest = desk.begin()
-        issued = read_issued(desk)
-        found = weigh(issued, codes)
-    votes = in_shares(found.votes, manifest.decimals)
-    print(f"{votes} votes on the roll of {found.share_class}: row {found.row} of the {found.rows} that were issued")
+    with open_readers(card) as readers:
+        issued = read_issued(readers, card.manifest)
+    found = weigh(issued, codes)
+    votes = in_shares(found.votes, issued.election.manifest.decimals)
+    row = f"row {found.row + 1} of the {found.rows} that were issued"
+    print(f"{votes} votes on the roll of {found.share_class}: {row}")
 
 
 def cast(booth: Booth, orders: Sequence[Order], out: Path, concurrency: int) -> Tally:

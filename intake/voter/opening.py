@@ -152,7 +152,7 @@ def _with_key(log: WitnessedLog) -> Election:
     """The election up to the end of the key ceremony. Refused `not-open` if that is not there yet."""
     election = Election(log.manifest.hash)
     for raw in _beginning(log):
-        _take(election, raw)
+        take(election, parsed(raw, election.size))
         if election.size > 1 and election.ceremony.complete:
             return election
     waiting = "; ".join(election.ceremony.waiting_for())
@@ -168,9 +168,9 @@ def _beginning(log: WitnessedLog) -> Iterator[bytes]:
             yield raw
 
 
-def _take(election: Election, raw: bytes) -> Entry:
+def take(election: Election, entry: Entry) -> Entry:
+    """Applies the next entry of a witnessed log. WrongLog if the rules refuse it."""
     number = election.size
-    entry = parsed(raw, number)
     try:
         election.apply_recorded(entry)
     except Refused as refusal:
@@ -181,8 +181,8 @@ def _take(election: Election, raw: bytes) -> Entry:
 def _read_whole(log: WitnessedLog, founding: Entry) -> Opening:
     """Everything before the ballots, so that nobody learns whose row is looked for."""
     election = Election(log.manifest.hash)
-    for _, raw in log.raws(0):
-        if _take(election, raw).kind == "open":
+    for number, raw in log.raws(0):
+        if take(election, parsed(raw, number)).kind == "open":
             break
     else:
         raise _not_open(log.size)

@@ -1,31 +1,27 @@
 """What the row of one's control numbers weighs, on the roll as it was issued.
 
 The first issuer's number gives the randomness r under which the weight was encrypted, so E.b - rY = wG, and w is found
-among the votes of the class. The whole log is read up to the first mix, or the opening: whoever serves it learns that
-somebody checks a weight, never which row. Of the mixed roll no row can be weighed; that every weight came through
-mixing with its key is what the mixers prove.
+among the votes of the class. The log is read from its beginning until every class is mixed, or the vote is open: who
+serves it learns that somebody checks a weight, never which row. Of the mixed roll no row can be weighed; that every
+weight came through mixing with its key is what the mixers prove.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from audit.log.merkle import CompactRange
-from audit.log.reader import ReadError, read_entries
+from audit.log.reader import Reader
 from audit.protocol.discrete_log import DiscreteLog
 from audit.protocol.elgamal import Ciphertext
 from audit.protocol.group import G
 from audit.protocol.refused import Refused
 from audit.protocol.roll import weight_randomness
 from audit.record.election import Election
-from audit.record.entries import parse_entry
 from audit.record.rolls import Roll
-from infra.desk import Desk
 from intake.voter.holder import find_row
-
-ISSUED = ("mix", "open")
-"""The kinds of entry at whose first the rolls are as the issuers made them."""
+from intake.voter.opening import read_first, take
+from intake.voter.witnessed import parsed
 
 
 @dataclass(frozen=True)
@@ -38,35 +34,45 @@ class Weighed:
     votes: int
 
 
-def as_issued(raws: Iterable[bytes], pinned: bytes) -> Election:
-    """The election of a witnessed log before anything was mixed; the rest of the log is not read. Refused if it breaks
-    a rule."""
-    election = Election(pinned)
-    for raw in raws:
-        entry = parse_entry(raw)
-        if entry.kind in ISSUED:
+@dataclass(frozen=True)
+class Issued:
+    """An election as far as it was read, and those rolls that were mixed since as the issuers left them."""
+
+    election: Election
+    before: Mapping[str, Roll]
+
+    def roll(self, share_class: str) -> Roll:
+        """The class's roll as it was issued last. Refused as `Election.roll`."""
+        return self.before.get(share_class) or self.election.roll(share_class)
+
+
+def as_issued(raws: Iterable[bytes], pinned: bytes) -> Issued:
+    """The rolls of a witnessed log at the first mix of each: one may be issued again while another is mixed. What comes
+    after the first mix of the last of them, or the opening, is not read. WrongLog if the log breaks a rule."""
+    election, before = Election(pinned), dict[str, Roll]()
+    for number, raw in enumerate(raws):
+        entry = parsed(raw, number)
+        if entry.kind == "open":
             break
-        election.apply_recorded(entry)
-    return election
+        if entry.kind == "mix" and entry.fields["class"] in election.rolls:
+            share_class = entry.fields["class"]
+            before.setdefault(share_class, election.rolls[share_class])
+            if len(before) == len(election.manifest.classes):
+                break
+        take(election, entry)
+    return Issued(election, before)
 
 
-def read_issued(desk: Desk) -> Election:
-    """The same, read whole from the first custodian that can be read, up to the head that the desk has verified.
-    ReadError if none can."""
-    assert desk.follower.head is not None
-    fault = ReadError("no custodian was asked")
-    for reader in desk.readers:
-        try:
-            return as_issued(read_entries(reader, CompactRange(), desk.follower.head), desk.card.manifest)
-        except ReadError as error:
-            fault = error
-    raise fault
+def read_issued(readers: Sequence[Reader], pinned: bytes) -> Issued:
+    """The same, from custodians as `read_first`."""
+    return read_first(readers, pinned, lambda log, _: as_issued((raw for _, raw in log.raws(0)), pinned))
 
 
-def weigh(election: Election, codes: Sequence[str]) -> Weighed:
+def weigh(issued: Issued, codes: Sequence[str]) -> Weighed:
     """What the row of these control numbers weighs. Refused as `find_row`; `wrong-weight` if its weight is encrypted
     under none of them, or is none of the class's."""
-    found = find_row(election, codes, election.roll)
+    election = issued.election
+    found = find_row(election, codes, issued.roll)
     roll, key = found.roll, found.key.raw
     E = roll.weight(key)
     return Weighed(roll.share_class, list(roll.rows).index(key), len(roll.rows), open_weight(election, roll, E, codes))
