@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from audit.log.proof import Proof
 from audit.log.proving import TreeTiles
 from audit.log.reader import Reader, ReadError
+from audit.log.sources import CHECKPOINT
 from audit.receipts import prove_recorded
 from audit.record.entries import Entry
 from audit.record.heads import open_head
@@ -57,7 +58,7 @@ class Sightings:
     def _look(self, reader: Reader, entries: Iterable[Entry]) -> dict[bytes, Proof]:
         shown = open_head(reader, self._manifest, every=True)
         if shown is None:
-            return {}
+            raise ReadError("shows no checkpoint, and there was one before", f"{reader}/{CHECKPOINT}", "not-found")
         head, self._manifest = shown
         tiles = TreeTiles(reader, head)
         for index, leaf in tiles.leaves(self._next) if head.size > self._next else ():

@@ -23,6 +23,7 @@ from intake.voter.keeping import Keepsake, keep_manifest
 from intake.voter.sightings import Sightings
 from tests.officials.clients import Clients
 from tests.officials.hall import Hall
+from tests.simulator.record import MemoryReader
 from tests.voter.votes import ballots, vote
 
 
@@ -263,6 +264,14 @@ class TestSightings:
         assert list(sightings.look([wanted])) == [wanted.identity]
         with pytest.raises(ReadError, match="bad-proof|does not lead"):
             Sightings([liar], hall.election.manifest, 0).look([wanted])
+
+    def test_one_that_shows_nothing_is_passed_over(self, clients: Clients, tmp_path: Path) -> None:
+        hall, empty = clients.hall, MemoryReader({})
+        clients.run(*vote(clients, tmp_path / "out", "A1"))
+        wanted = ballots(hall)[-1]
+        assert list(Sightings([empty, FromHall(hall)], hall.election.manifest, 0).look([wanted])) == [wanted.identity]
+        with pytest.raises(ReadError, match="shows no checkpoint"):
+            Sightings([empty], hall.election.manifest, 0).look([wanted])
 
     def test_nothing_is_found_before_it_is_there(self, clients: Clients) -> None:
         hall = clients.hall
