@@ -2,9 +2,9 @@
 refusal, or neither, and then the receipt is evidence.
 
 Everything read is verified up to a head that W custodians have cosigned, and nobody's clock is asked but theirs: a
-deadline has passed once W of them have cosigned, at a later time, a head without the entry; or once the vote is closed,
-for then no ballot is recorded any more. What stands in the log without the lines that its rule demands is no entry,
-whoever let it in. One pass over the log, in the memory that `read_entries` needs.
+deadline has passed once W of them have cosigned, at a later time, a head without the entry; or for a ballot once the
+vote is closed, for then none is recorded any more. What stands in the log without the lines that its rule demands is no
+entry, whoever let it in. One pass over the log, in the memory that `read_entries` needs.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Finding:
         if self.refusal:
             return Verdict.REFUSED
         promise = self.claim.promise
-        if promise is not None and (self.close or self.time > promise.deadline):
+        if promise is not None and (self.too_late or self.time > promise.deadline):
             return Verdict.MISSING
         return Verdict.UNDECIDED
 
@@ -98,17 +98,25 @@ class Finding:
         return self.recorded or self.refusal
 
     @property
-    def overruled(self) -> bool:
-        """Whether the officials closed the vote without this intake's account."""
+    def too_late(self) -> bool:
+        """Whether a ballot was promised and the vote is closed. An office's act may come after that: its deadline alone
+        decides.
+        """
         promise = self.claim.promise
-        return bool(self.close and promise and promise.intake in self.close.entry.fields["overruled"])
+        return bool(self.close and promise and promise.kind == "ballot")
+
+    @property
+    def overruled(self) -> bool:
+        """Whether the officials closed the vote without this intake's account, which would tell of the ballot."""
+        promise = self.claim.promise
+        return bool(self.too_late and promise and self.close and promise.intake in self.close.entry.fields["overruled"])
 
     @property
     def left_out(self) -> bool:
-        """Whether the intake's own account leaves out what it promised: for `close` is admitted only if the account of
-        every intake not overruled is of exactly what the log holds from it.
+        """Whether the intake's own account leaves out the ballot it promised: for `close` is admitted only if the
+        account of every intake not overruled is of exactly what the log holds from it.
         """
-        return bool(self.claim.promise and self.account and self.close and not self.overruled and not self.place)
+        return bool(self.too_late and self.account and not self.overruled and not self.place)
 
 
 def open_claim(raw: bytes, manifest: Manifest) -> Claim:

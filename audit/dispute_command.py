@@ -182,7 +182,7 @@ def blame(finding: Finding) -> Iterator[str]:
     assert promise is not None
     if promise.replaced is not None:
         yield f"entry {promise.replaced} replaced the receipt's key: whoever got hold of it may have signed it since"
-    if finding.close is not None:
+    if finding.too_late and finding.close is not None:
         yield f"the vote was closed by entry {finding.close.index}: it can no longer be recorded"
     if finding.late is not None:
         yield f"entry {finding.late.index} ({finding.late.entry.kind}) came after that, and changes nothing"
@@ -209,7 +209,8 @@ def to_json(finding: Finding, pinned: bool) -> dict[str, Any]:
         "custodians": finding.custodians,
     }
     if promise is not None:
-        shown |= {"intake": promise.intake, "leaf": b64(promise.leaf), "deadline": promise.deadline}
+        shown |= {"intake": promise.intake, "promised": promise.kind, "leaf": b64(promise.leaf)}
+        shown |= {"deadline": promise.deadline}
         shown |= {} if promise.replaced is None else {"replaced": promise.replaced}
     if place is not None:
         shown |= {"index": place.index, "kind": place.entry.kind, "entry": place.entry.raw.decode()}
@@ -218,7 +219,7 @@ def to_json(finding: Finding, pinned: bool) -> dict[str, Any]:
     if refusal is not None and not finding.recorded:
         shown |= {name: refusal.entry.fields[name] for name in ("reason", "detail")}
     if finding.verdict is Verdict.MISSING:
-        shown |= {"closed": finding.close is not None, "left_out": finding.left_out, "overruled": finding.overruled}
+        shown |= {"closed": finding.too_late, "left_out": finding.left_out, "overruled": finding.overruled}
         shown |= {"receipt": finding.claim.raw.decode(), "checkpoint": finding.head.note.raw.decode()}
     return shown
 

@@ -66,11 +66,13 @@ class Recorded:
 @dataclass(frozen=True, slots=True)
 class Promise:
     """An intake's promise that an entry will be in the log by `deadline` (POSIX seconds). It does not show that it is.
+    `kind`: what the intake says the entry is, so that a ballot's receipt can be told from an office's act.
     `replaced`: the number of the entry that replaced the key it is signed with, if one has: whoever has got hold of
     that key may have signed it since.
     """
 
     intake: str
+    kind: str
     identity: bytes
     leaf: bytes
     deadline: int
@@ -79,6 +81,7 @@ class Promise:
     def to_json(self) -> dict[str, Any]:
         return {
             "shows": "promised",
+            "kind": self.kind,
             "identity": b64(self.identity),
             "leaf": b64(self.leaf),
             "intake": self.intake,
@@ -88,7 +91,8 @@ class Promise:
 
     def __str__(self) -> str:
         key = "" if self.replaced is None else f", with a key that entry {self.replaced} replaced"
-        return f"{self.intake} promised to have {b64(self.identity)} in the log by {utc(self.deadline)}{key}"
+        what = f"{self.kind} {b64(self.identity)}"
+        return f"{self.intake} promised to have {what} in the log by {utc(self.deadline)}{key}"
 
 
 def utc(seconds: int) -> str:
@@ -166,7 +170,7 @@ def open_promise(raw: bytes, manifest: Manifest) -> Promise:
     check_lines(receipt, held, 1, 1, "exactly one intake")
     fields, (line,) = receipt.fields, receipt.signatures
     replaced = next((r.index for r in manifest.rekeys if line.key_id in {key.key_id for key in r.old}), None)
-    return Promise(line.name, fields["identity"], fields["leaf"], fields["deadline"], replaced)
+    return Promise(line.name, fields["kind"], fields["identity"], fields["leaf"], fields["deadline"], replaced)
 
 
 def hash_in(text: str | None) -> bytes | None:

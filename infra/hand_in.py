@@ -127,7 +127,7 @@ def open_receipt(manifest: Manifest, raw: bytes, content: bytes) -> Receipt:
         check_binding(manifest.origin, manifest.hash, promise)
         intake = _intake_of(manifest, promise)
         entry = parse_entry(raw) if line is None else _with_line(manifest, raw, line, intake)
-        for name, wanted in (("identity", entry.identity), ("leaf", entry.leaf)):
+        for name, wanted in (("identity", entry.identity), ("kind", entry.kind), ("leaf", entry.leaf)):
             if promise.fields[name] != wanted:
                 raise Refused("another-entry", "the receipt is for another entry than the one handed in", name)
     except Refused as refusal:

@@ -145,7 +145,7 @@ BODIES: dict[str, Shape] = {
     "refusal": bound(detail=string(500), identity=HASH, intake=string(200), kind=string(40), reason=REASON),
     "notice": notice,
     "rekey": rekey,
-    "receipt": bound(deadline=COUNT, identity=HASH, leaf=HASH),
+    "receipt": bound(deadline=COUNT, identity=HASH, kind=string(40), leaf=HASH),
     # Never in the log either: the officials let it go on without some of its custodians, after its ledger was lost.
     "restart": bound(least=COUNT, without=array(NAME, 1)),
     # Never in the log: whoever keeps a register signs what it held on the record date.

@@ -25,11 +25,14 @@ def deadline(now: float, batch_wait: float) -> int:
     return ceil((now + WAITS * batch_wait) / step) * step
 
 
-def make_receipt(signer: Signer, origin: str, manifest: bytes, accepted: Accepted) -> bytes:
-    """The note `psephos/v1 receipt`; always the same bytes for the same acceptance (Ed25519 draws no randomness)."""
+def make_receipt(signer: Signer, origin: str, manifest: bytes, kind: str, accepted: Accepted) -> bytes:
+    """The note `psephos/v1 receipt` for an entry of this kind; always the same bytes for the same acceptance (Ed25519
+    draws no randomness).
+    """
     body = {
         "deadline": accepted.deadline,
         "identity": b64(accepted.identity),
+        "kind": kind,
         "leaf": b64(accepted.leaf),
         "manifest": b64(manifest),
     }

@@ -201,7 +201,8 @@ class Reception:
         return replace(ballot, signatures=(line,), raw=raw)
 
     def _answer(self, entry: Entry, accepted: Accepted, new: bool) -> Answer:
-        receipt = make_receipt(self._key.signer, self._manifest.origin, self._manifest.hash, accepted)
+        origin, manifest = self._manifest.origin, self._manifest.hash
+        receipt = make_receipt(self._key.signer, origin, manifest, entry.kind, accepted)
         line = entry.signatures[0].line if entry.kind == "ballot" else ""
         return Answer(receipt, line, new)
 

@@ -188,6 +188,7 @@ def receipts() -> Json:
 
     def promise(signers: Any = parties.intakes[:1], origin: str = meeting.origin, **changes: Any) -> str:
         body = {"deadline": 1_800_000_000, "identity": b64(bytes(32)), "leaf": b64(leaves[1]), "manifest": digest}
+        body |= {"kind": "ballot"}
         return seal(make_text("receipt", origin, {**body, **changes}), signers).decode()
 
     unsigned = seal(parse_entry(raws[1]).text, officials[:1])
@@ -211,6 +212,7 @@ def receipts() -> Json:
         "a promise in another election": promise(manifest=b64(bytes(32))),
         "a promise of another log": promise(origin="vote.example/other"),
         "a promise without leaf": promise(leaf=""),
+        "a promise of a kind that is no text": promise(kind=1),
         "a promise with a deadline that is text": promise(deadline="soon"),
         "a promise with one more field": promise(more=1),
         "a promise of a rehearsal's intake": promise(rehearsal.parties.intakes[:1]),

@@ -56,7 +56,8 @@ def proof(meeting: Meeting) -> Proof:
 @pytest.fixture(scope="module")
 def receipt(meeting: Meeting) -> bytes:
     ballot = parse_entry(meeting.entries[-1])
-    body = {"deadline": DEADLINE, "identity": b64(ballot.identity), "leaf": b64(ballot.leaf), "manifest": meeting.hash}
+    body = {"deadline": DEADLINE, "identity": b64(ballot.identity), "kind": "ballot", "leaf": b64(ballot.leaf)}
+    body |= {"manifest": meeting.hash}
     return seal(make_text("receipt", meeting.origin, body), meeting.parties.intakes[:1])
 
 
@@ -82,7 +83,7 @@ def test_every_kind_of_entry_can_be_shown(meeting: Meeting) -> None:
 
 def test_a_promise(meeting: Meeting, receipt: bytes) -> None:
     ballot = parse_entry(meeting.entries[-1])
-    assert open_kept(receipt, meeting.manifest) == Promise("intake-1", ballot.identity, ballot.leaf, DEADLINE)
+    assert open_kept(receipt, meeting.manifest) == Promise("intake-1", "ballot", ballot.identity, ballot.leaf, DEADLINE)
 
 
 def test_a_proof_without_its_entry(meeting: Meeting, proof: Proof) -> None:
@@ -158,10 +159,11 @@ def test_every_promise_that_is_written_is_read_again(
     meeting: Meeting, deadline: int, identity: bytes, leaf: bytes, second: bool
 ) -> None:
     signer = meeting.parties.intakes[second]
-    body = {"deadline": deadline, "identity": b64(identity), "leaf": b64(leaf), "manifest": meeting.hash}
+    body = {"deadline": deadline, "identity": b64(identity), "kind": "ballot", "leaf": b64(leaf)}
+    body |= {"manifest": meeting.hash}
     raw = seal(make_text("receipt", meeting.origin, body), [signer])
     shown = open_promise(raw, meeting.manifest)
-    assert shown == Promise(signer.name, identity, leaf, deadline)
+    assert shown == Promise(signer.name, "ballot", identity, leaf, deadline)
     assert str(shown).startswith(f"{signer.name} promised")
     assert parse_entry(raw).raw == raw
 
@@ -191,7 +193,7 @@ def test_the_command(meeting: Meeting, kept: Path) -> None:
     assert (status, err) == (0, "")
     assert f"ballot {tracker} is entry {len(meeting.entries) - 1} of the log" in out
     assert "custodian-a, custodian-b" in out
-    assert f"intake-1 promised to have {tracker} in the log by 2027-01-15 08:00:00+00:00" in out
+    assert f"intake-1 promised to have ballot {tracker} in the log by 2027-01-15 08:00:00+00:00" in out
     assert f"manifest {meeting.hash}, unchecked" in out
     assert "unchecked" not in run(*files, "--manifest", meeting.hash)[1]
 

@@ -172,7 +172,7 @@ class Hall:
     def receipt(self, entry: Entry) -> bytes:
         manifest = entry.identity if entry.kind == "manifest" else self.election.manifest.hash
         body: dict[str, Any] = {"deadline": int(time.time()) + self.wait, "identity": b64(entry.identity)}
-        body |= {"leaf": b64(entry.leaf), "manifest": b64(manifest)}
+        body |= {"kind": entry.kind, "leaf": b64(entry.leaf), "manifest": b64(manifest)}
         return seal(make_text("receipt", ORIGIN, body), [self.parties.intakes[self.intake]])
 
     def _record(self, raw: bytes) -> None:

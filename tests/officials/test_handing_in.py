@@ -45,6 +45,7 @@ class TestReceipts:
     def answer(self, meeting: Meeting, ballot: bytes, line: Signer, note: Signer, **changes: Any) -> bytes:
         entry = parse_entry(seal(ballot, [line]))
         body = {"deadline": 9, "identity": b64(entry.identity), "leaf": b64(entry.leaf), "manifest": meeting.hash}
+        body |= {"kind": changes.pop("promised", "ballot")}
         kind, origin = changes.pop("kind", "receipt"), changes.pop("origin", ORIGIN)
         receipt = seal(make_text(kind, origin, {**body, **changes}), [note])
         return json.dumps({"line": entry.signatures[0].line, "receipt": receipt.decode()}).encode()
@@ -61,6 +62,7 @@ class TestReceipts:
         [
             ({"identity": b64(bytes(32))}, "for another entry than the one handed in"),
             ({"leaf": b64(bytes(32))}, "for another entry than the one handed in"),
+            ({"promised": "notice"}, "for another entry than the one handed in"),
             ({"manifest": b64(bytes(32))}, "names another manifest"),
             ({"origin": "vote.example/other"}, "this election is vote.example"),
             ({"deadline": -1}, "deadline: must be from 0"),

@@ -68,7 +68,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "refusal": {"detail": "", "identity": H, "intake": "intake-1", "kind": "ballot", "reason": "closed"},
     "notice": {"subject": "incident", "text": "The lights went out."},
     "snapshot": {"classes": [SNAPPED], "record_date": "2026-04-01", "register": H, "signer": "trustee-1"},
-    "receipt": {"deadline": 1, "identity": H, "leaf": H},
+    "receipt": {"deadline": 1, "identity": H, "kind": "ballot", "leaf": H},
     "rekey": {
         "kind": "intake",
         "name": "intake-1",

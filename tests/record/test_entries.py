@@ -153,7 +153,8 @@ def true_bodies() -> dict[str, dict[str, Any]]:
     meeting = Meeting().prepared()
     meeting.vote(meeting.accounts[0], {"nominee-1": (1, 0, 0)})
     entries = [parse_entry(raw) for raw in meeting.counted().entries]
-    receipt = {"deadline": 1, "identity": b64(bytes(32)), "leaf": b64(bytes(32)), "manifest": meeting.hash}
+    receipt = {"deadline": 1, "identity": b64(bytes(32)), "kind": "ballot", "leaf": b64(bytes(32))}
+    receipt |= {"manifest": meeting.hash}
     return {**{entry.kind: entry.body for entry in entries}, "receipt": receipt}
 
 

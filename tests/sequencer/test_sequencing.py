@@ -115,7 +115,8 @@ def test_an_entry_of_another_election_is_nobodys(open_house: House) -> None:
 
 
 def test_a_receipt_cannot_be_recorded(open_house: House) -> None:
-    body = {"deadline": 1, "identity": b64(bytes(32)), "leaf": b64(bytes(32)), "manifest": open_house.meeting.hash}
+    body = {"deadline": 1, "identity": b64(bytes(32)), "kind": "ballot", "leaf": b64(bytes(32))}
+    body |= {"manifest": open_house.meeting.hash}
     assert figures(open_house, open_house.meeting.signed("receipt", body, open_house.meeting.intake)) == (0, 1)
 
 

@@ -52,7 +52,7 @@ class Voter:
         return self.meeting.parties.intakes[number]
 
     def receipt(self, entry: Entry, deadline: int = BEFORE, intake: int = 0, name: str = "A1.receipt") -> Path:
-        ids = {"identity": b64(entry.identity), "leaf": b64(entry.leaf)}
+        ids = {"identity": b64(entry.identity), "kind": entry.kind, "leaf": b64(entry.leaf)}
         text = make_text("receipt", self.meeting.origin, {"deadline": deadline, "manifest": self.meeting.hash, **ids})
         return self.file(name, seal(text, [self.intake(intake)]))
 
@@ -185,6 +185,23 @@ def test_what_an_intake_left_out_of_its_own_account(voter: Voter) -> None:
     assert (code, shown["closed"], shown["left_out"], shown["overruled"]) == (MISSING, True, True, False)
     said = run(receipt, "--election", voter.record).stdout
     assert "intake-1 itself left it out of its account of what it passed on, entry " in said
+
+
+@pytest.mark.parametrize(("deadline", "code"), [(BEFORE, MISSING), (AFTER, UNDECIDED)])
+def test_an_act_of_an_office_after_the_close_is_decided_by_its_deadline(
+    voter: Voter, deadline: int, code: int
+) -> None:
+    """A decryption or a certificate is handed in then, and is in no account of ballots."""
+    voter.meeting.closing().reconcile().close()
+    body = {"manifest": voter.meeting.hash, "subject": "incident", "text": "a line was down"}
+    notice = parse_entry(voter.meeting.signed("notice", body, *voter.meeting.parties.officials[:2]))
+    receipt = voter.receipt(notice, deadline)
+    found, shown = asked(voter, receipt)
+    assert (found, shown["promised"]) == (code, "notice")
+    if code == MISSING:
+        assert (shown["closed"], shown["left_out"], shown["overruled"]) == (False, False, False)
+    said = run(receipt, "--election", voter.record).stdout
+    assert "the vote was closed" not in said and "left it out" not in said
 
 
 def test_an_intake_that_was_overruled_has_not_accounted_for_it(voter: Voter) -> None:

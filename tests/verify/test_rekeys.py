@@ -26,7 +26,7 @@ from audit.record.heads import open_head
 from audit.record.manifest import Manifest
 from audit.verify import NotVerified, verify_record
 from audit.verify_report import checked
-from infra.follow import Follower, WrongLog
+from infra.follow import Follower, Unreadable, WrongLog
 from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
 from tests.simulator.parties import Parties
@@ -176,6 +176,54 @@ def test_a_follower_goes_along(changed: Changed) -> None:
     assert follower.election.manifest == changed.meeting.manifest
 
 
+class Replaced:
+    """A meeting in which custodian-b was replaced. `liar` is it: it shows the log as it is, signed by another and by its
+    own old keys, and no rekey; `honest` is any other.
+    """
+
+    def __init__(self) -> None:
+        self.meeting = Meeting().prepared()
+        self.manifest = self.meeting.manifest
+        before = self.meeting.parties
+        rekey(self.meeting, "custodian", "custodian-b", NEW_CUSTODIAN)
+        self.place = self.meeting.election.size - 1
+        self.meeting.vote(self.meeting.accounts[0], FOR)
+        files = [files_of(self.meeting.entries, who, self.meeting.origin) for who in (before, self.meeting.parties)]
+        self.liar = MemoryReader(files[0] | {"rekeys": b""})
+        self.honest = MemoryReader(files[1] | {"rekeys": rekeys_text([self.place])})
+        late = files_of(self.meeting.entries[: self.place], before, self.meeting.origin)
+        self.late = MemoryReader(late | {"rekeys": b""})
+
+
+@pytest.fixture(scope="module")
+def replaced() -> Replaced:
+    return Replaced()
+
+
+class TestACustodianThatIsOver:
+    def test_does_not_stop_a_follower(self, replaced: Replaced) -> None:
+        follower = Follower([replaced.liar, replaced.honest], replaced.manifest.hash)
+        read = [entry.raw for entries in follower.catch_up() for entry in entries]
+        assert read == replaced.meeting.entries
+        assert follower.head is not None and follower.head.note.raw == replaced.honest.files["checkpoint"]
+
+    def test_gives_a_follower_nothing_beyond_the_rekey(self, replaced: Replaced) -> None:
+        """The other has not published as much yet: that is waited for, and the log is not blamed."""
+        follower = Follower([replaced.liar, replaced.late], replaced.manifest.hash)
+        with pytest.raises(Unreadable, match="were read before"):
+            list(follower.catch_up())
+        assert follower.election.size == replaced.place + 1 and not follower.caught_up
+        follower._readers[1] = replaced.honest
+        list(follower.catch_up())
+        assert follower.election.size == replaced.meeting.election.size and follower.caught_up
+
+    def test_alone_is_not_followed(self, replaced: Replaced) -> None:
+        follower = Follower([replaced.liar], replaced.manifest.hash)
+        with pytest.raises(WrongLog, match="cosigned by 1 of 2"):
+            list(follower.catch_up())
+        assert follower.election.size == replaced.place + 1
+
+
 @pytest.mark.parametrize("folder", [True, False])
 def test_the_whole_record_is_verified(changed: Changed, tmp_path: Path, folder: bool) -> None:
     reader = FolderReader(write(changed.reader(hint=False).files, tmp_path)) if folder else changed.reader()
@@ -252,10 +300,11 @@ class TestKept:
         assert refused.value.reason == "bad-proof"
 
     def test_a_receipt_says_whether_its_key_was_replaced(self, changed: Changed) -> None:
-        body = {"deadline": 1, "identity": "A" * 43, "leaf": "A" * 43, "manifest": changed.meeting.hash}
+        body = {"deadline": 1, "identity": "A" * 43, "kind": "ballot", "leaf": "A" * 43}
+        body |= {"manifest": changed.meeting.hash}
         text = make_text("receipt", changed.meeting.origin, body)
         old, new = (seal(text, [key]) for key in (changed.before.intakes[0], changed.meeting.parties.intakes[0]))
-        assert open_promise(old, changed.manifest) == Promise("intake-1", bytes(32), bytes(32), 1)
+        assert open_promise(old, changed.manifest) == Promise("intake-1", "ballot", bytes(32), bytes(32), 1)
         shown = open_promise(old, changed.meeting.manifest)
         assert shown.replaced == changed.places[0] and f"entry {changed.places[0]} replaced" in str(shown)
         assert open_promise(new, changed.meeting.manifest).replaced is None

@@ -66,7 +66,8 @@ def opened(meeting: Meeting, *readers: MemoryReader) -> Opening:
 def receipt_by(meeting: Meeting, intake: Signer) -> bytes:
     """An intake's answer to the last ballot."""
     entry = parse_entry(seal(parse_entry(meeting.entries[-1]).text, [intake]))
-    body = {"deadline": TIME, "identity": b64(entry.identity), "leaf": b64(entry.leaf), "manifest": meeting.hash}
+    body = {"deadline": TIME, "identity": b64(entry.identity), "kind": "ballot", "leaf": b64(entry.leaf)}
+    body |= {"manifest": meeting.hash}
     note = seal(make_text("receipt", meeting.origin, body), [intake])
     return json.dumps({"line": intake.sign(entry.text).line, "receipt": note.decode()}).encode()
 
