@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from audit.log.reader import ReadError
 from audit.protocol.elgamal import Ciphertext
 from audit.protocol.group import ORDER, Element
 from audit.protocol.refused import Refused
@@ -17,6 +18,7 @@ from audit.protocol.roll import credential
 from audit.record.election import Election
 from audit.record.manifest import Manifest
 from audit.record.rolls import Roll
+from infra.follow import WrongLog
 from intake.voter.opening import Opening
 
 
@@ -42,18 +44,23 @@ def find_holder(opening: Opening, codes: Sequence[str], share_class: str | None 
     """The holder of these control numbers (25 symbols each, one from every issuer, in any order), on the roll that is
     voted by and has it.
 
-    Refused as `find_row`; Unreadable or WrongLog as `Rows.find`.
+    Refused as `find_row`; Unreadable or WrongLog as `Rows.find`, unless another roll has it.
     """
     expect_numbers(opening.manifest, codes)
+    fault: Exception = not_on_this_roll()
     for roll in opening.rolls.values():
         if share_class not in (None, roll.share_class):
             continue
         s = secret(opening.manifest, roll.share_class, roll.revision, codes)
         P = s * roll.generator
-        E = roll.rows.find(P.raw)
+        try:
+            E = roll.rows.find(P.raw)
+        except (ReadError, WrongLog) as error:
+            fault = error
+            continue
         if E is not None:
             return Holder(roll.share_class, P, E, s)
-    raise not_on_this_roll()
+    raise fault
 
 
 def find_row(

@@ -12,6 +12,7 @@ import pytest
 from audit.protocol.group import b64
 from infra.follow import WrongLog
 from intake.voter.accounts import find_holders
+from intake.voter.holder import find_holder
 from intake.voter.opening import OpenRoll, read_opening
 from intake.voter.orders import Order
 from tests.voter.crowd import GHAT, MIXES, Crowd, filler, strangers
@@ -131,3 +132,14 @@ def test_a_bundle_that_nobody_gives_is_no_others_fault(crowd: Crowd) -> None:
     holders, failed = find_holders(opening, orders)
     assert holders and failed and {*holders, *failed} == {order.name for order in orders}
     assert all("is missing" in why for why in failed.values())
+
+
+def test_one_roll_that_does_not_hold_is_no_other_rolls_fault() -> None:
+    """Of whom nobody says the class: it is looked for on every roll."""
+    crowd = Crowd(60)
+    crowd.others = [crowd.key(crowd.voters[0], "preferred")]
+    spoiled = [crowd.sealed("mix", body, crowd.meeting.parties.mixers[0]) for body in crowd.mix(crowd.keys, "common")]
+    opening = read_opening([crowd.reader(crowd.log(spoiled))], crowd.meeting.manifest.hash)
+    assert find_holder(opening, crowd.voters[0]).share_class == "preferred"
+    with pytest.raises(WrongLog):
+        find_holder(opening, crowd.voters[1])
