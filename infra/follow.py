@@ -3,8 +3,9 @@
 A follower trusts no custodian it reads from. Entry 0 must be the manifest whose hash is pinned; the manifest names the
 log's and the custodians' keys; a checkpoint counts only with the log's signatures and W cosignatures over it; and
 entries are handed on only once they lead from the tree held here to that checkpoint's root. Keys that the officials
-replace are followed, as `audit.record.heads` says. What is held is the frontier of the tree and the election, not the
-log.
+replace are followed, as `audit.record.heads` says; a checkpoint that was believed by keys which an entry under it turns
+out to have replaced is dropped there, and the others are asked for one. What is held is the frontier of the tree and
+the election, not the log.
 
 What a follower's loss or capture buys an attacker: nothing; it starts again from entry 0.
 """
@@ -20,7 +21,7 @@ from audit.log.reader import Head, Reader, ReadError, read_entries, unverified_f
 from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import Entry, parse_entry
-from audit.record.heads import open_head
+from audit.record.heads import is_rekey, open_head
 from audit.record.manifest import Manifest, open_manifest
 from audit.record.seen import MemorySeen, Seen
 
@@ -39,9 +40,13 @@ class Unreadable(ReadError):
     """No custodian could be read; the detail says of each why."""
 
 
+KEYS_OVER = frozenset(("wrong-signers", "not-witnessed"))
+"""Why a checkpoint is refused whose keys do not count any more."""
+
+
 class WrongLog(Exception):
-    """The witnessed log holds an entry that the rules refuse. No other custodian can help: tally, or whoever has its
-    key, is at fault.
+    """The witnessed log holds an entry that the rules refuse, or every custodian shows it signed with keys that a rekey
+    in it has replaced. No other custodian can help: tally, or whoever has its key, is at fault.
     """
 
     def __init__(self, number: int, kind: str, refusal: Refused) -> None:
@@ -68,6 +73,7 @@ class Follower:
         self._readers = list(readers)
         self._pinned = manifest_hash
         self._manifest: Manifest | None = None  # with the keys that count at the head
+        self._dropped: tuple[int, Refused] | None = None  # a head, by this rekey, and what was wrong with it
         self._full = full
         self._turn = 0
         self._source = 0
@@ -97,8 +103,12 @@ class Follower:
                 yield entries
 
     def read(self) -> list[Entry]:
-        """The next entries, verified against a witnessed checkpoint but not yet applied: the network half of `poll`."""
+        """The next entries, verified against a witnessed checkpoint but not yet applied: the network half of `poll`.
+
+        None beyond a rekey: by the keys that it names the checkpoint is judged first. Unreadable, WrongLog.
+        """
         faults: list[str] = []
+        over = 0
         for place in self._order():
             reader = self._readers[place]
             try:
@@ -106,9 +116,13 @@ class Follower:
                 raws = self._next_raws(reader)
             except (ReadError, Refused) as error:
                 faults.append(str(error))
+                over += isinstance(error, ReadError) and error.reason in KEYS_OVER
                 continue
             self._source, self._turn = place, (place + 1) % len(self._readers)
             return [_parsed(raw, number) for number, raw in enumerate(raws, start=self.election.size)]
+        if self._dropped is not None and self.head is None and over == len(self._readers):
+            number, refusal = self._dropped
+            raise WrongLog(number, "rekey", refusal)
         raise Unreadable("; ".join(faults))
 
     def apply(self, entries: Sequence[Entry], seen: Index) -> None:
@@ -128,18 +142,21 @@ class Follower:
         self._check_keys()
 
     def _check_keys(self) -> None:
-        """Once all that a head covers is applied: it was believed by the keys that count there, none of which an entry
-        under it has replaced. WrongLog.
+        """The head was believed by the keys that count there, none of which an entry under it that is applied by now
+        has replaced. Otherwise it is dropped: who showed it may be one of those that are over.
         """
-        if self.head is None or not self.caught_up or self._manifest is None:
+        if self.head is None or self._manifest is None or not self.election.size:
             return
-        manifest, self._manifest, believed = self.election.manifest, self.election.manifest, self._manifest
-        if manifest.log != believed.log:
+        manifest = self.election.manifest
+        if manifest.log != self._manifest.at(self.election.size).log:
+            self._manifest = manifest
             try:
                 open_note(self.head.note, manifest.log)
             except Refused as refusal:
                 assert manifest.rekey is not None
-                raise WrongLog(manifest.rekey.index, "rekey", refusal) from None
+                self.head, self._dropped = None, (manifest.rekey.index, refusal)
+        elif self.caught_up:
+            self._manifest = manifest
 
     def _order(self) -> list[int]:
         # While entries of one checkpoint are still to be read, the custodian that gave it has them for certain.
@@ -148,7 +165,7 @@ class Follower:
 
     def _ask(self, reader: Reader) -> None:
         """Takes the reader's checkpoint as the head if it is larger. ReadError; Refused `fork` for two witnessed trees
-        of one size.
+        of one size, `stale` for one that does not reach what was read under a head that was dropped.
         """
         if self.head is not None and not self.caught_up:
             return
@@ -162,7 +179,10 @@ class Follower:
         if found is None:
             return
         new, manifest = found
-        if self.head is not None and new.size == self.head.size and new.root != self.head.root:
+        held = self.election.head
+        if new.size < held.size and self.head is None:
+            raise Refused("stale", f"{reader}: shows {new.size} entries, and {held.size} were read before")
+        if new.size == held.size and new.root != held.root():
             raise Refused("fork", f"{reader}: two witnessed trees of {new.size} entries have different roots")
         if self.head is None or new.size > self.head.size:
             self.head, self._manifest = new, manifest
@@ -179,7 +199,12 @@ class Follower:
         if self.head is None or self.caught_up:
             return []
         # Every entry is verified before it is yielded, so that stopping early leaves nothing unverified.
-        return list(islice(read_entries(reader, self.election.head, self.head), MOST))
+        raws: list[bytes] = []
+        for raw in islice(read_entries(reader, self.election.head, self.head), MOST):
+            raws.append(raw)
+            if is_rekey(raw):
+                break
+        return raws
 
 
 def _parsed(raw: bytes, number: int) -> Entry:

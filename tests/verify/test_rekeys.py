@@ -177,8 +177,8 @@ def test_a_follower_goes_along(changed: Changed) -> None:
 
 
 class Replaced:
-    """A meeting in which custodian-b was replaced. `liar` is it: it shows the log as it is, signed by another and by its
-    own old keys, and no rekey; `honest` is any other.
+    """A meeting in which custodian-b was replaced. `liar` is it: it shows the log as it is, signed by another and by
+    its own old keys, and no rekey; `honest` is any other.
     """
 
     def __init__(self) -> None:
