@@ -10,7 +10,7 @@ from tests.faults.storm import disks, run
 from tests.faults.totals import Totals
 
 ENTRIES = 50_000
-EACH = 7_000
+EACH, BATCH = 9_000, 256
 """Entries of one run: what begins anew reads its log from the start, so many short logs try more than a long one."""
 SECONDS = 45.0
 """Of one run, before all is mended."""
@@ -22,7 +22,7 @@ def measure(console: Console) -> list[Figure]:
     found = Totals()
     with temporary_cluster("faults") as cluster, disks() as here:
         for seed in range(1, MOST_RUNS + 1):
-            found += run(cluster, here, f"vote.example/storm-{seed}", seed, EACH, SECONDS)
+            found += run(cluster, here, f"vote.example/storm-{seed}", seed, EACH, SECONDS, BATCH)
             console.print(f"seed {seed}: {found}")
             if found.entries >= ENTRIES:
                 break

@@ -25,11 +25,11 @@ def cut(disk: SmallDisk) -> None:
 
 def let_go(disk: SmallDisk, cluster: Cluster) -> None:
     """The server and all its processes are gone, and the disk is seen by nobody."""
-    # The folder stands in the command of the server and of who watches over it; all else they have started.
-    ours = [pid for pid in descendants(os.getpid()) if str(cluster.data) in command_of(pid)]
-    for pid in ours + [child for one in ours for child in descendants(one)]:
+    servers = [pid for pid in descendants(os.getpid()) if is_server(pid, cluster)]
+    for pid in servers + [child for one in servers for child in descendants(one)]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    # Who watches over the server has then seen its end: a new one would not start while its number is somebody's.
     with suppress(ClusterError):
         cluster.stop()
     end = time.monotonic() + PATIENCE
@@ -48,6 +48,12 @@ def come_back(disk: SmallDisk, cluster: Cluster) -> None:
     """The machine starts again. ClusterError if the server does not, with what it finds."""
     disk.mount()
     cluster.start()
+
+
+def is_server(pid: int, cluster: Cluster) -> bool:
+    """Whether it is the cluster's server, and not the shell that watches over it."""
+    command = command_of(pid)
+    return str(cluster.data) in command and not command.startswith("/bin/sh")
 
 
 def command_of(pid: int) -> str:

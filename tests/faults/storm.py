@@ -21,7 +21,6 @@ from tests.storage.small_disk import SmallDisk, cluster_on, small_disk
 from tests.storage.test_full import fill_the_log, restart
 
 MEGABYTES = 320
-BATCH = 100
 TROUBLE_SECONDS = 2.0
 ON_SMALL_DISKS = ("tally", "custodian-1")
 ZONE_OF = {"outbox": "intake", "mover": "intake", "sequencer": "tally", "custodian": "custodian-0"}
@@ -126,14 +125,18 @@ class Storm:
         return self._dice.sample(alive, min(most, len(alive)))
 
 
-def run(cluster: Cluster, here: Disks, origin: str, seed: int, entries: int, seconds: float) -> Totals:
-    """One run: until so many entries are acknowledged, or so long has passed. AssertionError if one is lost."""
+def run(
+    cluster: Cluster, here: Disks, origin: str, seed: int, entries: int, seconds: float, batch: int = 100
+) -> Totals:
+    """One run: until so many entries are acknowledged, `batch` at once, or so long has passed. AssertionError if one is
+    lost.
+    """
     with zones(cluster, origin, clusters=here.clusters) as town:
         town.start()
         client = Client(town)
         client.found()
         storm, end = Storm(client, here, seed), time.monotonic() + seconds
-        with client.load(pause=0.05, batch=BATCH):
+        with client.load(pause=0.05, batch=batch):
             while len(client.acknowledged) < entries and time.monotonic() < end:
                 storm.strike()
                 time.sleep(0.5)

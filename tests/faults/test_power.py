@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from audit.protocol.refused import Refused
 from infra.postgres import Cluster, ClusterError
 from infra.queue.schema import queued
-from intake.door.schema import accepted
+from intake.door.schema import outbox
 from tally.sequencer.ledger import Ledger
 from tests.faults import power
 from tests.faults.client import Client
@@ -117,7 +117,7 @@ def test_what_outbox_and_queue_acknowledge_is_on_disk_before_anybody_fetched_it(
     client = safe.client
     counted(client)
     client.check()
-    client.wait(lambda: safe.rows("intake", accepted) == safe.rows("queue", queued) == 0)
+    client.wait(lambda: safe.rows("intake", outbox) == safe.rows("queue", queued) == 0)
     safe.zones.kill("egress")
     client.put(client.entries(50))
     safe.zones.kill("ingress")
@@ -125,7 +125,7 @@ def test_what_outbox_and_queue_acknowledge_is_on_disk_before_anybody_fetched_it(
         assert client.hand_in(entry)
     safe.fail()
     power.come_back(safe.disk, safe.cluster)
-    assert (safe.rows("intake", accepted), safe.rows("queue", queued)) == (30, 50)
+    assert (safe.rows("intake", outbox), safe.rows("queue", queued)) == (30, 50)
     safe.zones.start()
     client.check()
     client.check_ledger()
@@ -154,7 +154,7 @@ def found_again(here: Machines) -> dict[str, int]:
     with suppress(ClusterError):
         power.come_back(here.disk, here.cluster)
         found["ledger"] = or_nothing(here.witnessed)
-        found["outbox"] = or_nothing(lambda: here.rows("intake", accepted))
+        found["outbox"] = or_nothing(lambda: here.rows("intake", outbox))
         found["queue"] = or_nothing(lambda: here.rows("queue", queued))
     for name in here.zones.custodians:
         here.zones.start(name, **UNSAFE)
