@@ -143,6 +143,8 @@ def told(finding: Finding, pinned: bool) -> Iterator[str]:
         yield str(promise)
     if finding.recorded:
         yield f"recorded: {what} is {described(finding.recorded.entry)}, entry {finding.recorded.index} of the log"
+        if finding.recorded.entry.kind == "ballot":
+            yield "this shows its place in the log, not that it counts: `verify` does, and `counted` for its voter"
     elif finding.refusal:
         fields = finding.refusal.entry.fields
         yield f"refused: entry {finding.refusal.index} of the log refuses {what}: {fields['detail']}"

@@ -13,11 +13,13 @@ import typer
 from typer.testing import CliRunner, Result
 
 from audit import dispute_command
-from audit.dispute import log_time
+from audit.dispute import log_time, open_claim, open_log, search
+from audit.dispute_command import evidence_of
 from audit.evidence import parse_evidence
 from audit.log.keys import Signer
 from audit.log.merkle import CompactRange, leaf_hash
 from audit.log.notes import Note
+from audit.log.reader import open_reader
 from audit.log.treehead import Checkpoint
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
@@ -283,21 +285,58 @@ def offline(voter: Voter, evidence: Path, *more: object) -> tuple[int, dict[str,
     return result.exit_code, json.loads(result.stdout)
 
 
-Answer = Callable[[Voter, Entry], bytes]
+Answered = Callable[[Voter], tuple[Entry, bytes]]
+"""An entry, and what the log holds of it."""
 
 
-@pytest.mark.parametrize(
-    ("answer", "code"),
-    [(lambda voter, entry: entry.raw, RECORDED), (lambda voter, entry: voter.refuse(entry, "intake-1"), REFUSED)],
-    ids=["recorded", "refused"],
-)
-def test_an_answer_of_the_log_is_proved_without_the_log(voter: Voter, answer: Answer, code: int) -> None:
+def a_ballot(voter: Voter) -> tuple[Entry, bytes]:
     entry = voter.ballot()
-    voter.meeting.add(answer(voter, entry))
+    return entry, entry.raw
+
+
+def a_refused_act(voter: Voter) -> tuple[Entry, bytes]:
+    early = parse_entry(voter.meeting.resolution("close", overruled=[]))
+    return early, voter.refuse(early, "", reason="not-complete")
+
+
+@pytest.mark.parametrize(("answered", "code"), [(a_ballot, RECORDED), (a_refused_act, REFUSED)])
+def test_an_answer_of_the_log_is_proved_without_the_log(voter: Voter, answered: Answered, code: int) -> None:
+    entry, answer = answered(voter)
+    voter.meeting.add(answer)
     evidence = voter.folder / "evidence"
     assert asked(voter, voter.receipt(entry), "--out", evidence)[0] == code
     assert offline(voter, evidence)[0] == code
     assert offline(voter, evidence, "--election", voter.record)[0] == code
+
+
+def test_a_recorded_ballot_is_not_said_to_count(voter: Voter) -> None:
+    entry = voter.ballot()
+    voter.meeting.add(entry.raw)
+    evidence = voter.folder / "evidence"
+    assert asked(voter, voter.receipt(entry), "--out", evidence)[0] == RECORDED
+    assert "its place in the log, not that it counts" in run(evidence).stdout
+
+
+def test_that_a_ballot_was_refused_in_time_is_seen_in_the_log_alone(voter: Voter) -> None:
+    entry, evidence = voter.ballot(), voter.folder / "evidence"
+    voter.meeting.add(voter.refuse(entry, "intake-1"))
+    assert asked(voter, voter.receipt(entry), "--out", evidence)[0] == REFUSED
+    code, shown = offline(voter, evidence)
+    assert (code, shown["reason"]) == (1, "missing-entry") and "give --election" in shown["detail"]
+    assert offline(voter, evidence, "--election", voter.record)[0] == REFUSED
+
+
+def test_evidence_that_an_intake_made_of_a_refusal_after_the_close(voter: Voter) -> None:
+    """It kept the ballot back till then, and shows the log's refusal of it as if that had come in time."""
+    entry = voter.ballot()
+    voter.meeting.closing().reconcile().close()
+    voter.meeting.add(voter.refuse(entry, "intake-1", reason="closed"))
+    manifest, zero, head = open_log(reader := open_reader(str(voter.export())), None)
+    found = search(reader, head, open_claim(voter.receipt(entry).read_bytes(), manifest), manifest)
+    assert found.late is not None
+    evidence = voter.file("evidence", evidence_of(reader, dataclasses.replace(found, refusal=found.late), zero).raw)
+    assert offline(voter, evidence)[0] == 1
+    assert offline(voter, evidence, "--election", voter.record)[0] == MISSING
 
 
 def test_that_the_log_holds_nothing_is_shown_again_by_any_copy(voter: Voter) -> None:
