@@ -2,14 +2,17 @@
 
 A checkpoint over n entries is signed by the keys that count at n: those of the manifest, changed by every rekey among
 the n entries. A reader that meets keys it does not know looks for those rekeys before it believes anything. Where they
-stand a custodian may say (`rekeys`, numbers and no more), and is trusted with nothing: each is shown to be in the very
+stand custodians may say (`rekeys`, numbers and no more), and are trusted with nothing: each is shown to be in the very
 tree of the checkpoint, and to be signed by the officials' quorum; only then do its keys count, and only by these is the
-checkpoint judged. One that is left out leaves the old keys in force, which a true checkpoint does not bear.
+checkpoint judged. One that is left out leaves the old keys in force. A true checkpoint does not bear the log's old
+keys, but that of a custodian which was replaced, and which hides just that, may bear its own: so what all custodians
+say is put together, and one that is honest suffices. Who reads all entries finds out by itself, and drops such a head
+there (`infra.follow`, `audit.verify`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from audit.log.checkpoint import open_note
@@ -46,15 +49,22 @@ def succeed(manifest: Manifest, raw: bytes, index: int) -> Manifest:
 
 
 def open_head(
-    reader: Reader, manifest: Manifest, *, exact: bool = False, whole: bool = False, every: bool = False
+    reader: Reader,
+    manifest: Manifest,
+    *,
+    exact: bool = False,
+    whole: bool = False,
+    every: bool = False,
+    others: Sequence[Reader] = (),
 ) -> tuple[Head, Manifest] | None:
     """The reader's newest checkpoint, by the keys that count over its size, and the manifest with those; None if
     nothing has been published.
 
     `manifest` is that of the last entry known, or of entry 0. Rekeys are looked for only if the checkpoint bears other
-    keys than are known, unless `every`: for who does not read all entries, and must know the intakes' keys, too. Where
-    nobody says which entries they are, none is found, unless `whole`: then every entry is read. ReadError as
-    `audit.log.reader.open_head`, of the checkpoint by the keys that are known.
+    keys than are known, unless `every`: for who does not read all entries, and must know the intakes' keys, too.
+    `others` are asked where they stand as well as the reader, which alone shows them. Where nobody says which entries
+    they are, none is found, unless `whole`: then every entry is read. ReadError as `audit.log.reader.open_head`, of the
+    checkpoint by the keys that are known, or that were found.
     """
     raw = reader.checkpoint()
     if raw is None:
@@ -73,29 +83,34 @@ def open_head(
     if doubt is None and not every:
         return claim, manifest
     try:
-        manifest = with_rekeys(reader, manifest, claim, whole=whole)
+        manifest = with_rekeys(reader, manifest, claim, whole=whole, others=others)
         open_note(note, manifest.at(claim.size).log, exact=exact)
     except Refused as refusal:
         raise ReadError(str(refusal if manifest.rekey or doubt is None else doubt), where, refusal.reason) from None
     return claim, manifest
 
 
-def with_rekeys(reader: Reader, manifest: Manifest, head: Head, *, whole: bool = True) -> Manifest:
+def with_rekeys(
+    reader: Reader, manifest: Manifest, head: Head, *, whole: bool = True, others: Sequence[Reader] = ()
+) -> Manifest:
     """The manifest with the keys that every rekey under this head has made it; without `whole`, those of which the
-    reader says where they stand.
+    reader, or one of `others`, says where they stand.
 
-    ReadError if one is not in the tree of the head; Refused if one is against the rules.
+    ReadError if one that the reader names is not in the tree of the head; Refused if one is against the rules.
     """
-    for index, entry in _rekeys(reader, manifest, head, whole):
+    for index, entry in _rekeys(reader, manifest, head, whole, others):
         manifest = succeed(manifest, entry, index)
     return manifest
 
 
-def _rekeys(reader: Reader, manifest: Manifest, claim: Head, whole: bool) -> Iterator[tuple[int, bytes]]:
+def _rekeys(
+    reader: Reader, manifest: Manifest, claim: Head, whole: bool, others: Sequence[Reader]
+) -> Iterator[tuple[int, bytes]]:
     """Number and entry of the rekeys beyond those known, all in the tree of the claimed head. ReadError."""
     known = manifest.rekey.index if manifest.rekey else 0
-    places = reader.rekeys()
-    if places is None:
+    own = reader.rekeys()
+    said = [places for other in others if (places := _said(other)) is not None]
+    if own is None and not said:
         # What cannot be read through is no tree of this checkpoint, and the checkpoint was in doubt before.
         with suppress(ReadError):
             for index, entry in enumerate(read_entries(reader, CompactRange(), claim) if whole else ()):
@@ -103,9 +118,22 @@ def _rekeys(reader: Reader, manifest: Manifest, claim: Head, whole: bool) -> Ite
                     yield index, entry
         return
     tiles = TreeTiles(reader, claim)
-    for index in places:
-        if known < index < claim.size:
+    found: dict[int, bytes] = {}
+    for places in (own or (), *said):
+        for index in places:
+            if index in found or not known < index < claim.size:
+                continue
             place, offset = divmod(index, WIDTH)
             entry = bundle_entries(reader, place, width_of(claim.size, 0, place))[offset]
             tiles.inclusion(index, leaf_hash(entry))
-            yield index, entry
+            if places is not own and not is_rekey(entry):
+                # It is not the reader that lied. One false number is enough: each costs a bundle.
+                break
+            found[index] = entry
+    yield from sorted(found.items())
+
+
+def _said(other: Reader) -> Sequence[int] | None:
+    with suppress(ReadError):
+        return other.rekeys()
+    return None

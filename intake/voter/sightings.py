@@ -56,7 +56,8 @@ class Sightings:
         raise fault
 
     def _look(self, reader: Reader, entries: Iterable[Entry]) -> dict[bytes, Proof]:
-        shown = open_head(reader, self._manifest, every=True)
+        others = [other for other in self._readers if other is not reader]
+        shown = open_head(reader, self._manifest, every=True, others=others)
         if shown is None:
             raise ReadError("shows no checkpoint, and there was one before", f"{reader}/{CHECKPOINT}", "not-found")
         head, self._manifest = shown

@@ -26,7 +26,7 @@ from audit.protocol.refused import Refused
 from audit.record.entries import Entry, parse_entry
 from audit.record.heads import is_rekey, open_head, succeed
 from audit.record.manifest import Manifest
-from infra.follow import Unreadable, WrongLog
+from infra.follow import KEYS_OVER, Unreadable, WrongLog
 
 CACHED_BUNDLES = 4
 """Of up to 16 MiB each; those of a mix have about 4."""
@@ -71,7 +71,7 @@ class WitnessedLog:
         rekey that one of them shows, so that none can hide it by leaving it out.
 
         Unreadable if none can be read, or the rekeys shown do not follow each other; Refused `fork` for two witnessed
-        trees of one size; WrongLog for a head signed with keys that do not count any more.
+        trees of one size; WrongLog if all show heads signed with keys that do not count any more.
         """
         faults: list[str] = []
         readable: list[Reader] = []
@@ -153,8 +153,26 @@ class WitnessedLog:
         try:
             open_note(self.head.note, manifest.at(self.size).log)
         except Refused as refusal:
-            raise WrongLog(max(self._rekeys), "rekey", refusal) from None
+            # Who showed it may be a custodian that was replaced: the others show one by the keys that count.
+            self._see(self._head_by(manifest, refusal))
         self.manifest = manifest
+
+    def _head_by(self, manifest: Manifest, refusal: Refused) -> Head:
+        """A head by these keys in the place of one that is refused. Unreadable if nobody has one as large; WrongLog if
+        all show one by keys that are over.
+        """
+        over = 0
+        for reader in self.readers:
+            try:
+                found = open_head(reader, manifest)
+                if found is not None and found[0].size >= self.size:
+                    TreeTiles(reader, found[0]).consistency(self.size, self.head.root)
+                    return found[0]
+            except ReadError as error:
+                over += error.reason in KEYS_OVER
+        if over == len(self.readers):
+            raise WrongLog(max(self._rekeys), "rekey", refusal)
+        raise Unreadable(f"a checkpoint over {self.size} entries by the keys that count is shown by nobody: {refusal}")
 
     def _see(self, head: Head) -> None:
         self.head = head

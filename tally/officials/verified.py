@@ -36,16 +36,21 @@ def verified(desk: Desk, far_enough: Callable[[Report], bool], workers: Executor
 
 
 def _from_any(desk: Desk, workers: Executor | None) -> Report:
-    fault: Exception = ReadError("no custodian was asked")
+    over: NotVerified | None = None
+    fault: Exception | None = None
     for reader in desk.readers:
         try:
             with executor() if workers is None else nullcontext(workers) as pool, told() as progress:
                 return verify_record(reader, desk.card.manifest, pool, progress)
         except NotVerified as error:
-            if error.number is not None:
+            if error.kind == "rekey":
+                # It may be the custodian that was replaced: the others show what the log is signed with.
+                over = error
+            elif error.number is not None:
                 # The log itself is wrong, whichever copy is read.
                 raise
-            fault = error
+            else:
+                fault = error
         except ReadError as error:
             fault = error
-    raise fault
+    raise fault or over or ReadError("no custodian was asked")

@@ -7,6 +7,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -26,7 +28,10 @@ from audit.record.heads import open_head
 from audit.record.manifest import Manifest
 from audit.verify import NotVerified, verify_record
 from audit.verify_report import checked
+from infra.desk import Desk
 from infra.follow import Follower, Unreadable, WrongLog
+from intake.voter.opening import open_log
+from tally.officials.verified import verified
 from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
 from tests.simulator.parties import Parties
@@ -68,7 +73,7 @@ def changed() -> Changed:
     return Changed()
 
 
-def unread(reader: MemoryReader, manifest: Manifest, **how: bool) -> str:
+def unread(reader: MemoryReader, manifest: Manifest, **how: Any) -> str:
     with pytest.raises(ReadError) as error:
         open_head(reader, manifest, **how)
     return error.value.reason
@@ -216,6 +221,36 @@ class TestACustodianThatIsOver:
         follower._readers[1] = replaced.honest
         list(follower.catch_up())
         assert follower.election.size == replaced.meeting.election.size and follower.caught_up
+
+    def test_is_not_believed_if_another_says_what_it_hides(self, replaced: Replaced) -> None:
+        def shown(*others: MemoryReader) -> str:
+            return unread(replaced.liar, replaced.manifest, every=True, others=others)
+
+        false = MemoryReader({"rekeys": rekeys_text(range(1, replaced.place))})
+        assert shown(replaced.honest) == shown(false, replaced.honest) == "not-witnessed"
+        # And no false number makes one that is honest a liar.
+        found = open_head(replaced.honest, replaced.manifest, every=True, others=[false, replaced.liar])
+        assert found is not None and [one.index for one in found[1].rekeys] == [replaced.place]
+
+    def test_gives_a_voters_client_no_head(self, replaced: Replaced) -> None:
+        for readers in ([replaced.liar, replaced.honest], [replaced.honest, replaced.liar]):
+            log, _ = open_log(readers, replaced.manifest.hash)
+            assert log.head.note.raw == replaced.honest.files["checkpoint"]
+            assert [one.index for one in log.manifest.rekeys] == [replaced.place]
+
+    def test_is_passed_over_by_who_verifies_first(self, replaced: Replaced) -> None:
+        with ThreadPoolExecutor(2) as workers:
+            desk = SimpleNamespace(
+                readers=[replaced.liar, replaced.honest],
+                card=SimpleNamespace(manifest=replaced.manifest.hash),
+                clock=lambda: 0.0,
+                patience=0.0,
+            )
+            report = verified(cast(Desk, desk), lambda report: True, workers)
+            assert report.custodians == ("custodian-a", "custodian-d")
+            desk.readers.pop()
+            with pytest.raises(NotVerified, match="replaces keys"):
+                verified(cast(Desk, desk), lambda report: True, workers)
 
     def test_alone_is_not_followed(self, replaced: Replaced) -> None:
         follower = Follower([replaced.liar], replaced.manifest.hash)
