@@ -12,19 +12,22 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, Select, Table, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, InternalError, OperationalError
 
 from audit.log.checkpoint import Checkpoint
 from audit.log.merkle import EMPTY_ROOT, CompactRange
 from audit.record.entries import Entry, parse_entry
-from infra import failpoints
+from infra import failpoints, log
 from infra.bulk import insert_rows
 from infra.seen import SqlSeen
 from infra.seen_check import Expected, rebuild
+from tally.sequencer import leading
 from tally.sequencer.refused import keep
 from tally.sequencer.schema import entry, signed, stage, witnessed
 
 PAGE = 256
+IDLE_TOO_LONG = "25P03"
+"""The SQLSTATE of a transaction in which nothing was said for longer than `Transaction.hurry` allows."""
 
 
 class Overtaken(Exception):
@@ -57,6 +60,12 @@ class Transaction:
         """The index over the log; what is added to it within `with` is part of this transaction."""
         return SqlSeen(self._connection, self._origin)
 
+    def hurry(self) -> None:
+        """From here on the server undoes all of it if nothing is said for as long as one that sequences may be silent:
+        what is written next would hold up whoever takes over from one that is stopped.
+        """
+        _hurry(self._connection)
+
     def append(self, new: Stage, entries: Sequence[bytes]) -> None:
         """Stages entries. Overtaken."""
         row = {"old_size": new.old_size, "size": new.size, "root": new.root, "frontier": new.frontier}
@@ -87,9 +96,7 @@ class Ledger:
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
         """A transaction; after the block, it is on disk. An exception undoes all of it."""
-        with self.engine.begin() as connection:
-            # Whatever the role or the cluster is set to: the commit below waits for the disk.
-            connection.execute(text("SET LOCAL synchronous_commit TO on"))
+        with _begin(self.engine) as connection:
             yield Transaction(connection, self.origin)
             failpoints.at("sequencer.staging")
 
@@ -174,12 +181,33 @@ class Ledger:
         return bytes(note) if note is not None else None
 
     def _store(self, table: Table, size: int, note: bytes) -> bytes:
-        with self.engine.begin() as connection:
-            connection.execute(text("SET LOCAL synchronous_commit TO on"))
+        with _begin(self.engine) as connection:
+            _hurry(connection)
             connection.execute(upsert(table).values(origin=self.origin, size=size, note=note).on_conflict_do_nothing())
         stored = self._note(table, size)
         assert stored is not None
         return stored
+
+
+@contextmanager
+def _begin(engine: Engine) -> Iterator[Connection]:
+    try:
+        with engine.begin() as connection:
+            # Whatever the role or the cluster is set to: the commit below waits for the disk.
+            connection.execute(text("SET LOCAL synchronous_commit TO on"))
+            yield connection
+    except InternalError as error:
+        if getattr(error.orig, "sqlstate", None) != IDLE_TOO_LONG:
+            raise
+        # The server has undone it and ended the session: it is as if it had been away.
+        log.failure(error)
+        raise OperationalError(None, None, error.orig or error) from None
+
+
+def _hurry(connection: Connection) -> None:
+    # Without it a lock would be kept for as long as its process is stopped: the limit of a session that is idle does
+    # not count within a transaction.
+    connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout TO '{leading.SILENT_SECONDS}s'"))
 
 
 _STAGES = select(stage.c.old_size, stage.c.size, stage.c.root, stage.c.frontier)

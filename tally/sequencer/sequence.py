@@ -190,6 +190,8 @@ class Sequencer:
             with transaction.seen() as seen:
                 seen.look_up(entries)
                 decision = decide(self.election, seen, entries, checked.verdicts, self._seal, checked.signed)
+                # Not sooner: the proof of a mix may take minutes to check.
+                transaction.hurry()
             decision.foreign += len(checked.rows) - len(entries)
             if decision.entries:
                 # What the log commits to, it must be able to sign.

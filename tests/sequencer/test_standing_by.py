@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from infra import database
+from infra import database, failpoints
 from infra.queue.egress import Outlet, egress
 from infra.queue.ingress import Inlet
 from tally.sequencer import leading, service
@@ -80,6 +80,43 @@ def test_one_that_falls_silent_is_relieved(sessions: list[Engine], monkeypatch: 
     with pytest.raises(OperationalError):
         first.confirm()
     second.leave()
+
+
+def test_one_stopped_while_it_stages_holds_nobody_up(
+    open_house: House, ledger_databases: list[Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leading, "SILENT_SECONDS", 3)
+    before, stopped, goes_on = open_house.vault.size(0), threading.Event(), threading.Event()
+    ended = list[Exception]()
+
+    def hook(name: str) -> None:
+        if name == "sequencer.staging" and threading.current_thread() is first:
+            stopped.set()
+            goes_on.wait(2 * PATIENCE)
+
+    def stage() -> None:
+        try:
+            held.step()
+        except Exception as error:
+            ended.append(error)
+
+    with open_house.opened() as held:
+        open_house.queue.put(open_house.ballot(0))
+        first = threading.Thread(target=stage, daemon=True)
+        second = threading.Thread(target=open_house.sequence, args=(open_house.ballot(1),), daemon=True)
+        failpoints.set(hook)
+        try:
+            first.start()
+            assert stopped.wait(PATIENCE)
+            second.start()
+            second.join(PATIENCE)
+            assert not second.is_alive() and open_house.vault.size(0) == before + 2
+        finally:
+            failpoints.set(None)
+            goes_on.set()
+            first.join(PATIENCE)
+    # It finds out as one whose database was away, and stands by.
+    assert isinstance(ended[0], database.UNAVAILABLE)
 
 
 def test_when_the_one_is_killed_the_other_goes_on(

@@ -71,6 +71,9 @@ class Transaction:
     def seen(self) -> Seen:
         return self._index
 
+    def hurry(self) -> None:
+        pass
+
     def append(self, new: Stage, entries: Sequence[bytes]) -> None:
         self.stages.append((new, list(entries)))
 
