@@ -29,8 +29,8 @@ MAX_ANSWER = 1 << 18
 BUSY = (408, 425, 429)
 WAITS = 10
 """So many batch waits after it came an entry is promised to be recorded, rounded up to a whole one."""
-OVERTAKEN = frozenset({"revision-lower", "revision-repeated"})
-"""Said where another ballot of the account came first; whether one did, the log says."""
+OVERTAKEN = frozenset({"duplicate", "revision-lower", "revision-repeated"})
+"""Said where a ballot of the account came first, another or this one; whether one did, the log says."""
 
 
 class NoDoor(Exception):
@@ -151,9 +151,12 @@ def _parts(content: bytes) -> tuple[bytes, Signature | None]:
 
 
 def _with_line(manifest: Manifest, raw: bytes, line: Signature, intake: str) -> Entry:
-    """The ballot with the intake's line, as it will stand in the log: an untrue line would have the log refuse it."""
+    """The ballot with the intake's line, as it will stand in the log: an untrue line would have the log refuse it. Any
+    key that the intake has had makes one: it may stand there from before that was replaced.
+    """
     entry = read_text(raw, (line,))
-    if _intake_of(manifest, entry) != intake:
+    check_lines(entry, [key for past in manifest.history for key in past.intakes], 1, 1, "exactly one intake")
+    if entry.signatures[0].name != intake:
         raise Refused("wrong-signers", "receipt and ballot bear the lines of two different intakes")
     return entry
 

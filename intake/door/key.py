@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from audit.log.keys import Signer
+from audit.log.keys import Signature, Signer
+from audit.log.merkle import leaf_hash
+from audit.log.notes import Note
 from audit.record.manifest import Manifest
 
 
@@ -25,6 +27,11 @@ class DoorKey:
     @property
     def name(self) -> str:
         return self.signer.name
+
+    def line_of(self, text: bytes, leaf: bytes) -> Signature | None:
+        """The line over a ballot's text, by whichever key it holds, that makes it this leaf."""
+        lines = (signer.sign(text) for signer in self._signers)
+        return next((line for line in lines if leaf_hash(Note(text, (line,)).raw) == leaf), None)
 
     def follow(self, manifest: Manifest) -> None:
         """Takes the key that counts by this manifest, with the rekeys that the log holds so far."""

@@ -129,9 +129,11 @@ class Reception:
             raise
 
     async def _again(self, ballot: Entry, refusal: Refused) -> Answer:
-        """The receipt given before for exactly this text; if there is none, the refusal.
+        """The receipt given before for exactly this text; if there is none, the refusal. The log may hold it with the
+        line of a key that was replaced since: then that line is answered.
 
-        Refused `duplicate` for a ballot that has come into the log another way: no other one stands there.
+        Refused `duplicate` for a ballot that has come into the log another way, or with a line that can no longer be
+        made here: no other one stands there.
         """
         if refusal.reason in ("identity", "bad-element", "unknown-roll", "unknown-pseudonym"):
             raise refusal
@@ -140,7 +142,11 @@ class Reception:
         if standing is not None and standing.leaf == signed.leaf:
             return self._answer(signed, standing, new=False)
         through = await asyncio.to_thread(self._recorded_through, ballot)
-        if through is not None and through != self._key.name:
+        if standing is not None and through == self._key.name:
+            line = self._key.line_of(ballot.text, standing.leaf)
+            if line is not None:
+                return self._answer(replace(ballot, signatures=(line,)), standing, new=False)
+        if through is not None:
             raise Refused("duplicate", f"this ballot is in the log already, as {through} passed it on")
         raise refusal
 

@@ -3,8 +3,12 @@ is promised."""
 
 from __future__ import annotations
 
+import pytest
+
 from audit.log.notes import parse_signature_lines
+from audit.protocol.refused import Refused
 from audit.record.entries import parse_entry
+from infra.hand_in import open_receipt
 from tests.door.conftest import Place
 from tests.loopback import wait_until
 from tests.simulator.dice import Dice
@@ -53,6 +57,44 @@ def test_after_a_restart_with_the_new_key_alone(place: Place) -> None:
         wait_until(lambda: place.queue.entries)
         wait_until(lambda: bool(place.tally()) or place.waiting == 0)
     assert place.meeting.election.ballots == 1
+
+
+@pytest.mark.parametrize("revision", [0, 1])
+def test_what_the_log_holds_by_the_key_of_before_is_answered_with_its_receipt(place: Place, revision: int) -> None:
+    """Also if the same holder has cast another since."""
+    place.keys = (place.intake, *NEW)
+    with place.running() as client:
+        ballot = place.text(0)
+        old = client.accepted(ballot)
+        if revision:
+            client.accepted(place.text(0, revision=revision))
+        wait_until(lambda: bool(place.tally()) or place.waiting == 0)
+        manifest = place.meeting.manifest
+        replace_key(place)
+        wait_until(lambda: client.post(ballot).json().get("receipt") not in (None, old["receipt"]))
+        again = client.post(ballot)
+        assert again.status_code == 200
+    assert again.json()["line"] == old["line"]
+    # The same promise, signed by the key that counts now, and good for whoever has read of the rekey.
+    receipts = [parse_entry(answer["receipt"].encode()) for answer in (old, again.json())]
+    assert receipts[0].text == receipts[1].text
+    assert open_receipt(place.meeting.manifest, ballot, again.content).leaf == receipts[0].fields["leaf"]
+    with pytest.raises(Refused, match="receipt does not hold"):
+        open_receipt(manifest, ballot, again.content)
+
+
+def test_after_a_restart_with_the_new_key_alone_it_is_said_that_the_log_holds_it(place: Place) -> None:
+    with place.running() as client:
+        ballot = place.text(0)
+        client.accepted(ballot)
+        wait_until(lambda: bool(place.tally()) or place.waiting == 0)
+    replace_key(place)
+    place.keys = NEW
+    with place.running() as client:
+        problem = client.refused(ballot)
+        assert (problem["status"], problem["reason"]) == (409, "duplicate")
+        assert problem["detail"] == "this ballot is in the log already, as intake-1 passed it on"
+        assert client.refused(place.text(0, (0, 1, 0)))["reason"] == "revision-repeated"
 
 
 def test_with_a_key_that_does_not_count_only_a_rekey_is_taken(place: Place) -> None:
