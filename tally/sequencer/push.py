@@ -258,6 +258,9 @@ class Courier:
             if self._left_out(note.text, lines, policy):
                 raise Rejected(200, "left-out") from None
             raise
+        if not lines:
+            # It says that it holds this, and not that it has read it again: it is asked until it does.
+            raise Rejected(200, "not-cosigned")
         self._report(held.size, note.text, lines)
         return held.size
 

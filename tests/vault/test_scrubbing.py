@@ -238,7 +238,7 @@ def test_one_that_begins_signs_nothing_before_it_has_read_everything_and_nothing
     body = kept.log.append(old)
 
     def refused(examiner: Examiner) -> str:
-        custodian = Custodian(kept.store, keys, CUSTODIANS[0], examiner.before(lambda: kept.time))
+        custodian = Custodian(kept.store, keys, CUSTODIANS[0], lambda: kept.time, examiner.check)
         with pytest.raises(Refused) as refusal:
             custodian.append(kept.log.origin, body)
         return str(refusal.value)
@@ -252,7 +252,7 @@ def test_one_that_begins_signs_nothing_before_it_has_read_everything_and_nothing
     assert kept.scrub(kept.peer) == 3
     examiner = Examiner(kept.store, keys)
     examiner.run()
-    custodian = Custodian(kept.store, keys, CUSTODIANS[0], examiner.before(lambda: kept.time))
+    custodian = Custodian(kept.store, keys, CUSTODIANS[0], lambda: kept.time, examiner.check)
     assert custodian.append(kept.log.origin, body)
 
 

@@ -7,6 +7,7 @@ Nothing here knows HTTP. The clock and the store are arguments. One custodian ke
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from audit.log.checkpoint import open_note
 from audit.log.keys import Signer
@@ -17,20 +18,29 @@ from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 from infra import failpoints
 from vault.custodian.cosign import EMPTY, Head, WrongOldSize, check_log_signed, next_head, parse_append
-from vault.custodian.kept import Clock, Kept
+from vault.custodian.kept import Clock, Examined, Kept
 from vault.custodian.keys import Keys
-from vault.custodian.storage import Damaged, Store
+from vault.custodian.storage import Store
+from vault.custodian.stored import staged_leaves, whole
 
 
 class Custodian:
     """Keeps the logs of `logs` (origin -> whose signatures count) in `store` and cosigns with those of `signers` that
     count.
 
-    `clock` gives POSIX seconds. What it stands on is `kept`, for the witness and the mirror beside it.
+    `clock` gives POSIX seconds; `examined` is as for `Kept`. What it stands on is `kept`, for the witness and the
+    mirror beside it.
     """
 
-    def __init__(self, store: Store, logs: Mapping[str, Keys], signers: Sequence[Signer], clock: Clock) -> None:
-        self.kept = Kept(store, logs, signers, clock)
+    def __init__(
+        self,
+        store: Store,
+        logs: Mapping[str, Keys],
+        signers: Sequence[Signer],
+        clock: Clock,
+        examined: Examined = lambda: None,
+    ) -> None:
+        self.kept = Kept(store, logs, signers, clock, examined)
         self._store = store
         # This process alone publishes; a second one on the same database would only serve an older checkpoint for a
         # while.
@@ -40,7 +50,7 @@ class Custodian:
     def append(self, origin: str, body: bytes) -> bytes:
         """Stores an append and returns the cosignature lines; the same append again states the same again.
 
-        Refused `unknown-log`, `not-signed-by-log`, `fork`, or as `parse_append`, `next_head` and `time_to_sign`.
+        Refused `unknown-log`, `not-signed-by-log`, `fork`, or as `parse_append`, `next_head` and `Kept.lines`.
         """
         keys = self.kept.keys(origin)
         append = parse_append(body)
@@ -87,11 +97,14 @@ class Custodian:
         self._published[origin] = self._store.published(origin)
 
     def held(self, origin: str) -> bytes | None:
-        """The largest tree that is stored here, published or not: the log's note with the cosignature lines over it;
-        None if there is none.
+        """The largest tree that is stored here, published or not: the log's note with the cosignature lines over it,
+        without them as long as nothing may be signed; None if there is none.
         """
         newest = self._store.newest(origin)
-        return newest.note + self.kept.lines(origin, newest) if newest.size else None
+        lines = b""
+        with suppress(Refused):
+            lines = self.kept.lines(origin, newest)
+        return newest.note + lines if newest.size else None
 
     def held_entries(self, origin: str, start: int, end: int) -> bytes | None:
         """The entries [start, end), at most 256, each after its u16 length; None if not all of them are stored here."""
@@ -104,7 +117,10 @@ class Custodian:
         return self._published.get(origin, (0, b""))[1] or None
 
     def mirrored(self, origin: str) -> bytes | None:
-        """The published tree as a mirror shows it (C2SP tlog-mirror): the log's note with this custodian's lines."""
+        """The published tree as a mirror shows it (C2SP tlog-mirror): the log's note with this custodian's lines.
+
+        Refused as `Kept.lines`.
+        """
         size, _ = self._published.get(origin, (0, b""))
         head, lines = self._mirrored.get(origin, (EMPTY, b""))
         if head.size != size:
@@ -138,15 +154,7 @@ class Custodian:
 
     def _check_staged(self, origin: str, new: Head, leaves: Sequence[bytes], staged: int) -> None:
         """Entries that came before their head were proven to be in a tree that the log has signed."""
-        count = min(staged, new.size) - new.old_size
-        if count > 0:
-            there = self._store.hashes(origin, 0, new.old_size, new.old_size + count)
-            if whole(there, count) != list(leaves[:count]):
-                raise Refused("fork", "the log has signed a tree with other entries at these places")
-
-
-def whole(rows: list[bytes], width: int) -> list[bytes]:
-    """The rows, if they are as many as were stored; Damaged otherwise."""
-    if len(rows) != width:
-        raise Damaged(f"{width - len(rows)} rows are missing")
-    return rows
+        end = min(staged, new.size)
+        there = staged_leaves(self._store, origin, new.old_size, end)
+        if there != list(leaves[: len(there)]):
+            raise Refused("fork", "the log has signed a tree with other entries at these places")

@@ -8,7 +8,7 @@ it has been scrubbed and started again.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from audit.protocol.refused import Refused
 from infra import log
@@ -38,15 +38,6 @@ class Examiner:
             while not self._examine(keys):
                 threading.Event().wait(RETRY_SECONDS)
         self._done.set()
-
-    def before(self, clock: Callable[[], int]) -> Callable[[], int]:
-        """The clock to sign by, which tells no time before everything is found to be right: it refuses as `check`."""
-
-        def after() -> int:
-            self.check()
-            return clock()
-
-        return after
 
     def check(self) -> None:
         """Refused `examining` until all is examined, `damaged` if something is."""

@@ -16,20 +16,29 @@ from vault.custodian.storage import Damaged, Overtaken, Store
 from vault.custodian.stored import check_head
 
 Clock = Callable[[], int]
+Examined = Callable[[], None]
+"""Refused unless all that was held when the process began has been read again and found right."""
 
 
 class Kept:
     """The logs of `logs` (origin -> whose signatures count) in `store`, cosigned with those of `signers` that count.
-    `clock` gives POSIX seconds.
+    `clock` gives POSIX seconds; `examined` is asked before anything is signed.
 
     `deciding` is held from reading what is stored until what follows from it is stored.
     """
 
-    def __init__(self, store: Store, logs: Mapping[str, Keys], signers: Sequence[Signer], clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        logs: Mapping[str, Keys],
+        signers: Sequence[Signer],
+        clock: Clock,
+        examined: Examined = lambda: None,
+    ) -> None:
         self.store, self._logs, self._signers = store, logs, signers
         self.deciding = threading.Lock()
         self._newest: dict[str, Head] = {}
-        self._clock = clock
+        self._clock, self._examined = clock, examined
 
     def keys(self, origin: str) -> Keys:
         """Whose signatures count, as far as the log is held. Refused `unknown-log`."""
@@ -39,7 +48,9 @@ class Kept:
         return keys
 
     def lines(self, origin: str, head: Head) -> bytes:
-        """The custodian's cosignatures over a head that is stored with all its entries."""
+        """The custodian's cosignatures over a head that is stored with all its entries. Refused as `examined`."""
+        # Also if the head was cosigned before: what has changed on disk since is no longer held.
+        self._examined()
         return cosignatures(in_office(self._signers, self.keys(origin).at(head.size)), head)
 
     def newest(self, origin: str) -> Head:
@@ -65,7 +76,8 @@ class Kept:
         return observed if observed.size >= held.size else held
 
     def time_to_sign(self) -> int:
-        """The time of the next cosignature. Refused `clock-backwards`, or as the clock refuses."""
+        """The time of the next cosignature. Refused `clock-backwards`, or as the clock or `examined` refuses."""
+        self._examined()
         now = self._clock()
         check_clock(self.store.last_time(), now)
         return now

@@ -20,7 +20,8 @@ from audit.log.tiles import WIDTH
 from audit.protocol.refused import Refused
 from vault.custodian.cosign import Head, WrongOldSize
 from vault.custodian.kept import Kept
-from vault.custodian.storage import Damaged, Overtaken
+from vault.custodian.storage import Overtaken
+from vault.custodian.stored import staged_leaves, whole
 from vault.custodian.witness import by_log
 
 MAX_PACKAGES = 32
@@ -190,7 +191,8 @@ class Mirror:
         """Stores the head, if all of its entries are, and returns the cosignature lines over it.
 
         Unfinished (202) if some are missing; Elsewhere (409) if a larger tree is held by now; Refused `fork` (422) if
-        the tree that is held is not a beginning of this one; `clock-backwards` or `clock-leapt` (503).
+        the tree that is held is not a beginning of this one; `clock-backwards`, `clock-leapt`,
+        `examining` or `damaged` (503). Damaged.
         """
         with self._kept.deciding:
             held, stored = self._kept.newest(origin), self._kept.store.staged(origin)
@@ -205,7 +207,8 @@ class Mirror:
     def _commit(self, origin: str, held: Head, target: Head) -> Head:
         grown = CompactRange.from_bytes(held.frontier)
         for start in range(held.size, target.size, WIDTH):
-            grown.extend(self._hashes(origin, start, min(start + WIDTH, target.size)))
+            # What is signed is that the entries are held, so they are read, and not their hashes alone.
+            grown.extend(staged_leaves(self._kept.store, origin, start, min(start + WIDTH, target.size)))
         if grown.root() != target.root:
             raise Refused("fork", "the log has signed this tree and another one, which is held here")
         rekeys = self._rekeys(origin, held.size, target.size)
@@ -229,7 +232,4 @@ class Mirror:
         return [(index, entry) for index in found for entry in self._kept.store.entries(origin, index, index + 1)]
 
     def _hashes(self, origin: str, start: int, end: int) -> Sequence[bytes]:
-        found = self._kept.store.hashes(origin, 0, start, end) if start < end else []
-        if len(found) != end - start:
-            raise Damaged(f"{end - start - len(found)} entries are missing")
-        return found
+        return whole(self._kept.store.hashes(origin, 0, start, end), end - start) if start < end else []

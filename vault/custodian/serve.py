@@ -63,7 +63,7 @@ def run(path: Path) -> None:
     for origin in logs:
         check_finished(store, origin)
     examiner = Examiner(store, logs)
-    custodian = Custodian(store, logs, signers, examiner.before(system_clock()))
+    custodian = Custodian(store, logs, signers, system_clock(), examiner.check)
     examiner.start()
     origins, metrics = list(logs), Metrics(FIGURES_SECONDS)
     app = custodian_app(custodian, origins, read_token(config.token), witness, metrics)
@@ -112,7 +112,9 @@ def _log_routes(custodian: Custodian, origin: str, token: str, store: Append) ->
     @router.get("/held")
     def held(request: Request) -> Response:
         require_token(request, token)
-        return _kept_by_nobody(custodian.held(origin), TEXT)
+        note = custodian.held(origin)
+        # Not 404, which a wrong address gives, too: on the word that nothing is held a log may begin again.
+        return Response(status_code=204) if note is None else _kept_by_nobody(note, TEXT)
 
     @router.get("/held/{start}/{end}")
     def held_entries(request: Request, start: int, end: int) -> Response:

@@ -46,6 +46,22 @@ def whole(rows: list[bytes], width: int) -> list[bytes]:
     return rows
 
 
+def staged_leaves(store: Store, origin: str, start: int, end: int) -> list[bytes]:
+    """The leaf hashes of the entries [start, end), each computed from the entry as it is stored now: between the entry
+    and its head the process may have ended. Damaged if an entry is missing, or not the one that was stored.
+    """
+    leaves: list[bytes] = []
+    for at in range(start, end, WIDTH):
+        until = min(at + WIDTH, end)
+        computed = hash_all(whole(store.entries(origin, at, until), until - at))
+        stored = whole(store.hashes(origin, 0, at, until), until - at)
+        for index, (leaf, other) in enumerate(zip(computed, stored, strict=True), at):
+            if leaf != other:
+                raise Damaged(f"entry {index} is not as it was stored")
+        leaves += computed
+    return leaves
+
+
 def check_head(head: Head, policy: LogPolicy) -> None:
     """A stored head is the one that the log signed: its root that of its frontier and of its note.
 
