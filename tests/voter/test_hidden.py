@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from audit.log.checkpoint import open_note
 from audit.log.keys import Signer
 from audit.log.notes import Note, parse_note
 from audit.log.sources import rekeys_text
@@ -118,16 +119,21 @@ def test_a_number_that_is_no_rekey_s(meeting: Meeting, false: list[int]) -> None
 
 
 def test_a_head_by_keys_that_do_not_count_any_more() -> None:
-    """Whoever has the log's old key, and W custodians with it, go on as if it had not been replaced."""
+    """Whoever has the log's old key, and W custodians with it, go on as if it had not been replaced: another head is
+    taken, and where there is none but such, the log is wrong."""
     meeting = Meeting({"common": (5, 30)}, parties=Parties.drawn(Dice(2), mixers=1)).prepared()
     old = meeting.parties
     rekey(meeting, "log", "log", Dice(57).log_keys("log"))
     meeting.parties, new = old, meeting.parties
-    liar = Said(meeting, *rekeys_in(meeting))
+    (place,) = rekeys_in(meeting)
+    hiding, telling = Said(meeting, place), Said(meeting)
     meeting.parties = new
+    log = opened(meeting, hiding, Said(meeting)).log
+    assert log.manifest.log == meeting.manifest.log
+    assert open_note(log.head.note, meeting.manifest.log).size == len(meeting.entries)
     with pytest.raises(WrongLog, match="rekey") as caught:
-        opened(meeting, liar, Said(meeting))
-    assert caught.value.number == rekeys_in(meeting)[0]
+        opened(meeting, hiding, telling)
+    assert caught.value.number == place
 
 
 def test_what_is_kept_has_every_key(meeting: Meeting) -> None:
