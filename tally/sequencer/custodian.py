@@ -20,6 +20,7 @@ TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 SECONDS = 60.0
 """In which an answer must be whole: an append of 16 MiB and what it takes to store it, over a slow line."""
 MAX_PROBLEM = 1 << 16
+NOTHING_HELD = 204
 
 
 class Unavailable(Exception):
@@ -77,10 +78,13 @@ class Custodian:
         self._exchange = exchange
 
     def held(self) -> Note | None:
-        """The log's note and this custodian's own lines over the largest tree it stores, published or not."""
+        """The log's note and this custodian's own lines over the largest tree it stores, published or not. Without
+        its lines as long as it may sign nothing: while it reads again all it holds, or over damage. None if it
+        says that it stores nothing of this log, which whoever does not know the log cannot say.
+        """
         answer = self._call("GET", "held", most=MAX_NOTE)
         try:
-            return None if answer is None else parse_note(answer)
+            return None if answer.status == NOTHING_HELD else parse_note(answer.body)
         except Refused as refusal:
             raise Rejected(200, refusal.reason) from None
 
@@ -91,10 +95,8 @@ class Custodian:
         for start in range(first, size, WIDTH):
             end = min(start + WIDTH, size)
             answer = self._call("GET", f"held/{start}/{end}", most=MAX_BUNDLE)
-            if answer is None:
-                raise Rejected(404, "not-found")
             try:
-                entries = list(unframe(answer, end - start))
+                entries = list(unframe(answer.body, end - start))
             except Refused as refusal:
                 raise Rejected(200, refusal.reason) from None
             if len(entries) != end - start:
@@ -107,7 +109,7 @@ class Custodian:
         """
         answer = self._call("POST", "append", append.body, most=MAX_NOTE)
         try:
-            return parse_signature_lines(answer or b"")
+            return parse_signature_lines(answer.body)
         except Refused as refusal:
             raise Rejected(200, refusal.reason) from None
 
@@ -115,18 +117,15 @@ class Custodian:
         """Has it serve this witnessed note and the tiles under it. Elsewhere if it does not hold them."""
         self._call("POST", "publish", note)
 
-    def _call(self, method: str, path: str, content: bytes | None = None, most: int = MAX_PROBLEM) -> bytes | None:
-        """The body of an answer, None if a GET finds nothing."""
+    def _call(self, method: str, path: str, content: bytes | None = None, most: int = MAX_PROBLEM) -> Answer:
         answer = self._exchange(method, path, content, max(most, MAX_PROBLEM))
         if answer.status >= 500:
             raise Unavailable(f"status {answer.status}")
         if method == "POST" and answer.media_type.startswith("text/x.tlog.size"):
             raise Elsewhere(_size(answer))
-        if answer.status == 404 and method == "GET":
-            return None
         if not 200 <= answer.status < 300:
             raise Rejected(answer.status, _reason(answer))
-        return answer.body
+        return answer
 
 
 def label_of(url: str) -> str:

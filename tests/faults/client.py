@@ -131,7 +131,7 @@ class Client:
         """How many entries a custodian has cosigned, published or not, as it says to the log itself."""
         url = f"{self.zones.url(name)}/{self.zones.meeting.origin}/held"
         answer = httpx.get(url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=TIMEOUT, trust_env=False)
-        return 0 if answer.status_code == 404 else parse_checkpoint(parse_note(answer.content).text).size
+        return 0 if answer.status_code == 204 else parse_checkpoint(parse_note(answer.content).text).size
 
     def grows(self, name: str = "custodian-0", by: int = 1, patience: float = PATIENCE) -> None:
         """Returns once a custodian serves so many entries more than now."""

@@ -60,6 +60,16 @@ def test_with_one_custodian_unreachable_an_empty_ledger_signs_nothing(open_house
     assert other_ledger.newest().size == 0
 
 
+@pytest.mark.parametrize("status", [404, 200])
+def test_an_address_that_knows_no_log_is_no_word_that_nothing_is_held(
+    open_house: House, other_ledger: Ledger, status: int
+) -> None:
+    open_house.vault.lies(1, status)
+    with pytest.raises(TimeoutError), replace(open_house, ledger=other_ledger).sequencer():
+        pass
+    assert other_ledger.newest().size == 0
+
+
 def test_an_old_copy_of_the_ledger_is_recognised(open_house: House, other_ledger: Ledger) -> None:
     copy = replace(open_house, ledger=other_ledger)
     copy.record()

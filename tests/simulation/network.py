@@ -113,6 +113,8 @@ def _routed(keeper: Keeper, origin: str, method: str, path: str, content: bytes)
         return 204, "", b""
     if path == "held":
         body = keeper.held(origin)
+        if body is None:
+            return 204, "", b""
     else:
         _, start, end = path.split("/")
         body = keeper.held_entries(origin, int(start), int(end))

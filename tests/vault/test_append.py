@@ -152,7 +152,7 @@ def test_a_clock_that_went_backwards_signs_nothing(served: Served) -> None:
 
 
 def test_what_is_held_is_shown_to_the_log_before_it_is_published(served: Served) -> None:
-    assert served.get("held").status_code == 404
+    assert served.get("held").status_code == 204
     served.log.grow(3)
     served.cosigned(served.log.append(0))
     held = served.get("held").content

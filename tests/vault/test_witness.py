@@ -66,7 +66,7 @@ def test_a_checkpoint_is_cosigned_by_the_witness_alone_and_nothing_is_held(serve
     served.time += 3
     assert cosigned(served, submission(served, 300)) == served.time
     assert served.stored().size == 0
-    assert served.get("held").status_code == 404
+    assert served.get("held").status_code == 204
 
 
 def test_a_custodians_line_is_never_in_the_answer(served: Served) -> None:
