@@ -39,6 +39,7 @@ class MemoryDisk:
     before: Callable[[str], None] = lambda name: None
     after: Callable[[str], None] = lambda name: None
     mode: int = 0o700
+    given: int = 0
 
     def owner_and_mode(self, path: str) -> tuple[int, int]:
         self._folder(path)
@@ -52,6 +53,13 @@ class MemoryDisk:
         if isinstance(found, Folder):
             raise IsADirectoryError(errno.EISDIR, "is a folder")
         return found.data[start : None if length < 0 else start + length]
+
+    def share(self, folder: str, sweep: Callable[[], None]) -> None:
+        sweep()
+
+    def fresh_name(self) -> str:
+        self.given += 1
+        return str(self.given)
 
     def create(self, path: str, data: bytes) -> None:
         def create() -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from audit.log.merkle import CompactRange, leaf_hash
 from tests.vault.power import MemoryDisk, PowerCut
 from vault.custodian.cosign import EMPTY, Head
+from vault.custodian.disk import RealDisk
 from vault.custodian.folder_store import FolderStore
 from vault.custodian.storage import Damaged, Overtaken, Unsafe
 
@@ -411,3 +412,36 @@ def test_what_a_crash_left_half_written_is_swept_away(folder: Path) -> None:
     (folder / "new" / "0").write_bytes(b"half")
     FolderStore(str(folder), [ORIGIN])
     assert list((folder / "new").iterdir()) == []
+
+
+class Beside(RealDisk):
+    """At its first `link` another process, as a scrub is one, opens the folder and writes there, too."""
+
+    other: FolderStore | None = None
+
+    def link(self, path: str, new: str) -> None:
+        if self.other is None:
+            folder = path.rsplit("/new/", 1)[0]
+            self.other = FolderStore(folder, ["vote.example/another"])
+            self.other.append("vote.example/another", head(0, 7), *rows(0, 7))
+        super().link(path, new)
+
+
+def test_another_process_in_the_folder_takes_nothing_away_and_puts_nothing_under(folder: Path) -> None:
+    store = FolderStore(str(folder), [ORIGIN], Beside())
+    store.append(ORIGIN, head(4, 6), *rows(4, 6))
+    assert FolderStore(str(folder), [ORIGIN]).newest(ORIGIN) == head(4, 6)
+    assert store.entries(ORIGIN, 4, 6) == rows(4, 6)[1]
+
+
+def test_what_is_being_written_is_swept_away_by_nobody(folder: Path) -> None:
+    running = FolderStore(str(folder), [ORIGIN])
+    (folder / "new" / "half").write_bytes(b"half")
+    scrub = FolderStore(str(folder), [ORIGIN])
+    assert (folder / "new" / "half").exists()
+    del running
+    FolderStore(str(folder), [ORIGIN])
+    assert (folder / "new" / "half").exists()
+    del scrub
+    FolderStore(str(folder), [ORIGIN])
+    assert not (folder / "new" / "half").exists()

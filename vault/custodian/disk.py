@@ -7,8 +7,13 @@ anything that was not synced may be there, or not, or in part.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import secrets
 import stat
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
@@ -25,6 +30,14 @@ class Disk(Protocol):
 
     def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
         """At most `length` bytes of a regular file from `start` on, all of them if -1."""
+
+    def share(self, folder: str, sweep: Callable[[], None]) -> None:
+        """Says that this process works in a folder, as long as this disk is used; if no other does, `sweep` is called
+        before another may.
+        """
+
+    def fresh_name(self) -> str:
+        """A name that no process has given to anything."""
 
     def create(self, path: str, data: bytes) -> None:
         """A new file that holds `data`. FileExistsError if the name is taken; in part if another error is raised."""
@@ -70,6 +83,23 @@ class RealDisk:
                 raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), path)
             file.seek(start)
             return file.read(length)
+
+    def share(self, folder: str, sweep: Callable[[], None]) -> None:
+        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # The lock goes with the descriptor, and so with the process, however it ends.
+        weakref.finalize(self, os.close, number)
+        alone = False
+        # A disk that knows no such locks never says that one is alone: then nothing is swept.
+        with suppress(OSError):
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = True
+        if alone:
+            sweep()
+        with suppress(OSError):
+            fcntl.flock(number, fcntl.LOCK_SH)
+
+    def fresh_name(self) -> str:
+        return secrets.token_hex(16)
 
     def create(self, path: str, data: bytes) -> None:
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)

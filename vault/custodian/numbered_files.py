@@ -5,9 +5,9 @@ file 1234 of a tree stands at `TREE/000/000/001/234`, so that the highest number
 without reading the rest.
 
 A file comes to its name whole, on disk before it has the name, and the name is given by `link`, which of two that want
-it lets one have it. A crash leaves at most a file in `new`, which the next start removes, and folders with nothing in
-them. Whether a name that is there is on disk, too, only the process knows that put it there; every other one sees to it
-before it relies on it (`settle`).
+it lets one have it. A crash leaves at most a file in `new`, which is removed by the next process that is alone with the
+folder, and folders with nothing in them: what another one is writing nobody removes. Whether a name that is there is on
+disk, too, only the process knows that put it there; every other one sees to it before it relies on it (`settle`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ class NumberedFiles:
         self._disk, self._root = disk, root
         self._known: set[str] = set()
         self._settled: dict[str, int] = {}
-        self._names = itertools.count()
         self._broken = False
 
     def open(self) -> None:
@@ -47,13 +46,16 @@ class NumberedFiles:
         if foreign:
             raise Unsafe(f"{self._root}: {foreign[0]!r} is not a custodian's; its folder must hold nothing else")
         self._make("new")
-        for name in self._disk.names(f"{self._root}/new"):
-            self._disk.remove(f"{self._root}/new/{name}")
+        self._disk.share(self._root, self._sweep)
         if "format" not in found:
             self._write("format", FORMAT)
         if self._read("format") != FORMAT:
             raise Unsafe(f"{self._root}/format: this is not the folder of a custodian of this version")
         self._make("logs")
+
+    def _sweep(self) -> None:
+        for name in self._disk.names(f"{self._root}/new"):
+            self._disk.remove(f"{self._root}/new/{name}")
 
     def highest(self, tree: str, most: int = MOST) -> int | None:
         """The highest number in a tree that is at most `most`; None if there is none."""
@@ -173,20 +175,17 @@ class NumberedFiles:
                 self._disk.remove(new)
 
     def _new_file(self, content: bytes) -> str:
-        while True:
-            path = f"{self._root}/new/{next(self._names)}"
-            try:
-                self._disk.create(path, content)
-                self._disk.sync(path)
-            except FileExistsError:
-                # Another process writes here, too.
-                continue
-            except OSError:
-                # Whatever part of it the disk has: without a name among the others it is nothing.
-                with suppress(OSError):
-                    self._disk.remove(path)
-                raise
-            return path
+        # A name of its own: another process, which writes here, too, must not have this one link its file.
+        path = f"{self._root}/new/{self._disk.fresh_name()}"
+        try:
+            self._disk.create(path, content)
+            self._disk.sync(path)
+        except OSError:
+            # Whatever part of it the disk has: without a name among the others it is nothing.
+            with suppress(OSError):
+                self._disk.remove(path)
+            raise
+        return path
 
     def _make_folders(self, path: str) -> None:
         parts = path.split("/")
