@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 import httpx
@@ -10,6 +10,7 @@ import httpx
 from audit.log.encoding import parse_decimal
 from audit.log.keys import Signature
 from audit.log.notes import MAX_NOTE, Note, parse_note, parse_signature_lines
+from audit.log.sources import MAX_REKEYS, REKEYS, ReadError, parse_rekeys
 from audit.log.tiles import MAX_BUNDLE, WIDTH, unframe
 from audit.protocol.refused import Refused
 from infra import log
@@ -102,6 +103,16 @@ class Custodian:
             if len(entries) != end - start:
                 raise Rejected(200, "wrong-length")
             yield from entries
+
+    def rekeys(self) -> Sequence[int]:
+        """The numbers of the entries by which keys were changed in what it has published; nothing about them is
+        verified.
+        """
+        answer = self._call("GET", REKEYS, most=MAX_REKEYS)
+        try:
+            return parse_rekeys(answer.body, REKEYS)
+        except ReadError as error:
+            raise Rejected(200, error.reason) from None
 
     def append(self, append: Append) -> tuple[Signature, ...]:
         """Its cosignature lines over the tree that the append leads to. Elsewhere if it does not stand where that

@@ -183,7 +183,7 @@ class Term:
         LedgerBehind if it shows to be one.
         """
         try:
-            self.begin(behind, pausing(stop))
+            self.begin(behind, pausing(stop), checking(stop))
             self.push.start()
             sequence(self.sequencer, stop, self.report)
         except Stopped:
@@ -192,16 +192,17 @@ class Term:
             self.push.close()
             self.sequencer.close()
 
-    def begin(self, behind: bool, pause: Callable[[], None]) -> None:
+    def begin(self, behind: bool, pause: Callable[[], None], check: Callable[[], None] = lambda: None) -> None:
         """Makes sure that an empty ledger is that of a new log, or fills it, or an old copy, from the custodians;
-        `pause` waits between two attempts and raises to give up.
+        `pause` waits between two attempts and raises to give up, as `check` does without waiting. Fork, Misplaced.
         """
         while True:
             try:
                 if not behind and self.ledger.newest() != EMPTY:
                     return
-                showing = survey(self.custodians, self.manifest, pause, self.word)
-                if not showing or adopt_any(self.ledger, self.manifest, showing, self.sequencer.signed_note):
+                showing = survey(self.custodians, self.manifest, pause, self.word, check)
+                sign = self.sequencer.signed_note
+                if not showing or adopt_any(self.ledger, self.manifest, showing, sign, check):
                     return
             except UNAVAILABLE as error:
                 tell(error)
@@ -303,3 +304,13 @@ def pausing(stop: Stop) -> Callable[[], None]:
             raise Stopped
 
     return pause
+
+
+def checking(stop: Stop) -> Callable[[], None]:
+    """Raises Stopped when it is time to stop."""
+
+    def check() -> None:
+        if stop.is_set():
+            raise Stopped
+
+    return check

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from audit.log.checkpoint import cosigned_by, open_note
 from audit.log.keys import Signer
-from audit.log.notes import parse_note
+from audit.log.merkle import CompactRange, leaf_hash
+from audit.log.notes import Note, parse_note
+from audit.log.tiles import frame
+from audit.log.treehead import Checkpoint
 from audit.protocol.refused import Refused
 from audit.record.heads import open_head
 from tally.sequencer.custodian import Rejected
 from tally.sequencer.ledger import Ledger
 from tally.sequencer.log_keys import MissingKey
-from tally.sequencer.push import LedgerBehind
+from tally.sequencer.push import Fork, LedgerBehind
 from tests.loopback import wait_until
 from tests.sequencer.house import TOKEN, House
 from tests.simulator.dice import Dice
@@ -153,6 +157,63 @@ def test_a_lost_ledger_is_read_back(rotated: House, other_ledger: Ledger, old_ke
         after.queue.put(rotated.ballot(2))
         sequencer.step()
     assert after.replay().ballots == 3
+
+
+def made_up(house: House, folder: Path, entries: list[bytes], log: tuple[Signer, ...]) -> None:
+    """The third custodian holds these entries, and a tree of them that is signed with these keys of the log."""
+    origin, own = house.meeting.origin, house.meeting.parties.custodians[2]
+    tree = CompactRange()
+    tree.extend(map(leaf_hash, entries))
+    text = Checkpoint(origin, tree.size, tree.root()).text
+    header = b"old 0\n\n" + Note(text, tuple(key.sign(text, 1_800_000_000) for key in log)).raw
+    store = FolderStore(str(folder), [origin])
+    keys = stored_keys(store, house.meeting.manifest.history[0])
+    keeper = Keeper(store, {origin: keys}, own, house.vault.clock)
+    keeper.append(origin, len(header).to_bytes(4, "big") + header + frame(entries))
+    house.vault.apps[2] = custodian_app(keeper, [origin], TOKEN)
+
+
+def test_a_longer_tree_by_the_stolen_old_key_is_not_adopted(
+    rotated: House, other_ledger: Ledger, tmp_path: Path
+) -> None:
+    true = [entry.raw for entry in rotated.vault.entries()]
+    old = rotated.log_keys[:2]
+    made_up(rotated, tmp_path, [*true[:-2], *(rotated.ballot(2, revision) for revision in range(3))], old)
+    with replace(rotated, ledger=other_ledger).sequencer():
+        assert list(other_ledger.all_entries()) == true
+
+
+def test_a_longer_tree_by_the_key_that_counts_is_a_fork(
+    open_house: House, other_ledger: Ledger, tmp_path: Path
+) -> None:
+    true = [entry.raw for entry in open_house.record(open_house.ballot(0))]
+    forged = [*true[:-1], open_house.ballot(1), open_house.ballot(2)]
+    made_up(open_house, tmp_path, forged, open_house.meeting.parties.log)
+    with pytest.raises(Fork, match="shows another tree"), replace(open_house, ledger=other_ledger).sequencer():
+        pass
+    assert other_ledger.newest().size == 0
+
+
+def test_a_size_that_is_only_claimed_is_not_read_through(rotated: House, other_ledger: Ledger) -> None:
+    text = Checkpoint(rotated.meeting.origin, 1 << 62, bytes(32)).text
+    note = Note(text, tuple(key.sign(text, 1_800_000_000) for key in Dice(72).log_keys("log"))).raw
+    honest, asked = rotated.vault.apps[2], []
+
+    async def endless(scope: Any, receive: Any, send: Any) -> None:
+        path = scope.get("path", "")
+        if scope["type"] != "http" or "/held" not in path:
+            await honest(scope, receive, send)
+            return
+        asked.append(path)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        body = note if path.endswith("held") else frame([b"x"] * 256)
+        await send({"type": "http.response.body", "body": body})
+
+    rotated.vault.apps[2] = endless
+    with pytest.raises(TimeoutError), replace(rotated, ledger=other_ledger).sequencer():
+        pass
+    assert len(asked) < 20
+    assert other_ledger.newest().size == 0
 
 
 @pytest.fixture
