@@ -229,7 +229,7 @@ class Courier:
 
     def _serve(self, stage: Stage | None, witnessed: tuple[int, bytes]) -> None:
         if self.size is None:
-            self.size = self._find()
+            self.size = self._find(witnessed[0])
         elif stage is not None and self.size < stage.size:
             size, append = self._missing.after(self.size, stage.size)
             lines = self._custodian.append(append)
@@ -240,8 +240,10 @@ class Courier:
             self.published = witnessed[0]
         self._push.moved()
 
-    def _find(self) -> int:
-        """How many entries the custodian holds, after showing that they are the ledger's."""
+    def _find(self, witnessed: int) -> int:
+        """How many entries the custodian holds, after showing that they are the ledger's. `witnessed` have been
+        cosigned by W: over so many its lines are no longer needed.
+        """
         note = self._custodian.held()
         if note is None:
             return 0
@@ -259,8 +261,10 @@ class Courier:
                 raise Rejected(200, "left-out") from None
             raise
         if not lines:
-            # It says that it holds this, and not that it has read it again: it is asked until it does.
-            raise Rejected(200, "not-cosigned")
+            # It says what it holds, but signs nothing until it has read it again: it is asked until it does.
+            if held.size > witnessed:
+                raise Rejected(200, "not-cosigned")
+            return held.size
         self._report(held.size, note.text, lines)
         return held.size
 

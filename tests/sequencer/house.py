@@ -132,7 +132,8 @@ class Vault:
         self.apps[i] = Liar(self.app(i), status, parts, **how)
 
     def app(self, i: int, signers: Sequence[Signer] | None = None) -> FastAPI:
-        policy, signers = self.meeting_policy, signers or self.meeting.parties.custodians[i]
+        policy = self.meeting_policy
+        signers = self.meeting.parties.custodians[i] if signers is None else signers
         store = SqlStore(self.engines[i])
         keys = stored_keys(store, self.meeting.manifest.history[0])
         keeper = Keeper(store, {policy.origin: keys}, signers, self.clock)

@@ -65,6 +65,22 @@ def test_a_hundred_true_lines_of_one_custodian_neither_count_nor_get_into_the_no
     assert len(places(published(open_house))) == len(set(places(published(open_house))))
 
 
+def test_one_that_holds_everything_and_may_not_sign_yet_is_asked_until_it_does(open_house: House) -> None:
+    # As one that was restarted after it had stored what was sent, while it reads everything again.
+    vault = open_house.vault
+    open_house.queue.put(open_house.ballot())
+    vault.apps[0] = vault.app(0, [])
+    vault.down(2)
+    with open_house.opened() as sequencer:
+        round = threading.Thread(target=sequencer.step, daemon=True)
+        round.start()
+        round.join(5 * FIRST_PAUSE)
+        assert round.is_alive()
+        vault.apps[0] = vault.app(0)
+        round.join(PATIENCE)
+        assert not round.is_alive()
+
+
 def test_the_liar_removed_the_log_goes_on_with_all(open_house: House) -> None:
     vault, before = open_house.vault, len(open_house.vault.entries())
     signers = open_house.meeting.parties.custodians[0]

@@ -12,6 +12,7 @@ from audit.log.notes import Note, parse_note, parse_signature_lines
 from audit.log.tiles import frame
 from audit.log.treehead import Checkpoint
 from audit.protocol.refused import Refused
+from audit.record.heads import FIRST_LINE
 from tests.simulator.meeting import Meeting
 from tests.simulator.rekeys import rekey
 from tests.vault.conftest import NOW
@@ -101,3 +102,15 @@ def test_a_head_by_a_key_that_is_not_known_yet_is_forbidden(tmp_path: Path) -> N
     with pytest.raises(Refused) as refused:
         kept.show(kept.new)
     assert refused.value.reason == "not-signed-by-log"
+
+
+@pytest.mark.parametrize("junk", [FIRST_LINE, FIRST_LINE + b"{}\n"])
+def test_what_calls_itself_a_rekey_and_came_before_its_head_keeps_nobody_from_starting(
+    tmp_path: Path, junk: bytes
+) -> None:
+    kept = Kept(tmp_path, "log")
+    kept.store.stage(kept.origin, kept.held, [leaf_hash(junk)], [junk])
+    assert kept.store.rekeys(kept.origin) == [kept.held]
+    kept.begin()
+    assert list(kept.custodian.kept.keys(kept.origin).places()) == []
+    assert kept.custodian.held(kept.origin)

@@ -8,11 +8,13 @@ when the process begins anew. So nobody can make it go back to keys that are ove
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from audit.log.checkpoint import LogPolicy
 from audit.log.keys import Signer
 from audit.log.reader import Reader
+from audit.protocol.refused import Refused
 from audit.record.heads import is_rekey, open_head, succeed
 from audit.record.manifest import Manifest
 from vault.custodian.storage import Store
@@ -70,11 +72,17 @@ class ManifestKeys:
 
 
 def stored_keys(store: Store, manifest: Manifest) -> ManifestKeys:
-    """The keys of an election by what is held of its log. Refused if a rekey that is held is against the rules."""
+    """The keys of an election by what is held of its log, under a head: what is only staged may be anything.
+
+    A rekey that was changed on disk is passed over: it is the examination that finds it, before anything is signed.
+    """
     keys = ManifestKeys(manifest)
+    size = store.newest(manifest.origin).size
     for index in store.rekeys(manifest.origin):
-        for entry in store.entries(manifest.origin, index, index + 1):
-            keys.learn(index, entry)
+        if index < size:
+            for entry in store.entries(manifest.origin, index, index + 1):
+                with suppress(Refused):
+                    keys.learn(index, entry)
     return keys
 
 
