@@ -43,8 +43,12 @@ from intake.door.schema import accepted, drained, outbox
 
 NEVER = 0
 """When an entry is due that was never offered to the queue."""
+OFFERED_LONG_AGO = 1
+"""When an entry is due at once that the queue may have seen."""
 MAX_BACKOFF = 10
 """Doublings of the time after which an entry is passed on again, so that a tally that stands still is not flooded."""
+LONGEST_MS = 3_600_000
+"""The longest that time may become by doubling: what tally has lost is recorded an hour later, not a week."""
 PAGE = 1024
 
 
@@ -167,12 +171,20 @@ class Outbox:
 
     def passed_on(self, identities: Collection[bytes], now: int, again_after: int) -> None:
         """Notes that these were put into the queue at `now`: they are due again after `again_after` milliseconds, and
-        after twice as long each time.
+        after twice as long each time, up to an hour.
         """
-        due = literal(now, BigInteger) + again_after * func.power(2, outbox.c.puts)
+        doubled = func.least(again_after * func.power(2, outbox.c.puts), max(again_after, LONGEST_MS))
+        due = literal(now, BigInteger) + doubled
         later = update(outbox).where(outbox.c.origin == self._origin, _among(identities))
         with self._engine.begin() as connection:
             connection.execute(later.values(due=due, puts=func.least(outbox.c.puts + 1, MAX_BACKOFF)))
+
+    def hurry(self, connection: Connection) -> None:
+        """Makes all that was offered to the queue due at once, in the caller's transaction: nothing keeps the vote from
+        being closed for longer than a tally that is there needs.
+        """
+        offered = outbox.c.origin == self._origin, outbox.c.due > NEVER
+        connection.execute(update(outbox).where(*offered).values(due=OFFERED_LONG_AGO, puts=0))
 
     def holds(self, ballots: bool, most: int) -> bool:
         """Whether as many ballots, or else as many other entries, wait."""

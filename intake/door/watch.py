@@ -141,6 +141,8 @@ class Watch:
             standing.learn(entries)
             self._outbox.settle(connection, settled)
             signed_here = [entry for entry in entries if entry.kind in SIGNED_HERE and signer_of(entry) == self._name]
+            if any(entry.kind == "closing" for entry in entries):
+                self._outbox.hurry(connection)
             self._outbox.learn(connection, signed_here, self._deadline(), self._is_ours)
             failpoints.at("outbox.settling")
         failpoints.at("outbox.settled")

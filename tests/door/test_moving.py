@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
+from audit.record.entries import parse_entry
 from intake.door.mover import AGAIN_MS, MOST_BYTES, Mover, NotStored, QueueClient, fit
 from intake.door.outbox import Waiting
 from intake.door.schema import outbox
@@ -179,6 +180,30 @@ def test_an_entry_leaves_again_after_a_time_that_doubles(place: Place) -> None:
         assert place.outbox.due_again(now + after - 1, 9) == []
         assert len(place.outbox.due_again(now + after, 9)) == 1
         now += after
+
+
+def test_the_time_after_which_it_leaves_again_is_an_hour_at_most(place: Place) -> None:
+    """After ten doublings of ten minutes it would be a week."""
+    (identity,) = filled(place, "ballot")
+    for again_after, longest in ((600_000, 3_600_000), (7_200_000, 7_200_000)):
+        for _ in range(15):
+            place.outbox.passed_on([identity], 1, again_after)
+        assert place.outbox.due_again(longest, 9) == []
+        assert len(place.outbox.due_again(1 + longest, 9)) == 1
+
+
+def test_when_the_vote_is_closing_all_that_waits_is_passed_on_at_once(place: Place) -> None:
+    """What tally has lost an hour ago does not keep the vote from being closed for the next."""
+    with place.running() as client:
+        client.accepted(place.text(0))
+        wait_until(lambda: place.queue.entries)
+        with place.engine.begin() as connection:
+            connection.execute(update(outbox).values(due=1 << 50, puts=10))
+        place.queue.batches.clear()
+        client.read_closing()
+        wait_until(lambda: place.queue.entries)
+        assert place.tally()[0].kind == "ballot"
+        wait_until(lambda: [parse_entry(raw).kind for raw in place.queue.entries].count("reconcile") == 1)
 
 
 def test_none_of_many_waits_for_ever(place: Place) -> None:
