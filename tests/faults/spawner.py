@@ -157,7 +157,7 @@ def write_through_nothing() -> None:
     from vault.custodian.disk import RealDisk
 
     RealDisk.sync = RealDisk.sync_folder = lambda self, path: None  # type: ignore[method-assign]
-    sql_store.check_settings = lambda *_: None
+    sql_store.check_settings = lambda *_, **__: None
 
 
 if __name__ == "__main__":

@@ -124,6 +124,35 @@ def test_a_cluster_that_may_lose_a_commit_is_not_vouched_for(
     kept.cosigned(kept.log.append(1))
 
 
+@pytest.mark.parametrize("setting", ["ignore_checksum_failure", "zero_damaged_pages"])
+def test_a_cluster_that_reads_over_damage_is_not_vouched_for(
+    database: Database, superuser: Engine, setting: str
+) -> None:
+    with cluster_set(superuser, setting, "on"), pytest.raises(Unsafe, match=f"runs with {setting} on"):
+        SqlStore(database.engine).check_safe()
+    SqlStore(database.engine).check_safe()
+
+
+def test_a_role_that_may_do_more_than_add_is_refused(database: Database, superuser: Engine) -> None:
+    for acting in (database.owner, superuser):
+        with pytest.raises(Unsafe, match="role .* may change what is in the table entry"):
+            SqlStore(acting).check_safe()
+
+
+@pytest.mark.parametrize("right", ["UPDATE", "UPDATE (data)", "DELETE", "TRUNCATE"])
+def test_a_right_too_many_is_refused(database: Database, right: str) -> None:
+    role = database.engine.url.username
+    with database.owner.begin() as connection:
+        connection.execute(text(f"GRANT {right} ON mended TO {role}"))
+    try:
+        with pytest.raises(Unsafe, match=f"{role} may change what is in the table mended"):
+            SqlStore(database.engine).check_safe()
+    finally:
+        with database.owner.begin() as connection:
+            connection.execute(text(f"REVOKE {right} ON mended FROM {role}"))
+    SqlStore(database.engine).check_safe()
+
+
 def test_a_commit_waits_for_the_disk_whatever_the_role_is_set_to(
     kept: Served, database: Database, superuser: Engine
 ) -> None:
@@ -155,10 +184,12 @@ def cluster_set(superuser: Engine, setting: str, value: str) -> Iterator[None]:
         with superuser.connect() as connection:
             return connection.scalar(text(f"SHOW {setting}")) == wanted
 
+    with superuser.connect() as connection:
+        before = str(connection.scalar(text(f"SHOW {setting}")))
     change(f"SET {setting} TO {value}")
     try:
         wait_until(lambda: is_set(value))
         yield
     finally:
         change(f"RESET {setting}")
-        wait_until(lambda: is_set("on"))
+        wait_until(lambda: is_set(before))

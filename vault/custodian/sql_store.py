@@ -11,12 +11,13 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, Row, Select, func, insert, literal, select, text, union
+from sqlalchemy import Column, Connection, Engine, Row, Select, insert, literal, select, text, union
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
 from audit.log.merkle import leaf_hash
 from infra import failpoints
+from vault.custodian.cluster import HIDING, SAFE, check_role, check_settings
 from vault.custodian.cosign import EMPTY, Head
 from vault.custodian.mended import (
     ENTRY,
@@ -34,10 +35,8 @@ from vault.custodian.mended import (
 )
 from vault.custodian.nodes import new_nodes
 from vault.custodian.schema import IS_REKEY, entry, head, node, observed, published
-from vault.custodian.storage import Damaged, Overtaken, Truth, Unsafe
+from vault.custodian.storage import Damaged, Overtaken, Truth
 
-SAFE = ("fsync", "full_page_writes", "data_checksums")
-"""Settings of the cluster without which a commit, or a page, may be lost or changed without anybody noticing."""
 PAGE = 1024
 """Heads read at a time."""
 
@@ -53,9 +52,11 @@ class SqlStore:
         self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def check_safe(self) -> None:
-        """Unsafe unless the cluster writes through to disk and checks every page it reads."""
+        """Unsafe unless the cluster writes through to disk and checks every page it reads, and this role only adds."""
         with self._reading.connect() as connection:
             check_settings(connection, *SAFE)
+            check_settings(connection, *HIDING, want="off")
+            check_role(connection)
 
     def newest(self, origin: str) -> Head:
         """The head with the most entries; of a log that has none yet, the empty tree's."""
@@ -248,14 +249,6 @@ class SqlStore:
 _HEAD = (head.c.old_size, head.c.size, head.c.root, head.c.frontier, head.c.note, head.c.time)
 _FIELDS = tuple(column.name for column in _HEAD)
 _SEEN = tuple(observed.c[name] if name != "frontier" else literal(b"").label(name) for name in _FIELDS)
-
-
-def check_settings(connection: Connection, *settings: str) -> None:
-    """Unsafe unless all of these are on."""
-    found = connection.execute(select(*(func.current_setting(name) for name in settings))).one()
-    for name, value in zip(settings, found, strict=True):
-        if value != "on":
-            raise Unsafe(f"the database runs with {name} off: a custodian must not vouch for what it holds")
 
 
 def head_of(row: Row[Any]) -> Head:
