@@ -182,12 +182,14 @@ def test_a_fork_ends_it_with_both_notes_as_evidence(watch: Watch, size: int) -> 
     check_proof_of_fork(watch)
 
 
-def test_a_fork_that_the_log_alone_has_signed_is_one(watch: Watch) -> None:
+@pytest.mark.parametrize("size", [8, 20, 300])
+def test_a_fork_that_the_log_alone_has_signed_is_one(watch: Watch, size: int) -> None:
     watch.fill(10)
-    other = Shown(forked(watch.log, 2, 8)).show(custodians=0)
+    other = Shown(forked(watch.log, 2, size)).show(custodians=0)
     watch.sources[0].log, watch.sources[0].note = other.log, other.note
     with pytest.raises(Fork):
         watch.follower.round()
+    check_proof_of_fork(watch)
 
 
 def test_a_fork_between_two_sources_is_found(database: Database, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -169,7 +170,13 @@ class Follower:
 
     def _grow(self, source: Source, held: Head, head: SignedHead, policy: LogPolicy) -> Head:
         """Stores what the source has beyond what is held, if W custodians stand for it."""
-        policy = self._witnessed(source.reader, head, policy)
+        try:
+            policy = self._witnessed(source.reader, head, policy)
+        except (Refused, ReadError):
+            # The log has signed it: whoever has not cosigned it, it must continue what is held.
+            with suppress(ReadError):
+                self._check_fork(source, held, head)
+            raise
         try:
             patience = self._patience(source.reader)
             new = pull(self._store, self._keys, source.reader, head, policy, self._now(), patience)
