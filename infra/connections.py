@@ -1,6 +1,6 @@
 """What one connection to a service may cost it. A client that sends its request byte by byte, never finishes it, or
 does not read the answer is cut off; when there are as many connections as there may be, the one that has kept the
-service waiting longest makes room for the next.
+service waiting longest makes room for the next; one that is in the middle of a body only if all others are, too.
 
 Whoever keeps the service waiting cannot be told from whoever is slow, so the times are generous and the number is not.
 """
@@ -31,6 +31,7 @@ class BoundedProtocol(HttpToolsProtocol):
     most: int | None = None
     """How many connections there may be, if not MAX_CONNECTIONS."""
     _number = 0
+    """The higher, the later it was made, or brought or was given something whole."""
     _head = 0
     """Bytes since the end of the last request, as long as the next one's head is not whole."""
     _in_body = False
@@ -45,7 +46,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(others) >= (self.most or MAX_CONNECTIONS):
             waiting = (other for other in others if other.keeps_waiting)
             # If all of them are being answered, it is the new one that must come again.
-            min(waiting, key=lambda other: other._number, default=self).transport.abort()
+            min(waiting, key=lambda other: (other._in_body, other._number), default=self).transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect(None)
@@ -73,8 +74,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_body, self._head = False, 0
+        self._number = next(_numbers)
         self._expect(None)
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._number = next(_numbers)
+        super().on_response_complete()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import httpx
 import pytest
@@ -146,6 +147,26 @@ def test_when_there_are_too_many_the_one_that_waits_longest_makes_room(
             assert idle[4].recv(1 << 12).startswith(b"HTTP/1.1 204")
     finally:
         for connection in idle:
+            connection.close()
+
+
+def test_one_that_is_used_and_one_in_the_middle_of_a_body_stay(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 5)
+    used, sending, *idle = (connect(service) for _ in range(5))
+    try:
+        sending.sendall(HEAD + b"01234")
+        for connection in (used, *idle, used):
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(1 << 12).startswith(b"HTTP/1.1 204")
+        for connection in idle[:2]:
+            assert served(service)
+            wait_until(partial(closed, connection))
+            idle.append(connect(service))
+        for connection, rest in ((sending, b"56789"), (used, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")):
+            connection.sendall(rest)
+            assert connection.recv(1 << 12).startswith(b"HTTP/1.1 20")
+    finally:
+        for connection in (used, sending, *idle):
             connection.close()
 
 
