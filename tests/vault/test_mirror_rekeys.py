@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from audit.log.encoding import encode_base64
 from audit.log.keys import Signer
 from audit.log.merkle import LeafHashes, consistency_proof, frontier, leaf_hash
 from audit.log.notes import Note, parse_note, parse_signature_lines
@@ -114,3 +115,58 @@ def test_what_calls_itself_a_rekey_and_came_before_its_head_keeps_nobody_from_st
     kept.begin()
     assert list(kept.custodian.kept.keys(kept.origin).places()) == []
     assert kept.custodian.held(kept.origin)
+
+
+class Stolen(Kept):
+    """The log's old key is stolen: whoever has it shows a tree of its own, so many entries longer, before the rekey
+    comes.
+    """
+
+    def __init__(self, folder: Path, entries: int) -> None:
+        super().__init__(folder, "log")
+        false = [*self.meeting.entries[: self.held], *(b"made up %d" % i for i in range(entries))]
+        source = LeafHashes([leaf_hash(entry) for entry in false])
+        self.made_up = Checkpoint(self.origin, len(false), frontier(source, len(false)).root())
+        self.proof = tuple(consistency_proof(source, self.held, len(false)))
+
+    def steal(self) -> None:
+        text = self.made_up.text
+        note = Note(text, tuple(key.sign(text, NOW) for key in self.old_log))
+        self.witness.add_checkpoint((self.held, self.proof, note, self.made_up))
+
+    def grow(self, size: int) -> bytes:
+        """What the custodian answers to the true log, with the rekey, from what it holds up to this size."""
+        held = self.store.newest(self.origin).size
+        source = LeafHashes([leaf_hash(entry) for entry in self.meeting.entries])
+        head = self.head(size)
+        proof = "".join(f"{encode_base64(one)}\n" for one in consistency_proof(source, held, size))
+        note = Note(head.text, tuple(key.sign(head.text, NOW) for key in self.new)).raw
+        header = f"old {held}\n{proof}\n".encode() + note
+        body = len(header).to_bytes(4, "big") + header + frame(self.meeting.entries[held:size])
+        return self.custodian.append(self.origin, body)
+
+
+@pytest.mark.parametrize("entries", [1, 2])
+def test_a_tree_by_the_stolen_key_locks_nobody_once_the_key_is_replaced(tmp_path: Path, entries: int) -> None:
+    kept = Stolen(tmp_path, entries)
+    kept.steal()
+    assert kept.grow(kept.size)
+    kept.meeting.entries.append(b"what comes after it")
+    kept.begin()
+    assert kept.grow(kept.size + 1)
+    assert kept.store.newest(kept.origin).size == kept.size + 1
+    # As evidence both remain.
+    seen = kept.store.observed_at(kept.origin, kept.held + entries)
+    assert seen is not None and seen.root == kept.made_up.root
+
+
+def test_a_tree_that_a_witness_has_signed_is_never_contradicted(tmp_path: Path) -> None:
+    kept = Stolen(tmp_path, 1)
+    key = Signer("witness", kept.old_keys[0].verifier.type, bytes([80] * 32))
+    kept.witness = Witness(kept.custodian.kept, [key])
+    kept.steal()
+    with pytest.raises(Refused) as refused:
+        kept.grow(kept.size)
+    assert refused.value.reason == "fork"
+    kept.begin()
+    assert kept.grow(kept.size)

@@ -16,12 +16,14 @@ from audit.log.sources import rekeys_text
 from audit.log.tiles import WIDTH, frame, width_of
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
-from infra import failpoints
-from vault.custodian.cosign import EMPTY, Head, WrongOldSize, check_log_signed, next_head, parse_append
+from infra import failpoints, log
+from vault.custodian.cosign import EMPTY, Append, Head, WrongOldSize, check_log_signed, next_head, parse_append
 from vault.custodian.kept import Clock, Examined, Kept
 from vault.custodian.keys import Keys
 from vault.custodian.storage import Store
 from vault.custodian.stored import staged_leaves, whole
+
+_log = log.Log("vault.custody", replaced_key_signed=("size",))
 
 
 class Custodian:
@@ -57,13 +59,13 @@ class Custodian:
         if append.checkpoint.origin != origin:
             raise Refused("unknown-log", "the checkpoint is of another log than the address names")
         # The new tree may hold what changes the keys that it is signed by.
-        check_log_signed(keys.after(append.old_size, append.entries).at(append.checkpoint.size), append)
+        after = keys.after(append.old_size, append.entries)
+        check_log_signed(after.at(append.checkpoint.size), append)
         with self.kept.deciding:
             new = self._store.head_at(origin, append.checkpoint.size)
             # A head without a time was lost and computed again: when it was cosigned is not known, so it is not again.
             if new is None or not new.time or (new.old_size, new.root) != (append.old_size, append.checkpoint.root):
-                held, observed = self.kept.newest(origin), self._store.observed(origin)
-                new, leaves = next_head(held, append, self.kept.time_to_sign, observed)
+                new, leaves = self._next(keys, after, append)
                 staged = self._store.staged(origin)
                 self._check_staged(origin, new, leaves, staged)
                 self.kept.keep(origin, new, leaves, append.entries, staged)
@@ -151,6 +153,21 @@ class Custodian:
     def _has(self, origin: str, level: int, index: int, width: int) -> bool:
         size, _ = self._published.get(origin, (0, b""))
         return 0 < width <= width_of(size, level, index)
+
+    def _next(self, keys: Keys, after: Keys, append: Append) -> tuple[Head, Sequence[bytes]]:
+        """As `next_head`. A tree that was only seen here is no fork if its signature is by a key of the log that the
+        officials have replaced, at the latest by these very entries: what this custodian has signed itself, it holds.
+        """
+        held, observed = self.kept.newest(keys.origin), self._store.observed(keys.origin)
+        try:
+            return next_head(held, append, self.kept.time_to_sign, observed)
+        except Refused as refusal:
+            replaced = after.at(append.checkpoint.size).log != keys.at(held.size).log and not self.kept.witnessed
+            if refusal.reason != "fork" or not (replaced or self.kept.overrules(after, observed)):
+                raise
+        # Both stay stored, as evidence.
+        _log.error("replaced-key-signed", size=observed.size)
+        return next_head(held, append, self.kept.time_to_sign)
 
     def _check_staged(self, origin: str, new: Head, leaves: Sequence[bytes], staged: int) -> None:
         """Entries that came before their head were proven to be in a tree that the log has signed."""

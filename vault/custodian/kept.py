@@ -7,7 +7,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
+from audit.log.checkpoint import open_note
 from audit.log.keys import Signer
+from audit.log.notes import parse_note
 from audit.protocol.refused import Refused
 from infra import failpoints
 from vault.custodian.cosign import EMPTY, Head, WrongOldSize, check_clock, cosignatures
@@ -37,6 +39,8 @@ class Kept:
     ) -> None:
         self.store, self._logs, self._signers = store, logs, signers
         self.deciding = threading.Lock()
+        self.witnessed = False
+        """Whether a witness beside the custodian signs what it sees, with a key of its own."""
         self._newest: dict[str, Head] = {}
         self._clock, self._examined = clock, examined
 
@@ -73,7 +77,22 @@ class Kept:
         of C2SP tlog-mirror, the pending checkpoint.
         """
         observed, held = self.store.observed(origin), self.newest(origin)
-        return observed if observed.size >= held.size else held
+        if observed.size < held.size or self.overrules(self.keys(origin), observed):
+            return held
+        return observed
+
+    def overrules(self, keys: Keys, observed: Head) -> bool:
+        """Whether these keys say of a head that was seen that only one of the log's has signed it that the officials
+        have replaced: who has stolen that could make any tree. Never if a witness may have signed it, too, which must
+        not sign another one.
+        """
+        if self.witnessed or not observed.size:
+            return False
+        try:
+            open_note(parse_note(observed.note), keys.at(observed.size), witnessed=False)
+        except Refused:
+            return True
+        return False
 
     def time_to_sign(self) -> int:
         """The time of the next cosignature. Refused `clock-backwards`, or as the clock or `examined` refuses."""

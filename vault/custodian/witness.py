@@ -29,6 +29,7 @@ class Witness:
 
     def __init__(self, kept: Kept, signers: Sequence[Signer] = ()) -> None:
         self._kept, self._signers = kept, signers
+        kept.witnessed = bool(signers)
         self._shown: dict[str, tuple[Head, bytes]] = {}
 
     def add_checkpoint(self, submission: Submission) -> bytes:
