@@ -14,7 +14,7 @@ from infra.keys import read_signer
 from infra.progress import bar
 from vault.custodian.clock import system_clock
 from vault.custodian.config import CustodianConfig, FollowConfig, announced, check_office, open_store
-from vault.custodian.keys import stored_keys
+from vault.custodian.keys import proven_keys, stored_keys
 from vault.custodian.mending import CODES, Scrub
 from vault.custodian.peers import reader_of
 from vault.custodian.pulling import Progress
@@ -34,7 +34,7 @@ def scrub(path: Path, peers: Sequence[str]) -> int:
     for manifest in manifests:
         readers = [reader_of(url, manifest.origin) for url in peers]
         with told("re-reading") as progress:
-            codes.append(Scrub(store, stored_keys(store, manifest), readers, say, progress).run())
+            codes.append(Scrub(store, proven_keys(store, manifest, readers), readers, say, progress).run())
     return max(codes, default=CODES["whole"])
 
 

@@ -13,11 +13,11 @@ from typing import Protocol
 
 from audit.log.checkpoint import LogPolicy
 from audit.log.keys import Signer
-from audit.log.reader import Reader
+from audit.log.reader import Reader, ReadError
 from audit.protocol.refused import Refused
 from audit.record.heads import is_rekey, open_head, succeed
 from audit.record.manifest import Manifest
-from vault.custodian.storage import Store
+from vault.custodian.storage import Damaged, Store
 
 
 class Keys(Protocol):
@@ -80,9 +80,24 @@ def stored_keys(store: Store, manifest: Manifest) -> ManifestKeys:
     size = store.newest(manifest.origin).size
     for index in store.rekeys(manifest.origin):
         if index < size:
-            for entry in store.entries(manifest.origin, index, index + 1):
-                with suppress(Refused):
+            with suppress(Damaged, Refused):
+                for entry in store.entries(manifest.origin, index, index + 1):
                     keys.learn(index, entry)
+    return keys
+
+
+def proven_keys(store: Store, manifest: Manifest, peers: Iterable[Reader]) -> ManifestKeys:
+    """As `stored_keys`; where a rekey that is held cannot be read, by what a peer proves to be in its log, signed by
+    the officials' quorum: so that a damaged rekey, too, can be mended.
+    """
+    keys = stored_keys(store, manifest)
+    size = store.newest(manifest.origin).size
+    for peer in peers:
+        if not {index for index in store.rekeys(manifest.origin) if index < size} - set(keys.places()):
+            break
+        with suppress(ReadError):
+            found = open_head(peer, manifest, exact=True, every=True)
+            keys = keys if found is None else ManifestKeys(found[1])
     return keys
 
 
