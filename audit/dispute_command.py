@@ -148,8 +148,9 @@ def told(finding: Finding, pinned: bool) -> Iterator[str]:
     elif finding.refusal:
         fields = finding.refusal.entry.fields
         yield f"refused: entry {finding.refusal.index} of the log refuses {what}: {fields['detail']}"
-        kept = f"; tally keeps it as {b64(promise.leaf)}.entry" if promise else ""
-        yield f"reason: {fields['reason']}; the refused text, which the voter has, shows whether that is so{kept}"
+        yield f"reason: {fields['reason']}; the refused entry, which tally keeps, shows whether that is so"
+        if promise is not None:
+            yield f"unless its leaf hash is {b64(promise.leaf)}, {promise.intake} passed on other bytes than promised"
     elif finding.verdict is Verdict.MISSING:
         yield f"missing: the log holds neither {what} nor its refusal"
     else:

@@ -1,8 +1,9 @@
 """Entries that the log refuses, kept whole beside it: the log says why, and here is what it says that of.
 
-A refusal is the log's word alone. Whoever doubts it, the voter or an auditor, needs the refused text, which the voter
-has kept too; and if tally has made a refusal up, it has nothing here to show for it. They are public as soon as
-somebody asks: they hold no more than a recorded ballot does.
+A refusal is the log's word alone, and names a ballot and an intake, not the bytes. Whoever doubts it, the voter or an
+auditor, needs these: if they differ from what the voter handed in, the intake has spoiled them, and if tally has none,
+it may have made the refusal up, or have had no room. They are public as soon as somebody asks: they hold no more than a
+recorded ballot does.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from audit.log.merkle import leaf_hash
 from audit.protocol.group import b64
-from audit.record.entries import Entry
+from audit.record.entries import Entry, parse_entry
 from audit.record.seen import intake_of
 from tally.sequencer.schema import refused_entry
 
@@ -42,13 +43,22 @@ def keep(connection: Connection, origin: str, entries: Sequence[Entry]) -> None:
 
 
 def write_all(engine: Engine, origin: str, folder: Path) -> int:
-    """Writes every kept entry to a new folder, named by its leaf hash, as a receipt states it; how many. OSError."""
+    """Writes every kept entry to a new folder, named as `file_name` says; how many. OSError."""
     folder.mkdir()
     count = 0
     for raw in kept(engine, origin):
-        (folder / f"{b64(leaf_hash(raw))}.entry").write_bytes(raw)
+        (folder / file_name(parse_entry(raw))).write_bytes(raw)
         count += 1
     return count
+
+
+def file_name(entry: Entry) -> str:
+    """By the identity and the intake that the refusal names, and the leaf hash that a receipt states: of another leaf
+    than that, it is not what the receipt promised.
+    """
+    # An intake's name may hold signs that no file's may, and be long; the leaf hash alone makes this one unique.
+    named = (b64(entry.identity), quote(intake_of(entry), safe="")[:100], b64(entry.leaf))
+    return ".".join(part for part in named if part) + ".entry"
 
 
 def kept(engine: Engine, origin: str) -> Iterator[bytes]:

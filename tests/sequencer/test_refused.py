@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from audit.protocol.group import b64
-from audit.record.entries import parse_entry
+from audit.record.entries import parse_entry, seal
 from tally.sequencer import refused
-from tally.sequencer.refused import kept, write_all
+from tally.sequencer.refused import file_name, kept, write_all
 from tests.sequencer.house import House
 from tests.sequencer.test_sequencing import fates, officials
+from tests.simulator.dice import Dice
 
 
 def spoiled(house: House, account: int, revision: int = 0, intake: int = 0) -> bytes:
@@ -32,10 +33,21 @@ def test_a_refused_entry_is_kept_as_it_was_handed_in(open_house: House, tmp_path
     assert [kind for kind, _ in fates(open_house, ballot, early)] == ["refusal", "refusal"]
     assert held(open_house) == {ballot, early}
     assert write_all(open_house.ledger.engine, open_house.meeting.origin, tmp_path / "refused") == 2
-    # By the leaf that a receipt states.
-    assert (tmp_path / "refused" / f"{b64(parse_entry(ballot).leaf)}.entry").read_bytes() == ballot
+    # By what the refusal names, and by the leaf that a receipt states.
+    for raw, intake in ((ballot, ".intake-1"), (early, "")):
+        entry = parse_entry(raw)
+        name = f"{b64(entry.identity)}{intake}.{b64(entry.leaf)}.entry"
+        assert (tmp_path / "refused" / name).read_bytes() == raw
     with pytest.raises(FileExistsError):
         write_all(open_house.ledger.engine, open_house.meeting.origin, tmp_path / "refused")
+
+
+@pytest.mark.parametrize("name", ["../../intake", "vote.example/intake-1", "x" * 200])
+def test_no_intakes_name_leads_out_of_the_folder(open_house: House, tmp_path: Path, name: str) -> None:
+    entry = parse_entry(seal(parse_entry(open_house.ballot(0)).text, Dice(5).signers(name)))
+    path = tmp_path / file_name(entry)
+    path.write_bytes(entry.raw)
+    assert path.resolve().parent == tmp_path.resolve()
 
 
 def test_what_is_recorded_or_nobodys_is_not_kept(open_house: House) -> None:
