@@ -33,7 +33,7 @@ from tally.sequencer.joining import custodian_of, lines_under, own_note
 from tally.sequencer.ledger import PAGE, Ledger, Stage, Transaction
 from tally.sequencer.log_keys import MissingKey
 from tally.sequencer.push import Fork, Stopped
-from tally.sequencer.shown import shown_by
+from tally.sequencer.shown import shown_by, successors
 
 Sign = Callable[[Stage, Manifest], bytes]
 NOBODY = Restart(frozenset(), 0)
@@ -123,12 +123,6 @@ def _ask(
             if answering not in successors(over, name):
                 raise Misplaced(f"{custodian.label}: {answering} answers where {name} is expected")
         return note
-
-
-def successors(manifest: Manifest, name: str) -> set[str]:
-    """The custodian of this name in the manifest, and those that have taken its place since."""
-    place = [other for other, _ in manifest.history[0].log.custodians].index(name)
-    return {past.log.custodians[place][0] for past in manifest.history}
 
 
 def adopt_any(

@@ -21,7 +21,7 @@ from tally.sequencer.append import Missing, Unsigned
 from tally.sequencer.custodian import Custodian, Elsewhere, Rejected, Unavailable
 from tally.sequencer.joining import Lines, custodian_of, join, lines_under
 from tally.sequencer.ledger import Ledger, Stage
-from tally.sequencer.shown import shown_by
+from tally.sequencer.shown import shown_by, successors
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 REPORT_SECONDS = 10.0
@@ -249,16 +249,19 @@ class Courier:
             return 0
         newest = self._ledger.newest().size
         try:
-            policy = shown_by(self._custodian, note, self._push.manifest, self._missing.frontier(newest)).log
-            held = open_note(note, policy, witnessed=False)
+            over = shown_by(self._custodian, note, self._push.manifest, self._missing.frontier(newest))
+            held = open_note(note, over.log, witnessed=False)
         except Refused as refusal:
             raise Rejected(200, refusal.reason) from None
-        lines = lines_under(note, policy)
+        lines = lines_under(note, over.log)
         try:
             self._compare(held, newest)
-        except (LedgerBehind, Fork):
-            if self._left_out(note.text, lines, policy):
+        except (LedgerBehind, Fork) as error:
+            if self._left_out(note.text, lines, over):
                 raise Rejected(200, "left-out") from None
+            if isinstance(error, Fork) and over.log.log != self._push.policy().log:
+                # Signed with keys that were replaced since: who has stolen them can make any tree.
+                raise Rejected(200, "replaced-key-signed") from None
             raise
         if not lines:
             # It says what it holds, but signs nothing until it has read it again: it is asked until it does.
@@ -274,9 +277,14 @@ class Courier:
         if self._missing.frontier(held.size).root() != held.root:
             raise Fork(f"{self.label} holds another tree of {held.size} entries, signed by this log's keys")
 
-    def _left_out(self, text: bytes, lines: Sequence[Signature], policy: LogPolicy) -> bool:
-        with suppress(Refused):
-            return custodian_of(text, lines, policy)[0] in self._push.left_out
+    def _left_out(self, text: bytes, lines: Sequence[Signature], over: Manifest) -> bool:
+        """Whether it is a custodian that the officials have named, or who has taken its place, by now or over that
+        tree.
+        """
+        for manifest in (over, self._push.manifest):
+            with suppress(Refused):
+                answering, _ = custodian_of(text, lines, manifest.log)
+                return any(answering in successors(manifest, name) for name in self._push.left_out)
         return False
 
     def _report(self, size: int, text: bytes, lines: Sequence[Signature]) -> None:

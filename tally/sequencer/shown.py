@@ -69,6 +69,12 @@ def shown_by(
     return found.at(size)
 
 
+def successors(manifest: Manifest, name: str) -> set[str]:
+    """The custodian of this name in the manifest, and those that have taken its place since."""
+    place = [other for other, _ in manifest.history[0].log.custodians].index(name)
+    return {past.log.custodians[place][0] for past in manifest.history}
+
+
 def _published(source: Custodian, manifest: Manifest, size: int, check: Callable[[], None]) -> Manifest:
     """With the rekeys below `size` that a custodian names; as far as it tells the truth and answers."""
     try:

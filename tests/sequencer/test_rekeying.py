@@ -17,12 +17,14 @@ from audit.log.tiles import frame
 from audit.log.treehead import Checkpoint
 from audit.protocol.refused import Refused
 from audit.record.heads import open_head
+from audit.record.restart import Restart
 from tally.sequencer.custodian import Rejected
 from tally.sequencer.ledger import Ledger
 from tally.sequencer.log_keys import MissingKey
 from tally.sequencer.push import Fork, LedgerBehind
 from tests.loopback import wait_until
 from tests.sequencer.house import TOKEN, House
+from tests.sequencer.test_recovery import signed_and_sent_to_one
 from tests.simulator.dice import Dice
 from tests.simulator.rekeys import rekeying, take_over
 from vault.custodian.custody import Custodian as Keeper
@@ -216,6 +218,18 @@ def test_a_size_that_is_only_claimed_is_not_read_through(rotated: House, other_l
     assert other_ledger.newest().size == 0
 
 
+def test_another_tree_by_the_stolen_old_key_stops_nobody(rotated: House, tmp_path: Path) -> None:
+    true = [entry.raw for entry in rotated.vault.entries()]
+    made_up(rotated, tmp_path, [*true[:-3], rotated.ballot(2)], rotated.log_keys[:2])
+    with rotated.opened() as sequencer:
+        rotated.queue.put(rotated.ballot(2))
+        while sequencer.step():
+            pass
+        with pytest.raises(Rejected, match="replaced-key-signed"):
+            sequencer._push._couriers[2]._find(0)
+    assert rotated.replay(0).ballots == 3
+
+
 @pytest.fixture
 def newcomer(open_house: House, tmp_path: Path) -> Iterator[House]:
     """A custodian of another name, which holds nothing, at the address of the third."""
@@ -238,6 +252,29 @@ def test_a_new_custodian_catches_up_from_nothing_and_counts(newcomer: House) -> 
     assert newcomer.replay(2).ballots == 1
     size = newcomer.ledger.newest().size
     assert read(newcomer, 2) == (size, [size - 2])
+
+
+def test_the_officials_word_names_who_took_the_place_too(newcomer: House, other_ledger: Ledger) -> None:
+    """They leave out custodian-c; custodian-d, in its place, holds more than the others."""
+    vault, lost, ballot = newcomer.vault, newcomer.ballot(0), newcomer.ballot(1)
+    before = newcomer.ledger.newest().size
+    with newcomer.opened() as sequencer:
+        wait_until(lambda: sequencer._push._couriers[2].size == before)
+    signed_and_sent_to_one(newcomer, lost)
+    newcomer.queue.rows.clear()
+    away, vault.apps[2] = vault.apps[2], None
+    after = replace(newcomer, ledger=other_ledger)
+    with after.sequencer(word=Restart(frozenset({"custodian-c"}), before)) as sequencer:
+        sequencer.open()
+        vault.apps[2] = away
+        after.queue.put(ballot)
+        while sequencer.step():
+            pass
+        wait_until(lambda: vault.size(0) == vault.size(1) == before + 1)
+        after.queue.put(lost)
+        while sequencer.step():
+            pass
+    assert [entry.raw for entry in vault.entries(0)][-2:] == [ballot, lost]
 
 
 def test_a_replaced_custodian_does_not_count_any_more(open_house: House) -> None:
