@@ -109,7 +109,10 @@ class Manifest:
     @property
     def history(self) -> tuple[Manifest, ...]:
         """As it was at first, and after each rekey, in their order; this one is the last."""
-        return (*self.before.history, self) if self.before is not None else (self,)
+        past = [self]
+        while past[-1].before is not None:
+            past.append(past[-1].before)
+        return tuple(reversed(past))
 
     @property
     def rekeys(self) -> tuple[Rekey, ...]:

@@ -88,6 +88,13 @@ def test_who_knows_the_manifest_alone_finds_the_keys(changed: Changed) -> None:
         assert [one.index for one in manifest.rekeys] == changed.places
 
 
+def test_any_number_of_keys_may_be_replaced(changed: Changed) -> None:
+    manifest = changed.manifest
+    for _ in range(2000):
+        manifest = replace(manifest, before=manifest)
+    assert len(manifest.history) == 2001 and manifest.history[0] is changed.manifest
+
+
 def test_who_is_not_told_where_they_are_does_not_believe(changed: Changed) -> None:
     assert unread(changed.reader(hint=False), changed.manifest) == "wrong-signers"
 
