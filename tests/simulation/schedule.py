@@ -14,7 +14,8 @@ from tests.simulation.kernel import Overrun
 from tests.simulation.keys import cheap_signatures
 from tests.simulation.world import Plant, World
 
-REST_SECONDS = 3600.0
+REST_SECONDS = 7200.0
+"""Longer than an intake waits to pass an entry on again."""
 
 
 @dataclass(frozen=True)

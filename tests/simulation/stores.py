@@ -14,6 +14,7 @@ from audit.record.seen import MemorySeen
 from infra import failpoints
 from infra.queue.frames import Row
 from intake.door.mover import Waiting
+from intake.door.outbox import LONGEST_MS, MAX_BACKOFF
 from tally.sequencer.ledger import EMPTY, Overtaken, Stage
 from tests.simulation.disk import Disk
 from tests.simulation.kernel import Kernel
@@ -288,8 +289,9 @@ class Outbox:
         def change(state: OutboxState) -> None:
             for identity in identities:
                 if identity in state.waiting:
-                    row = state.waiting[identity]
-                    state.waiting[identity] = [row[0], now + again_after * 2 ** row[2], min(row[2] + 1, 3)]
+                    entry, _, puts = state.waiting[identity]
+                    due = now + min(again_after * 2**puts, max(again_after, LONGEST_MS))
+                    state.waiting[identity] = [entry, due, min(puts + 1, MAX_BACKOFF)]
 
         self._disk.write(change, sync=False)
 
