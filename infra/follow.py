@@ -176,10 +176,12 @@ class Follower:
             # The very note that was verified before: most of the time there is nothing new.
             return
         found = open_head(reader, self._manifest)
+        held = self.election.head
         if found is None:
+            if held.size and self.head is None:
+                raise Refused("stale", f"{reader}: shows nothing, and {held.size} entries were read before")
             return
         new, manifest = found
-        held = self.election.head
         if new.size < held.size and self.head is None:
             raise Refused("stale", f"{reader}: shows {new.size} entries, and {held.size} were read before")
         if new.size == held.size and new.root != held.root():

@@ -225,6 +225,9 @@ class TestACustodianThatIsOver:
         with pytest.raises(Unreadable, match="were read before"):
             list(follower.catch_up())
         assert follower.election.size == replaced.place + 1 and not follower.caught_up
+        follower._readers[1] = MemoryReader({})
+        with pytest.raises(Unreadable, match="shows nothing"):
+            follower.poll()
         follower._readers[1] = replaced.honest
         list(follower.catch_up())
         assert follower.election.size == replaced.meeting.election.size and follower.caught_up
