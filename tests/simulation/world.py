@@ -235,7 +235,7 @@ class Vault(Zone):
         if self.lying and world.dice.random() < 0.5:
             return self._lie(method)
         answer = net.answer_of(self.keeper, world.origin, method, path, content)
-        if answer.status == 204 and not self.liar:
+        if path == "publish" and answer.status == 204 and not self.liar:
             world.published(content or b"")
         if answer.status == 200 and path in ("append", "held"):
             state = self.disk.state
