@@ -198,7 +198,7 @@ class Store:
         failpoints.at("custodian.committing")
         self._disk.write(change)
 
-    def published(self, origin: str) -> tuple[int, bytes]:
+    def published(self, origin: str, below: int | None = None) -> tuple[int, bytes]:
         return self._state.published
 
     def publish(self, origin: str, size: int, note: bytes) -> None:

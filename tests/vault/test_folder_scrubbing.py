@@ -110,6 +110,22 @@ def test_a_published_checkpoint_is_mended(kept: Kept) -> None:
     kept.check_whole()
 
 
+def test_while_a_published_checkpoint_is_damaged_the_one_before_is_served(kept: Kept) -> None:
+    newer = kept.peer
+    kept.append(1)
+    newer.show()
+    kept.custodian.publish(kept.log.origin, newer.note)
+    kept.append(1)
+    kept.flip("published", 701, 60)
+    kept.open()
+    assert kept.custodian.checkpoint(kept.log.origin) == kept.store.published(kept.log.origin, 701)[1]
+    assert kept.scrub() == 4
+    assert f"{kept.log.origin}: published checkpoint of 701 entries: cannot be read" in kept.said
+    # The peer has published no more than that, and not the 702 that are held here.
+    assert kept.scrub(newer) == 3, kept.said
+    assert kept.store.published(kept.log.origin) == (701, newer.note)
+
+
 def test_the_newest_head_is_not_made_up(kept: Kept) -> None:
     kept.flip("heads", 600, 40)
     kept.log.grow(1)

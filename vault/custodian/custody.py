@@ -21,7 +21,7 @@ from vault.custodian.cosign import EMPTY, Append, Head, WrongOldSize, check_log_
 from vault.custodian.kept import Clock, Examined, Kept
 from vault.custodian.keys import Keys
 from vault.custodian.storage import Store
-from vault.custodian.stored import staged_leaves, whole
+from vault.custodian.stored import readable_published, staged_leaves, whole
 
 _log = log.Log("vault.custody", replaced_key_signed=("size",))
 
@@ -46,7 +46,7 @@ class Custodian:
         self._store = store
         # This process alone publishes; a second one on the same database would only serve an older checkpoint for a
         # while.
-        self._published = {origin: store.published(origin) for origin in logs}
+        self._published = {origin: readable_published(store, origin) for origin in logs}
         self._mirrored: dict[str, tuple[Head, bytes]] = {}
 
     def append(self, origin: str, body: bytes) -> bytes:
@@ -96,7 +96,7 @@ class Custodian:
 
     def refresh(self, origin: str) -> None:
         """Serves what is published in the store, which something else than `publish` has put there."""
-        self._published[origin] = self._store.published(origin)
+        self._published[origin] = readable_published(self._store, origin)
 
     def held(self, origin: str) -> bytes | None:
         """The largest tree that is stored here, published or not: the log's note with the cosignature lines over it,

@@ -14,6 +14,7 @@ from vault.custodian.alarms import CODES
 from vault.custodian.custody import Custodian
 from vault.custodian.following import Follower
 from vault.custodian.storage import Damaged, Store
+from vault.custodian.stored import readable_published
 
 Append = Callable[[str, bytes], bytes]
 
@@ -26,7 +27,7 @@ def add_custody(metrics: Metrics, store: Store, origins: Iterable[str], folder: 
     def look() -> None:
         for origin in origins:
             held.set(store.newest(origin).size, log=origin)
-            published.set(store.published(origin)[0], log=origin)
+            published.set(readable_published(store, origin)[0], log=origin)
 
     metrics.look(look, held, published)
     if folder is not None:

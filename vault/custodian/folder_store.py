@@ -27,7 +27,7 @@ from vault.custodian.disk import Disk, RealDisk
 from vault.custodian.nodes import new_nodes
 from vault.custodian.numbered_files import NumberedFiles
 from vault.custodian.sealed_files import Sealed, seal
-from vault.custodian.storage import Damaged, Overtaken, Unsafe
+from vault.custodian.storage import Damaged, DamagedCheckpoint, Overtaken, Unsafe
 
 
 class FolderStore:
@@ -86,12 +86,18 @@ class FolderStore:
                 found.update(self._open(origin, kind, number).about["rekeys"])
         return sorted(found)
 
-    def published(self, origin: str) -> tuple[int, bytes]:
-        """Size and note of the newest published checkpoint; (0, b"") if there is none."""
-        size = self._files.newest(self._tree(origin, "published"))
+    def published(self, origin: str, below: int | None = None) -> tuple[int, bytes]:
+        """Size and note of the newest published checkpoint, or of the newest of fewer than `below` entries; (0, b"") if
+        there is none. DamagedCheckpoint.
+        """
+        tree = self._tree(origin, "published")
+        size = self._files.newest(tree) if below is None else self._files.highest(tree, below - 1)
         if size is None:
             return 0, b""
-        return size, self._open(origin, "published", size).about["note"].encode()
+        try:
+            return size, self._open(origin, "published", size).about["note"].encode()
+        except Damaged as error:
+            raise DamagedCheckpoint(str(error), size) from None
 
     def publish(self, origin: str, size: int, note: bytes) -> None:
         """Stores a published checkpoint. The first one of a size stands."""

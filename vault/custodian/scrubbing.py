@@ -23,7 +23,7 @@ from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 from vault.custodian.cosign import Head
 from vault.custodian.keys import Keys
-from vault.custodian.storage import Damaged, Mendable
+from vault.custodian.storage import Damaged, DamagedCheckpoint, Mendable
 from vault.custodian.stored import check_head
 
 STEP = 16 * WIDTH
@@ -205,17 +205,23 @@ class Examination:
                     found.faults.append(Fault("tile", level, index, "missing" if node is None else "differs"))
             below, level = hashes, level + 1
 
-    def _published(self) -> tuple[int, bytes] | None:
+    def _published(self) -> tuple[int, bytes | None] | None:
+        """Size and note of the newest published checkpoint, without the note or at all as far as it can be read."""
         try:
             return self._store.published(self._origin)
+        except DamagedCheckpoint as damaged:
+            return damaged.size, None
         except Damaged:
             return None
 
-    def _check_published(self, found: Found, published: tuple[int, bytes] | None) -> None:
+    def _check_published(self, found: Found, published: tuple[int, bytes | None] | None) -> None:
         if published is None:
             found.faults.append(Fault("published", 0, found.head.size, "unreadable"))
             return
         size, raw = published
+        if raw is None:
+            found.faults.append(Fault("published", 0, size, "unreadable"))
+            return
         if size == 0:
             return
         try:

@@ -149,19 +149,25 @@ class SqlStore:
         except IntegrityError:
             raise Overtaken(origin) from None
 
-    def published(self, origin: str) -> tuple[int, bytes]:
-        """Size and note of the newest published checkpoint; (0, b"") if there is none."""
+    def published(self, origin: str, below: int | None = None) -> tuple[int, bytes]:
+        """Size and note of the newest published checkpoint, or of the newest of fewer than `below` entries; (0, b"") if
+        there is none.
+        """
         query = (
             select(published.c.size, published.c.note)
             .where(published.c.origin == origin)
             .order_by(published.c.size.desc())
             .limit(1)
         )
+        if below is not None:
+            query = query.where(published.c.size < below)
         with readable(), self._reading.connect() as connection:
             row = connection.execute(query).first()
             repair = last_repair(connection, origin, PUBLISHED)
         found = (row.size, bytes(row.note)) if row else (0, b"")
-        return repair if repair is not None and repair[0] >= found[0] else found
+        if repair is None or repair[0] < found[0] or (below is not None and repair[0] >= below):
+            return found
+        return repair
 
     def publish(self, origin: str, size: int, note: bytes) -> None:
         """Stores a published checkpoint. The first one of a size stands: another only bears more cosignatures."""

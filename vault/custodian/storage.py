@@ -28,6 +28,14 @@ class Damaged(Exception):
     """What was stored is not there, or not as it was: this custodian must not answer as if it held it."""
 
 
+class DamagedCheckpoint(Damaged):
+    """The published checkpoint of `size` entries is not as it was stored."""
+
+    def __init__(self, detail: str, size: int) -> None:
+        super().__init__(detail)
+        self.size = size
+
+
 class Store(Protocol):
     """The logs of one custodian, each under its origin. What goes wrong with the disk or the database is raised as
     OSError or SQLAlchemyError; a method that stores has then stored all or nothing, and which of them is seen by
@@ -53,8 +61,10 @@ class Store(Protocol):
         When it returns they are on disk. Overtaken if the old size has been continued already.
         """
 
-    def published(self, origin: str) -> tuple[int, bytes]:
-        """Size and note of the newest published checkpoint; (0, b"") if there is none."""
+    def published(self, origin: str, below: int | None = None) -> tuple[int, bytes]:
+        """Size and note of the newest published checkpoint, of fewer than `below` entries if that is given; (0, b"")
+        if there is none. DamagedCheckpoint if it is known which one is damaged.
+        """
 
     def publish(self, origin: str, size: int, note: bytes) -> None:
         """Stores a published checkpoint. The first one of a size stands: another only bears more cosignatures."""

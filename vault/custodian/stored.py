@@ -11,7 +11,7 @@ from audit.log.tiles import WIDTH, frame
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 from vault.custodian.cosign import Head
-from vault.custodian.storage import Damaged, Store
+from vault.custodian.storage import Damaged, DamagedCheckpoint, Store
 
 
 class StoreReader:
@@ -60,6 +60,18 @@ def staged_leaves(store: Store, origin: str, start: int, end: int) -> list[bytes
                 raise Damaged(f"entry {index} is not as it was stored")
         leaves += computed
     return leaves
+
+
+def readable_published(store: Store, origin: str) -> tuple[int, bytes]:
+    """Size and note of the newest published checkpoint that can be read, as `Store.published`: readers go on with an
+    older one until the newest is mended.
+    """
+    below = None
+    while True:
+        try:
+            return store.published(origin, below)
+        except DamagedCheckpoint as damaged:
+            below = damaged.size
 
 
 def check_head(head: Head, policy: LogPolicy) -> None:
