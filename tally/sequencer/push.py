@@ -25,6 +25,8 @@ from tally.sequencer.shown import shown_by, successors
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 REPORT_SECONDS = 10.0
+HEAR_SECONDS = 5.0
+"""In which every custodian may say what it holds before anything new is staged; one that is away holds nobody up."""
 LOOK_AGAIN_SECONDS = 60.0
 """After which an idle courier asks again what its custodian holds: its disk may have been replaced meanwhile."""
 
@@ -34,6 +36,7 @@ _log = log.Log(
     custodian_rejects=("custodian", "status", "reason"),
     custodian_without_beginning=("custodian",),
     waiting=("size", "cosigned", "wanted"),
+    not_all_heard=("heard",),
 )
 
 
@@ -80,7 +83,7 @@ class Push:
         self._lines: dict[Courier, tuple[int, str, Lines]] = {}
         self._witnessed: tuple[int, bytes] = (0, b"")
         self._failure: Exception | None = None
-        self._closing = False
+        self._closing = self._heard = False
         self._missing = Missing(ledger)
         self._couriers = [Courier(self, ledger, self._missing, custodian) for custodian in custodians]
 
@@ -123,6 +126,23 @@ class Push:
             self._witnessed = size, note
             self._changed.notify_all()
             self._wait(lambda: sum(c.published >= size for c in self._couriers) >= self.policy().W)
+
+    def hear(self) -> None:
+        """Returns once every custodian has said what it holds, or HEAR_SECONDS have passed; later calls, at once. What
+        only one of them holds, of an old copy of the ledger, is found before another tree of its size is signed.
+
+        Raises as `witness`.
+        """
+        with self._changed:
+            if not self._heard:
+                done = self._changed.wait_for(
+                    lambda: all(c.heard for c in self._couriers) or self._closing or self._failure is not None,
+                    HEAR_SECONDS,
+                )
+                if not done:
+                    _log.warning("not-all-heard", heard=sum(c.heard for c in self._couriers))
+                self._heard = True
+            self._check()
 
     def sizes(self) -> dict[str, int]:
         """How many entries each custodian is known to hold."""
@@ -171,6 +191,9 @@ class Push:
         while not self._changed.wait_for(lambda: done() or self._closing or self._failure is not None, REPORT_SECONDS):
             size = self._stage.size if self._stage else 0
             _log.warning("waiting", size=size, cosigned=len(self._cosigned()), wanted=self.policy().W)
+        self._check()
+
+    def _check(self) -> None:
         if self._failure is not None:
             raise self._failure
         if self._closing:
@@ -184,7 +207,7 @@ class Push:
 
 class Courier:
     """Serves one custodian. `size`: how many entries it holds, None while unknown; `published`: up to where it
-    publishes.
+    publishes; `heard`: it has said once what it holds.
     """
 
     def __init__(self, push: Push, ledger: Ledger, missing: Missing, custodian: Custodian) -> None:
@@ -193,6 +216,7 @@ class Courier:
         self.label = custodian.label
         self.size: int | None = None
         self.published = 0
+        self.heard = False
 
     def run(self) -> None:
         """Goes on until called back. Whatever its custodian does is waited out; only LedgerBehind and Fork, which say
@@ -246,6 +270,7 @@ class Courier:
         """
         note = self._custodian.held()
         if note is None:
+            self.heard = True
             return 0
         newest = self._ledger.newest().size
         try:
@@ -263,6 +288,7 @@ class Courier:
                 # Signed with keys that were replaced since: who has stolen them can make any tree.
                 raise Rejected(200, "replaced-key-signed") from None
             raise
+        self.heard = True
         if not lines:
             # It says what it holds, but signs nothing until it has read it again: it is asked until it does.
             if held.size > witnessed:

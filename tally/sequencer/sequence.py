@@ -53,10 +53,12 @@ class Damaged(Exception):
 @dataclass(frozen=True)
 class Checked:
     """Rows of the queue, and what can be known of them before it is their turn: the entries in them, the faults that
-    reading them has brought to light, the verdicts on ballots, and which other entries bear true lines.
+    reading them has brought to light, the verdicts on ballots, and which other entries bear true lines. `taken`: when
+    they were asked for, on the monotonic clock.
     """
 
     rows: Sequence[Row]
+    taken: float
     entries: Sequence[Entry] = ()
     faults: Sequence[Exception] = ()
     verdicts: Verdicts = field(default_factory=dict)
@@ -98,7 +100,26 @@ class Sequencer:
         """Signs a stage unless it is signed, gets it witnessed unless it is, and publishes it. As `Push.witness`."""
         # Of what is coming, the checks were against an election that is thrown away; its rows are handed out again.
         self._forget_coming()
-        stage = self._ledger.newest()
+        stage = self._read()
+        _log.info("opened", size=stage.size, phase=self.election.phase)
+        if stage.size:
+            self.finish(stage)
+            # Of an empty ledger, all custodians have been asked already.
+            self._push.hear()
+        self._count(Decision())
+
+    def _read(self) -> Stage:
+        while True:
+            stage = self._ledger.newest()
+            try:
+                self._replay(stage)
+                return stage
+            except Damaged:
+                # What the last one staged may have come between two looks: only then is it no damage.
+                if self._ledger.newest() == stage:
+                    raise
+
+    def _replay(self, stage: Stage) -> None:
         self.election = Election(self._manifest.hash, self._mixes)
         expected = Expected()
         for raw in self._ledger.all_entries():
@@ -113,32 +134,30 @@ class Sequencer:
         if wrong := self._ledger.differing(expected):
             text = "hold rows that are not the ledger's; emptied by their owner, they are filled again"
             raise Damaged(f"{', '.join(wrong)} {text}")
-        _log.info("opened", size=stage.size, phase=self.election.phase)
-        if stage.size:
-            self.finish(stage)
-        self._count(Decision())
 
     def step(self) -> bool:
         """One round; False if the queue had nothing. QueueUnavailable, before anything is changed; otherwise as
         `finish`, or SQLAlchemyError, and then `open` must come before the next step.
         """
-        began = time.monotonic()
         checked = self._next()
         if not checked.rows:
             return False
-        decision = self._stage(checked)
+        decision, stage = self._stage(checked)
         if self._ahead is not None:
             # Until this round is over, nothing changes the election that they are checked against.
             self._coming = self._ahead.submit(self._take)
-        if decision.entries:
-            self.finish(self._ledger.newest())
+        if stage is not None:
+            if self._ledger.newest() != stage:
+                # What another has staged since is not this election's to sign; it signs this stage, too.
+                raise Overtaken(f"the log has been continued from {stage.size} entries by another sequencer")
+            self.finish(stage)
         try:
             self._egress.ack(row.key for row in checked.rows)
         except QueueUnavailable:
             _log.warning("not-acknowledged", rows=len(checked.rows))
         failpoints.at("sequencer.acknowledged")
         self._count(decision)
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - checked.taken
         self.counted(decision, seconds)
         _log.info(
             "sequenced",
@@ -155,26 +174,27 @@ class Sequencer:
         """Checks the rows, decides on them and commits the decision. Overtaken if another sequencer has continued the
         log; MissingKey if a rekey among them wants other keys than are held: then nothing is changed.
         """
-        return self._stage(self._checked(rows))
+        return self._stage(self._checked(rows, time.monotonic()))[0]
 
     def _next(self) -> Checked:
         coming, self._coming = self._coming, None
         return self._take() if coming is None else coming.result()
 
     def _take(self) -> Checked:
+        taken = time.monotonic()
         rows = self._egress.take(MOST)
         if not rows:
-            return Checked(rows)
+            return Checked(rows, taken)
         failpoints.at("sequencer.taken")
-        return self._checked(rows)
+        return self._checked(rows, taken)
 
-    def _checked(self, rows: Sequence[Row]) -> Checked:
+    def _checked(self, rows: Sequence[Row], taken: float) -> Checked:
         faults: list[Exception] = []
         entries = [entry for row in rows if (entry := read(row.data, faults)) is not None]
         verdicts = self._check(entries)
         signed = check_authors(self.election, entries)
         failpoints.at("sequencer.checked")
-        return Checked(rows, entries, faults, verdicts, signed)
+        return Checked(rows, taken, entries, faults, verdicts, signed)
 
     def _forget_coming(self) -> None:
         coming, self._coming = self._coming, None
@@ -184,8 +204,9 @@ class Sequencer:
             with suppress(Exception, CancelledError):
                 coming.result()
 
-    def _stage(self, checked: Checked) -> Decision:
+    def _stage(self, checked: Checked) -> tuple[Decision, Stage | None]:
         entries, old_size = checked.entries, self.election.size
+        new = None
         with self._ledger.begin() as transaction:
             with transaction.seen() as seen:
                 seen.look_up(entries)
@@ -206,7 +227,7 @@ class Sequencer:
         failpoints.at("sequencer.staged")
         for fault in (*checked.faults, *decision.faults):
             log.failure(fault)
-        return decision
+        return decision, new
 
     def finish(self, stage: Stage) -> None:
         """Signs a stage, unless it is signed, gets it witnessed, unless it is, and published. Stopped, LedgerBehind,

@@ -9,6 +9,7 @@ import pytest
 
 from infra.postgres import Cluster
 from infra.queue import schema as queue_schema
+from tally.sequencer import push
 from tally.sequencer import schema as ledger_schema
 from tally.sequencer.ledger import Ledger
 from tests.databases import Database, make_database
@@ -17,6 +18,12 @@ from tests.simulator.meeting import Meeting
 from vault.custodian import schema as custodian_schema
 
 _numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def soon_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Custodians that are away are not waited for; what a test must hear it waits for itself."""
+    monkeypatch.setattr(push, "HEAR_SECONDS", 0.2)
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import text
 
+from tally.sequencer.ledger import Ledger
 from tally.sequencer.sequence import Damaged
 from tests.databases import Database
 from tests.sequencer.house import House
@@ -41,6 +45,22 @@ def test_an_older_ballot_in_place_of_the_last_is_put_right(voted: House, ledger_
     size = len(voted.vault.entries())
     assert len(voted.record(voted.ballot(0, revision=1))) == size + 1
     assert voted.vault.entries()[-1].fields["reason"] == "revision-repeated"
+
+
+def test_what_is_staged_between_two_looks_is_no_damage(open_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = Ledger(open_house.ledger.engine, open_house.ledger.origin)
+    looked = list[int]()
+
+    def entries() -> Iterator[bytes]:
+        if not looked:
+            open_house.record(open_house.ballot(0))
+        looked.append(open_house.ledger.newest().size)
+        return open_house.ledger.all_entries()
+
+    monkeypatch.setattr(late, "all_entries", entries)
+    with replace(open_house, ledger=late).opened() as sequencer:
+        assert sequencer.election.ballots == 1
+    assert len(looked) == 2
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
 
-from tally.sequencer.custodian import Custodian, Wire
+from audit.log.notes import Note
+from tally.sequencer import push
+from tally.sequencer.custodian import Custodian, Wire, label_of
 from tally.sequencer.ledger import Ledger
 from tally.sequencer.push import Fork, LedgerBehind, Push
 from tally.sequencer.sequence import Sequencer
+from tests.loopback import PATIENCE
 from tests.sequencer.house import TOKEN, House
 
 
@@ -40,14 +44,14 @@ def signed_and_sent_to_one(house: House, ballot: bytes) -> None:
     house.queue.put(ballot)
     parties, manifest = house.meeting.parties, house.meeting.manifest
     custodian = Custodian("custodian-2", Wire(house.vault.urls[2], house.meeting.origin, TOKEN))
-    push = Push(house.ledger, manifest, [custodian])
-    sequencer = Sequencer(house.ledger, manifest, parties.log, push, house.queue, house.pool, lambda: 1_800_000_000)
+    courier = Push(house.ledger, manifest, [custodian])
+    sequencer = Sequencer(house.ledger, manifest, parties.log, courier, house.queue, house.pool, lambda: 1_800_000_000)
     for raw in house.ledger.all_entries():
         sequencer.election.apply_recorded(house.parsed(raw))
     sequencer.stage(house.queue.take(256))
     stage = house.ledger.newest()
     note = house.ledger.sign(stage.size, sequencer.signed_note(stage, manifest))
-    size, append = push._missing.after(stage.old_size, stage.size)
+    size, append = courier._missing.after(stage.old_size, stage.size)
     assert (size, append.note) == (stage.size, note)
     custodian.append(append)
 
@@ -82,6 +86,32 @@ def test_an_old_copy_of_the_ledger_is_recognised(open_house: House, other_ledger
     assert open_house.replay().ballots == 1
 
 
+def test_an_old_copy_without_what_one_custodian_alone_holds_is_filled_up_before_anything_is_staged(
+    open_house: House, other_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, slow = Custodian.held, label_of(open_house.vault.urls[2])
+
+    def late(custodian: Custodian) -> Note | None:
+        if custodian.label == slow:
+            time.sleep(0.5)
+        return held(custodian)
+
+    monkeypatch.setattr(Custodian, "held", late)
+    monkeypatch.setattr(push, "HEAR_SECONDS", PATIENCE)
+    copy = replace(open_house, ledger=other_ledger)
+    before, ballots = [e.raw for e in copy.record()], [open_house.ballot(0), open_house.ballot(1)]
+    signed_and_sent_to_one(open_house, ballots[0])
+    copy.queue.put(ballots[1])
+    with pytest.raises(LedgerBehind), copy.opened():
+        pass
+    assert other_ledger.newest().size == len(before)
+    with copy.sequencer(behind=True) as sequencer:
+        sequencer.open()
+        while sequencer.step():
+            pass
+    assert list(other_ledger.all_entries()) == [*before, *ballots]
+
+
 def test_a_tree_of_the_same_size_that_the_log_signed_elsewhere_is_a_fork(
     open_house: House, other_ledger: Ledger
 ) -> None:
@@ -90,8 +120,10 @@ def test_a_tree_of_the_same_size_that_the_log_signed_elsewhere_is_a_fork(
     signed_and_sent_to_one(open_house, open_house.ballot(0))
     copy.queue.rows.clear()
     copy.queue.put(open_house.ballot(1))
-    with pytest.raises((Fork, LedgerBehind)), copy.opened() as sequencer:
+    # The one that holds it is away when the copy begins.
+    copy.vault.down(2)
+    with pytest.raises(Fork), copy.opened() as sequencer:
         sequencer.step()
-        sequencer._push._couriers[2].size = None
-        sequencer._push.moved()
-        sequencer._push._wait(lambda: False)
+        copy.vault.up(2)
+        with sequencer._push._changed:
+            sequencer._push._wait(lambda: False)

@@ -32,7 +32,7 @@ class Eager:
 class SignsFirst(Sequencer):
     """Signs a tree before it is staged."""
 
-    def _stage(self, checked: Checked) -> Decision:
+    def _stage(self, checked: Checked) -> tuple[Decision, Stage | None]:
         ledger: Any = self._ledger
         self._ledger = Eager(ledger, lambda stage: self.signed_note(stage, self.election.manifest))
         try:
