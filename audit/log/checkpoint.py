@@ -26,8 +26,8 @@ class LogPolicy:
     """Whose signatures make a checkpoint of the log `origin`: all keys of `log`, and all keys of at least W custodians.
 
     Refused `unknown-key` for a key of a type that does not sign this, `duplicate` for a name or key that stands twice,
-    `wrong-signers` for no log key, a custodian without key, or a W beyond their number, `too-long` for more keys than a
-    note has lines.
+    `wrong-signers` for no log key, a custodian without key, or a W that is no majority of them, `too-long` for more
+    keys than a note has lines.
     """
 
     origin: str
@@ -44,6 +44,9 @@ class LogPolicy:
             # Else the log could no longer be published once every custodian has cosigned.
             text = f"log and custodians have {len(self.verifiers)} keys; a note holds {MAX_SIGNATURES} signature lines"
             raise Refused("too-long", text)
+        if len(self.custodians) >= 2 * self.W:
+            text = f"{self.W} of {len(self.custodians)} custodians are no majority: two sets could witness two logs"
+            raise Refused("wrong-signers", text)
         for key in self.verifiers:
             if key.type not in (_LOG_TYPES if key in self.log else _CUSTODIAN_TYPES):
                 raise Refused("unknown-key", f"a key of type 0x{key.type:02x} ({key.name}) signs no checkpoints here")

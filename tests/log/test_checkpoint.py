@@ -54,6 +54,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a custodian without key": ({"held": (*POLICY.custodians, ("delta", ()))}, "wrong-signers"),
     "W of nobody": ({"W": 0}, "wrong-signers"),
     "more than there are": ({"W": 4}, "wrong-signers"),
+    "no majority": ({"W": 1}, "wrong-signers"),
+    "half of them": ({"held": POLICY.custodians[:2], "W": 1}, "wrong-signers"),
     "a log that signs as a cosigner": ({"log": (signer("log", COSIGNATURE).verifier,)}, "unknown-key"),
     "a custodian that signs notes": ({"held": (("c", (signer("c", ED25519).verifier,)),), "W": 1}, "unknown-key"),
     "a custodian twice": ({"held": (POLICY.custodians[0], POLICY.custodians[0])}, "duplicate"),
