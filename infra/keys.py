@@ -53,7 +53,7 @@ def secret_file(path: Path) -> Iterator[BinaryIO]:
         raise KeyFileError(f"{path}: exists already and is not overwritten") from None
     finally:
         os.unlink(part)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def read_secret(path: Path) -> bytes:
@@ -97,7 +97,8 @@ def read_signer(path: Path) -> Signer:
         raise KeyFileError(f"{path}: {refusal.detail}") from None
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """When it returns the names in this folder are on disk. OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -23,7 +23,7 @@ from audit.protocol.refused import Refused
 from audit.protocol.threshold import Ceremony, KeyShare
 from audit.record.manifest_shape import NAME
 from audit.record.shapes import integer, octets, one_of, record, table
-from infra.keys import read_secret, write_secret
+from infra.keys import read_secret, sync_folder, write_secret
 from infra.sealed import Lock, read_sealed, write_sealed
 from tally.officials.draft import expect_free
 
@@ -99,6 +99,8 @@ def restore(copy: Copy, folder: Path) -> None:
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
+    # Whoever is told that it is restored may destroy the copy.
+    sync_folder(folder.parent)
 
 
 def _to_json(copy: Copy) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -152,6 +153,17 @@ class TestRefused:
             restore(copy, clients.folder / "trustee-1")
         with pytest.raises(FileExistsError):
             back_up(clients.folder / "trustee-1", "trustee-1", path, read_lock(clients.folder / "copy.lock"))
+
+    def test_the_restored_folder_is_on_disk_under_its_name(
+        self, made: tuple[Clients, Path, Copy], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clients, _, copy = made
+        back, synced, sync = clients.folder / "back", [], os.fsync
+        monkeypatch.setattr(
+            os, "fsync", lambda fd: (synced.append((os.readlink(f"/proc/self/fd/{fd}"), back.exists())), sync(fd))
+        )
+        restore(copy, back)
+        assert synced[-1] == (str(clients.folder.resolve()), True)
 
     def test_a_crash_in_the_middle_leaves_nothing(
         self, made: tuple[Clients, Path, Copy], monkeypatch: pytest.MonkeyPatch
