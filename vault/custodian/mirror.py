@@ -21,8 +21,7 @@ from audit.protocol.refused import Refused
 from vault.custodian.cosign import Head, WrongOldSize
 from vault.custodian.kept import Kept
 from vault.custodian.storage import Overtaken
-from vault.custodian.stored import staged_leaves, whole
-from vault.custodian.witness import by_log
+from vault.custodian.stored import by_log, staged_leaves, whole
 
 MAX_PACKAGES = 32
 """Packages of one call; the rest of its body is not read."""

@@ -17,7 +17,7 @@ from audit.log.tiles import WIDTH
 from vault.custodian.cosign import Head
 from vault.custodian.keys import Keys
 from vault.custodian.storage import Store
-from vault.custodian.stored import hash_all, log_lines, whole
+from vault.custodian.stored import by_log, hash_all, whole
 
 STEP = 4 * WIDTH
 """Entries stored at a time: 64 MiB at most, about 300 KiB as a rule."""
@@ -40,7 +40,7 @@ def pull(
     """
     grown = fill(store, keys, reader, head, policy, progress)
     held = store.newest(keys.origin)
-    new = Head(held.size, head.size, head.root, grown.to_bytes(), log_lines(head.note, policy), time)
+    new = Head(held.size, head.size, head.root, grown.to_bytes(), by_log(policy, head.note).raw, time)
     store.append(keys.origin, new, [], [])
     return new
 

@@ -27,7 +27,7 @@ from vault.custodian.keys import Keys
 from vault.custodian.peers import Peer, line_times
 from vault.custodian.pulling import Progress, fill
 from vault.custodian.storage import Store
-from vault.custodian.stored import log_lines
+from vault.custodian.stored import by_log
 
 SKEW = LEAP
 """By how many seconds others' clocks may be ahead of this one's."""
@@ -144,7 +144,7 @@ class Rebuild:
         head, now = largest.head, self._clock()
         # What it has signed before stands on published notes; to state an earlier time now would contradict it.
         check_clock(self._own, now)
-        new = Head(0, head.size, head.root, grown.to_bytes(), log_lines(head.note, largest.policy), now)
+        new = Head(0, head.size, head.root, grown.to_bytes(), by_log(largest.policy, head.note).raw, now)
         self._store.append(self._origin, new, [], [])
         # A crash here leaves a custodian that serves nothing until the log publishes again.
         self._store.publish(self._origin, head.size, head.note.raw)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from audit.log.checkpoint import LogPolicy, open_note
 from audit.log.merkle import CompactRange, frontier, leaf_hash
-from audit.log.notes import Note, parse_note
+from audit.log.notes import Note, Signature, parse_note, verified_lines
 from audit.log.proving import TreeTiles
 from audit.log.reader import Head as SignedHead
 from audit.log.tiles import WIDTH, frame
@@ -107,10 +107,21 @@ def root_at(store: Store, origin: str, head: Head, size: int) -> bytes:
     return head.root if size == head.size else frontier(tree(store, origin, head), size).root()
 
 
-def log_lines(note: Note, policy: LogPolicy) -> bytes:
-    """The note with the log's own lines alone, as the log hands it to a custodian."""
-    keys = {(key.name, key.key_id) for key in policy.log}
-    return Note(note.text, tuple(line for line in note.signatures if (line.name, line.key_id) in keys)).raw
+def by_log(policy: LogPolicy, note: Note) -> Note:
+    """The note with the log's lines alone, in the order of its keys: what anybody else has signed stays outside.
+
+    Refused `not-signed-by-log` unless every key of the log has signed, and none of its lines is wrong.
+    """
+    try:
+        signed = verified_lines(note, policy.log)
+    except Refused as refusal:
+        raise Refused("not-signed-by-log", refusal.detail) from None
+    if any(key not in signed for key in policy.log):
+        raise Refused("not-signed-by-log", "the log has not signed the checkpoint with all of its keys")
+    lines: dict[tuple[str, bytes], Signature] = {}
+    for line in note.signatures:
+        lines.setdefault((line.name, line.key_id), line)
+    return Note(note.text, tuple(lines[key.name, key.key_id] for key in policy.log))
 
 
 def hash_all(entries: list[bytes]) -> list[bytes]:

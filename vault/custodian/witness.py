@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from audit.log.checkpoint import LogPolicy
 from audit.log.keys import Signer
 from audit.log.merkle import verify_consistency
-from audit.log.notes import Note, Signature, verified_lines
+from audit.log.notes import Note
 from audit.log.treehead import Checkpoint, parse_checkpoint
 from audit.protocol.refused import Refused
 from vault.custodian.cosign import Head, WrongOldSize, cosignatures, parse_header
 from vault.custodian.kept import Kept
 from vault.custodian.storage import Overtaken
+from vault.custodian.stored import by_log
 
 Submission = tuple[int, tuple[bytes, ...], Note, Checkpoint]
 
@@ -79,20 +79,3 @@ def parse_submission(raw: bytes) -> Submission:
     """Old size, proof, note and its checkpoint, nothing verified. Refused as `parse_header` and `parse_checkpoint`."""
     old, proof, note = parse_header(raw)
     return old, proof, note, parse_checkpoint(note.text)
-
-
-def by_log(policy: LogPolicy, note: Note) -> Note:
-    """The note with the log's lines alone, in the order of its keys: what anybody else has signed stays outside.
-
-    Refused `not-signed-by-log` unless every key of the log has signed, and none of its lines is wrong.
-    """
-    try:
-        signed = verified_lines(note, policy.log)
-    except Refused as refusal:
-        raise Refused("not-signed-by-log", refusal.detail) from None
-    if any(key not in signed for key in policy.log):
-        raise Refused("not-signed-by-log", "the log has not signed the checkpoint with all of its keys")
-    lines: dict[tuple[str, bytes], Signature] = {}
-    for line in note.signatures:
-        lines.setdefault((line.name, line.key_id), line)
-    return Note(note.text, tuple(lines[key.name, key.key_id] for key in policy.log))
