@@ -21,7 +21,7 @@ from infra.queue.egress import Outlet, egress
 from infra.queue.ingress import Inlet
 from tally.sequencer import leading, service
 from tally.sequencer.leading import Leading
-from tally.sequencer.ledger import Ledger
+from tally.sequencer.ledger import Ledger, Overtaken
 from tally.sequencer.service import Term, stand_by
 from tests.databases import Database
 from tests.loopback import PATIENCE, serving, wait_until
@@ -117,6 +117,27 @@ def test_one_stopped_while_it_stages_holds_nobody_up(
             first.join(PATIENCE)
     # It finds out as one whose database was away, and stands by.
     assert isinstance(ended[0], database.UNAVAILABLE)
+
+
+def test_what_another_has_staged_since_is_not_signed(open_house: House) -> None:
+    signed = list[int]()
+
+    def hook(name: str) -> None:
+        if name == "sequencer.staged":
+            failpoints.set(None)
+            open_house.sequence(open_house.ballot(1))
+            signed.append(open_house.ledger.newest().size)
+
+    with open_house.opened() as overtaken:
+        open_house.queue.put(open_house.ballot(0))
+        failpoints.set(hook)
+        try:
+            with pytest.raises(Overtaken):
+                overtaken.step()
+        finally:
+            failpoints.set(None)
+        assert overtaken._push._stage is not None and overtaken._push._stage.size < signed[0]
+    assert open_house.replay().ballots == 2
 
 
 def test_when_the_one_is_killed_the_other_goes_on(
