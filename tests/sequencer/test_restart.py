@@ -58,6 +58,17 @@ def test_one_left_out_that_answers_is_heard(open_house: House, other_ledger: Led
     assert list(other_ledger.all_entries()) == [*before, ballot]
 
 
+def test_one_left_out_that_shows_the_longest_tree_and_gives_no_entry_is_passed_over(
+    open_house: House, other_ledger: Ledger
+) -> None:
+    before = [entry.raw for entry in open_house.vault.entries()]
+    signed_and_sent_to_one(open_house, open_house.ballot())
+    open_house.vault.lies(2, 503, where="/held/")
+    with replace(open_house, ledger=other_ledger).sequencer(word=without("custodian-c")) as sequencer:
+        sequencer.open()
+    assert list(other_ledger.all_entries()) == before
+
+
 def test_what_one_left_out_holds_beyond_does_not_stop_the_log(open_house: House, other_ledger: Ledger) -> None:
     before, lost, ballot = open_house.vault.entries(), open_house.ballot(0), open_house.ballot(1)
     signed_and_sent_to_one(open_house, lost)
