@@ -33,7 +33,7 @@ from infra.postgres import temporary_cluster
 from intake.voter.holder import find_holder
 from intake.voter.opening import read_opening
 from tests.bench.figure import Figure, at_most
-from tests.bench.large_log import LargeLog
+from tests.bench.large_roll import LargeLog
 from tests.databases import make_database
 from tests.loopback import wait_until
 from tests.simulator.record import TIME, checkpoint_of
