@@ -12,7 +12,7 @@ REASONS = frozenset({
     "not-canonical", "not-complete", "not-empty", "not-found", "not-mixed", "not-open", "not-ready",
     "not-signed-by-log", "not-sorted", "not-stored", "not-supported", "not-witnessed", "nothing-new", "nothing-seen",
     "old-size-above", "open-complaint", "out-of-date", "out-of-range", "refused", "refused-before", "revision-lower",
-    "revision-repeated", "syntax", "too-long", "too-slow", "trustee-fault", "unknown-contest", "unknown-field",
+    "revision-repeated", "stale", "syntax", "too-long", "too-slow", "trustee-fault", "unknown-contest", "unknown-field",
     "unknown-key", "unknown-kind", "unknown-log", "unknown-pseudonym", "unknown-roll", "wrong-attempt",
     "wrong-dealer", "wrong-key", "wrong-key-id", "wrong-length", "wrong-log", "wrong-opening", "wrong-phase",
     "wrong-proof", "wrong-result", "wrong-root", "wrong-secret", "wrong-signers", "wrong-total", "wrong-turn",

@@ -66,9 +66,11 @@ def test_what_the_log_holds_by_the_key_of_before_is_answered_with_its_receipt(pl
     with place.running() as client:
         ballot = place.text(0)
         old = client.accepted(ballot)
+        # One after the other: in one batch they would be shuffled.
+        wait_until(lambda: bool(place.tally()) or place.waiting == 0)
         if revision:
             client.accepted(place.text(0, revision=revision))
-        wait_until(lambda: bool(place.tally()) or place.waiting == 0)
+            wait_until(lambda: bool(place.tally()) or place.waiting == 0)
         manifest = place.meeting.manifest
         replace_key(place)
         wait_until(lambda: client.post(ballot).json().get("receipt") not in (None, old["receipt"]))
