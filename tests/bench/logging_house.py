@@ -60,6 +60,7 @@ class LoggingHouse:
         self._reader = HttpReader(f"http://{self._custodians[0]}/{meeting.origin}")
         self.log = folder / "tally.log"
         self.filled = 0
+        self.egress_pid = 0
         self._serving: dict[str, int] = {}
         write_secret(folder / "token", TOKEN + "\n")
         (folder / "manifest").write_bytes(meeting.entries[0])
@@ -87,7 +88,7 @@ class LoggingHouse:
     def serving(self) -> Iterator[None]:
         """Queue and custodians."""
         with ExitStack() as stack:
-            stack.enter_context(self.process("queue-egress", "egress"))
+            self.egress_pid = stack.enter_context(self.process("queue-egress", "egress")).pid
             for number in range(len(self._custodians)):
                 name = f"custodian-{number}"
                 self._serving[name] = stack.enter_context(self.process("custodian", name)).pid
