@@ -41,6 +41,27 @@ NAMES = (
     "custodian.publishing",
     "custodian.published",
 )
+"""What every entry comes by, one after another."""
+
+SELDOM = (
+    # An intake: a promise is made anew; what waits is signed anew; the account of ballots is given, once for all; what
+    # was forgotten is learned from the log; a copy is taken in.
+    "outbox.renewing",
+    "outbox.renewed",
+    "outbox.signing-again",
+    "outbox.signed-again",
+    "outbox.draining",
+    "outbox.drained",
+    "outbox.learning",
+    "outbox.restoring",
+    "outbox.restored",
+    # The queue takes in a copy.
+    "queue.restoring",
+    "queue.restored",
+    # The log is read back; what was staged until then is at `sequencer.staging`.
+    "sequencer.adopted",
+)
+"""What is come by only when something befalls an election: the end of voting, another key, a loss."""
 
 Hook = Callable[[str], None]
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from audit.protocol.group import b64
 from audit.record.shapes import octets, record
-from infra import config, database
+from infra import config, database, failpoints
 from infra.backup import BackupError, read_backup, write_backup
 from infra.queue.face import FaceConfig
 from infra.queue.ingress import Inlet
@@ -51,6 +51,8 @@ def restore(ingress: Engine, path: Path) -> int:
         while page := list(islice(rows, PAGE)):
             inlet.store_within(connection, page)
             count += len(page)
+        failpoints.at("queue.restoring")
+    failpoints.at("queue.restored")
     return count
 
 

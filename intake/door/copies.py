@@ -24,6 +24,7 @@ from audit.log.notes import parse_signature_lines, verify_signature
 from audit.protocol.group import b64
 from audit.record.manifest import Manifest
 from audit.record.shapes import integer, octets, record, string
+from infra import failpoints
 from infra.backup import BackupError, read_backup, write_backup
 from intake.door.relearning import Kept, note_restored, put_back
 from intake.door.schema import accepted, drained, outbox
@@ -67,6 +68,8 @@ def restore(engine: Engine, manifest: Manifest, signer: Signer, path: Path) -> i
         while page := list(islice(rows, PAGE)):
             new += put_back(connection, manifest.origin, page)
         note_restored(connection, manifest.origin)
+        failpoints.at("outbox.restoring")
+    failpoints.at("outbox.restored")
     return new
 
 
@@ -102,5 +105,3 @@ def read_row(path: Path, row: dict[str, Any]) -> Kept:
     if entry and leaf_hash(entry) != row["leaf"]:
         raise BackupError(f"{path}: is damaged: it holds another entry than the one promised as {b64(row['identity'])}")
     return Kept(row["identity"], row["kind"], row["leaf"], row["deadline"], entry, bool(row["drained"]))
-
-

@@ -122,7 +122,10 @@ class Outbox:
             again = upsert(outbox).values(self._waiting(entry)).on_conflict_do_nothing().returning(outbox.c.identity)
             if connection.execute(again).first():
                 connection.execute(update(accepted).where(*one).values(deadline=deadline, leaf=entry.leaf))
-            return self._standing(connection, [entry.identity])[entry.identity]
+            standing = self._standing(connection, [entry.identity])[entry.identity]
+            failpoints.at("outbox.renewing")
+        failpoints.at("outbox.renewed")
+        return standing
 
     def settle(self, connection: Connection, identities: Collection[bytes]) -> None:
         """Removes what the log is seen to hold, as entry or as refusal, in the caller's transaction."""
@@ -234,6 +237,8 @@ class Outbox:
             entry, deadline = account(bytes(identity) for identity in found)
             self._insert(connection, [(entry, deadline)])
             note_drained(connection, self._origin, entry.identity)
+            failpoints.at("outbox.draining")
+        failpoints.at("outbox.drained")
         return True
 
     def _insert(self, connection: Connection, entries: Sequence[tuple[Entry, int]]) -> dict[bytes, Accepted]:

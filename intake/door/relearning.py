@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from audit.record.entries import Entry
+from infra import failpoints
 from infra.seen import passed, recorded, refused
 from intake.door.schema import accepted, drained, outbox, restored
 
@@ -76,6 +77,7 @@ def learn(
         if one.kind == "reconcile":
             note_drained(connection, origin, one.identity)
     note_restored(connection, origin)
+    failpoints.at("outbox.learning")
 
 
 def note_drained(connection: Connection, origin: str, identity: bytes) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, insert, select, text, update
 
 from audit.log.keys import Signer
 from audit.record.entries import Entry, parse_entry, seal
+from infra import failpoints
 from intake.door.schema import accepted, outbox
 
 AT_ONCE = 1
@@ -36,6 +37,8 @@ def sign_again(connection: Connection, origin: str, signer: Signer) -> int:
             mine = accepted.c.origin == origin, accepted.c.identity == new.identity
             connection.execute(update(accepted).where(*mine).values(leaf=new.leaf))
             count += 1
+    if count:
+        failpoints.at("outbox.signing-again")
     return count
 
 

@@ -27,7 +27,7 @@ from audit.record.election import Election
 from audit.record.entries import parse_entry
 from audit.record.manifest import Manifest
 from audit.record.restart import Restart
-from infra import log
+from infra import failpoints, log
 from tally.sequencer.custodian import Custodian, Rejected, Unavailable
 from tally.sequencer.joining import custodian_of, lines_under, own_note
 from tally.sequencer.ledger import PAGE, Ledger, Stage, Transaction
@@ -195,6 +195,7 @@ def adopt(
             with suppress(MissingKey):
                 note_over = own.raw if stage.size == head.size else sign(stage, election.manifest)
                 transaction.sign(stage.size, note_over)
+    failpoints.at("sequencer.adopted")
     _log.info("adopted", size=head.size)
 
 
