@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.simulation.kernel import Process
-from tests.simulation.world import Vault, World, Zone
+from tests.simulation.vault import Vault
+from tests.simulation.world import World
+from tests.simulation.zone import Zone
 
 TWO_DAYS = 2 * 24 * 3600.0
 SETTLED = 70.0

@@ -188,13 +188,20 @@ class Egress:
         self,
         network: Network,
         target: Process,
-        take: Callable[[int], list[Row]],
+        take: Callable[[int, bool], list[Row]],
         ack: Callable[[Sequence[bytes]], None],
     ) -> None:
         self._network, self._target, self._take, self._ack = network, target, take, ack
+        self._anew = True
+
+    def begin(self) -> None:
+        self._anew = True
 
     def take(self, most: int) -> list[Row]:
-        return self._ask(lambda: self._take(most))
+        anew, self._anew = self._anew, True
+        rows = self._ask(lambda: self._take(most, anew))
+        self._anew = False
+        return rows
 
     def ack(self, keys: Iterable[bytes]) -> None:
         listed = list(keys)

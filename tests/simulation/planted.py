@@ -9,7 +9,17 @@ from typing import Any
 from tally.sequencer.decide import Decision
 from tally.sequencer.ledger import Stage
 from tally.sequencer.sequence import Checked, Sequencer
-from tests.simulation.world import Plant
+
+
+class Plant:
+    """What a schedule is run with: as it is, or with a fault planted, which a schedule must find."""
+
+    Sequencer: type[Sequencer] = Sequencer
+    lazy_disks = False
+    compares = True
+
+    def failpoint(self, name: str) -> None:
+        """Is told of every failpoint that is passed."""
 
 
 class Eager:

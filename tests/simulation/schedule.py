@@ -12,7 +12,8 @@ from tally.sequencer import service
 from tests.simulation.faults import Faults
 from tests.simulation.kernel import Overrun
 from tests.simulation.keys import cheap_signatures
-from tests.simulation.world import Plant, World
+from tests.simulation.planted import Plant
+from tests.simulation.world import World
 
 REST_SECONDS = 7200.0
 """Longer than an intake waits to pass an entry on again."""
@@ -68,7 +69,7 @@ def _direct(world: World) -> None:
         return
     world.expect(over, "does not come to rest")
     if over:
-        world.check_end()
+        world.must.hold_at_the_end()
 
 
 @contextmanager

@@ -309,9 +309,11 @@ class Queue:
         self._disk.write(lambda state: state.update(rows))
         failpoints.at("queue.stored")
 
-    def take(self, most: int) -> list[Row]:
+    def take(self, most: int, anew: bool) -> list[Row]:
         self._disk.check()
         now = self._kernel.now
+        if anew:
+            self._leases.clear()
         free = [key for key in sorted(self._disk.state) if self._leases.get(key, 0.0) <= now][:most]
         self._leases |= dict.fromkeys(free, now + LEASE_SECONDS)
         return [Row(key, self._disk.state[key]) for key in free]

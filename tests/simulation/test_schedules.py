@@ -7,9 +7,8 @@ import re
 import pytest
 
 from infra import failpoints
-from tests.simulation.planted import AckBeforeW, NoFsync, NoSwap, SignBeforeStage
+from tests.simulation.planted import AckBeforeW, NoFsync, NoSwap, Plant, SignBeforeStage
 from tests.simulation.schedule import run
-from tests.simulation.world import Plant
 
 SCHEDULES = 2_000
 PARTS = 8

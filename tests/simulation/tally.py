@@ -1,0 +1,85 @@
+"""A sequencer, and the ledger's and the log's keys as it holds them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from audit.log.keys import Signature
+from audit.log.treehead import parse_checkpoint
+from tally.sequencer.adopt import NOBODY
+from tally.sequencer.custodian import Custodian
+from tally.sequencer.ledger import Overtaken
+from tally.sequencer.push import LedgerBehind, Push
+from tally.sequencer.service import Term
+from tests.simulation import network as net
+from tests.simulation.kernel import Ahead, Condition, Event
+from tests.simulation.stores import Ledger
+from tests.simulation.zone import Zone
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+class Signer:
+    """The log's key, watched: it signs no tree that is not in the ledger."""
+
+    def __init__(self, world: World, signer: Any) -> None:
+        self._world, self._signer = world, signer
+        self.name, self.verifier = signer.name, signer.verifier
+
+    def sign(self, text: bytes, time: int = 0) -> Signature:
+        if text.startswith(self._world.origin.encode() + b"\n"):
+            head = parse_checkpoint(text)
+            staged = any((s.size, s.root) == (head.size, head.root) for s in self._world.ledger.state.stages)
+            self._world.expect(staged, f"a tree of {head.size} entries is signed that is not staged")
+        return self._signer.sign(text, time)
+
+
+class Tally(Zone):
+    """One sequencer; the ledger is a machine of its own, which all of them share."""
+
+    def __init__(self, world: World, index: int) -> None:
+        self._looks_ahead = world.dice.random() < 0.7
+        super().__init__(world, f"tally {index}")
+
+    def boot(self) -> None:
+        self.run("sequencer", self._live)
+
+    def fail(self, error: Exception) -> None:
+        # Overtaken ends it, as it must, and it is begun again.
+        if not isinstance(error, Overtaken):
+            super().fail(error)
+
+    def _live(self) -> None:
+        behind, never = False, Event(self.world.kernel)
+        while True:
+            try:
+                self._term().serve(never, behind)
+            except LedgerBehind:
+                if not self.world.restored:
+                    raise
+                behind = True
+
+    def _term(self) -> Term:
+        world, kernel = self.world, self.world.kernel
+        world.ledger.lazy = world.plant.lazy_disks
+        ledger: Any = Ledger(kernel, world.ledger, world.origin, world.plant.compares)
+        manifest = world.made.manifest
+        custodians = [Custodian(v.name, net.Exchange(world.network, v.process, v.ask)) for v in world.vaults]
+        egress: Any = net.Egress(world.network, world.queue.process, self._take, world.queue.ack)
+        push = Push(
+            ledger,
+            manifest,
+            custodians,
+            changed=Condition(kernel),
+            start=lambda name, run: kernel.spawn(self.process, name, run),
+        )
+        signers: Any = [Signer(world, signer) for signer in world.made.parties.log]
+        ahead: Any = Ahead(kernel, self.process) if self._looks_ahead else None
+        sequencer = world.plant.Sequencer(
+            ledger, manifest, signers, push, egress, lambda checker: None, lambda: int(self.clock()), None, ahead
+        )
+        return Term(ledger, manifest, custodians, NOBODY, push, sequencer, lambda _: None)
+
+    def _take(self, most: int, anew: bool) -> list[Any]:
+        return self.world.queue.table.take(most, anew)
