@@ -1,7 +1,8 @@
 """The queue's face towards tally: it hands rows out, and deletes them when tally says that custodians hold them.
 
-A row that was handed out is not handed out again for 30 seconds, in case its taker has died. Leases are in memory only:
-a restart hands everything out again, which tally recognises, so it costs time and nothing else.
+A row that was handed out is not handed out again for 30 seconds, in case its taker has died; at once, if a taker says
+that it begins. Leases are in memory only: a restart hands everything out again, which tally recognises, so it costs
+time and nothing else.
 """
 
 from __future__ import annotations
@@ -73,13 +74,16 @@ class Outlet:
         self.waiting = Waiting(clock)
         self.taken: Callable[[int], None] = lambda rows: None
 
-    def take(self, most: int) -> list[Row]:
-        """Up to `most` rows that nobody holds, now leased to the caller, in the order of their random keys.
+    def take(self, most: int, *, anew: bool = False) -> list[Row]:
+        """Up to `most` rows that nobody holds, now leased to the caller, in the order of their random keys. `anew`:
+        whoever held any before has ended, or has lost the answer, so all are there to be had.
 
         It goes round: each call begins where the last one ended, so that no row waits behind those that keep coming.
         """
         with self._lock:
             now = self._clock()
+            if anew:
+                self._leases.clear()
             self._leases = {key: end for key, end in self._leases.items() if end > now}
             taken = self._round(most)
             self._leases.update((row.key, now + LEASE_SECONDS) for row in taken)
@@ -127,15 +131,19 @@ class Outlet:
 
 
 def egress(outlet: Outlet, token: str) -> FastAPI:
-    """The application: `POST /take?most=N` (1 to 256) and `POST /ack`, both with the bearer token."""
+    """The application: `POST /take?most=N` (1 to 256; with `&anew=true`, what was handed out before, too) and `POST
+    /ack`, both with the bearer token.
+    """
     app = http.application("queue egress")
     places = http.Places(MOST_AT_ONCE)
 
     @app.post("/take")
-    async def take(request: Request, most: Annotated[int, Query(ge=1, le=MOST_ENTRIES)]) -> Response:
+    async def take(
+        request: Request, most: Annotated[int, Query(ge=1, le=MOST_ENTRIES)], anew: bool = False
+    ) -> Response:
         http.require_token(request, token)
         with places:
-            rows = await run_in_threadpool(outlet.take, most)
+            rows = await run_in_threadpool(outlet.take, most, anew=anew)
             return Response(write_rows(rows), media_type="application/octet-stream")
 
     @app.post("/ack", status_code=204)

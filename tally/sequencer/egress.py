@@ -24,17 +24,26 @@ class QueueUnavailable(Exception):
 
 
 class Egress:
-    """The two calls, each QueueUnavailable if it fails."""
+    """The two calls, each QueueUnavailable if it fails. One taker at a time, from one `begin` to the next."""
 
     def __init__(self, url: str, token: str) -> None:
         self._client = client(TIMEOUT, base_url=url.rstrip("/"), headers={"Authorization": f"Bearer {token}"})
+        self._anew = True
+
+    def begin(self) -> None:
+        """What was handed out before, to this process or to one that has died, is the next take's to have."""
+        self._anew = True
 
     def take(self, most: int) -> list[Row]:
-        """Up to `most` rows, which nobody else is handed for 30 seconds."""
+        """Up to `most` rows, which are not handed out again for 30 seconds, or until somebody begins."""
+        anew, self._anew = self._anew, True
         try:
-            return list(read_rows(self._post(f"/take?most={most}", b"", most * MAX_ROW)))
+            rows = list(read_rows(self._post(f"/take?most={most}{'&anew=true' if anew else ''}", b"", most * MAX_ROW)))
         except Refused as refusal:
             raise QueueUnavailable(refusal.reason) from None
+        # Not sooner: what a lost answer held would otherwise wait for nobody.
+        self._anew = False
+        return rows
 
     def ack(self, keys: Iterable[bytes]) -> None:
         """Deletes these rows. If it fails they come again, and are recognised."""

@@ -98,8 +98,10 @@ class Sequencer:
 
     def open(self) -> None:
         """Signs a stage unless it is signed, gets it witnessed unless it is, and publishes it. As `Push.witness`."""
-        # Of what is coming, the checks were against an election that is thrown away; its rows are handed out again.
+        # Of what is coming, the checks were against an election that is thrown away; its rows are handed out again, and
+        # so are those that one before this one, killed, has left behind.
         self._forget_coming()
+        self._egress.begin()
         stage = self._read()
         _log.info("opened", size=stage.size, phase=self.election.phase)
         if stage.size:

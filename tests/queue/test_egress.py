@@ -55,6 +55,15 @@ def test_a_lease_ends_and_its_row_comes_again(queue: Queue) -> None:
     assert data(outlet.take(256)) == entries
 
 
+def test_who_begins_is_handed_what_others_held_but_not_what_was_acknowledged(queue: Queue) -> None:
+    entries, outlet = filled(queue, 5), Outlet(queue.egress, Clock())
+    first = outlet.take(3)
+    outlet.ack([first[0].key])
+    assert data(outlet.take(256, anew=True)) == entries - {first[0].data}
+    # That holds for it, too: nobody else is handed them for a while.
+    assert outlet.take(256) == []
+
+
 def test_what_is_acknowledged_never_comes_again_and_the_rest_does_after_a_restart(queue: Queue) -> None:
     entries, outlet = filled(queue, 3), Outlet(queue.egress, Clock())
     taken = outlet.take(256)

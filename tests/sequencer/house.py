@@ -82,6 +82,9 @@ class Queue:
         for raw in entries:
             self.rows[next(self.keys).to_bytes(16, "big")] = raw
 
+    def begin(self) -> None:
+        """Without leases, there are none to end."""
+
     def take(self, most: int) -> list[Row]:
         return [Row(key, data) for key, data in itertools.islice(self.rows.items(), most)]
 

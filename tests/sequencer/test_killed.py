@@ -38,8 +38,6 @@ def test_killed_again_and_again_it_loses_nothing_and_repeats_nothing(
                 reached = house.vault.size(0)
                 wait_until(lambda reached=reached: house.ledger.newest().size > reached)
                 os.kill(process.pid, signal.SIGKILL)
-            # Leases of the dead end, as they do after 30 seconds.
-            outlet._leases.clear()
         with tally.running() as process:
             wait_until(lambda: house.replay_size() == before + len(ballots))
             wait_until(lambda: tally.figures().get("size") == before + len(ballots))

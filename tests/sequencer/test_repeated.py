@@ -30,6 +30,9 @@ class Forgetful:
     def __init__(self, outlet: Outlet, dice: random.Random) -> None:
         self.outlet, self.dice = outlet, dice
 
+    def begin(self) -> None:
+        pass
+
     def take(self, most: int) -> list[Row]:
         return self.outlet.take(self.dice.randint(1, most))
 

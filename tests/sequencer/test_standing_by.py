@@ -154,7 +154,6 @@ def test_when_the_one_is_killed_the_other_goes_on(
                 inlet.store([open_house.ballot(0)])
                 wait_until(lambda: open_house.vault.size(0) == before + 1)
                 os.kill(one.pid, signal.SIGKILL)
-                outlet._leases.clear()
                 inlet.store([open_house.ballot(1)])
                 wait_until(lambda: open_house.vault.size(0) == before + 2)
                 other.terminate()

@@ -31,8 +31,6 @@ def test_told_to_stop_again_and_again_it_loses_nothing_and_repeats_nothing(
                 wait_until(lambda reached=reached: house.ledger.newest().size > reached)
                 process.send_signal(number)
                 assert process.wait(25) == 0
-            # Leases of what ended before it said so end after 30 seconds.
-            outlet._leases.clear()
         with tally.running() as process:
             wait_until(lambda: house.replay_size() == before + len(ballots))
     identities = sorted(parse_entry(raw).identity for raw in ballots)
