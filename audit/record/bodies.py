@@ -142,7 +142,8 @@ BODIES: dict[str, Shape] = {
     "close": bound(overruled=array(NAME), size=COUNT),
     "decrypt": said_by(closing=HASH, contests=table(table(SHARE)), present=table(SHARE)),
     "certify": bound(result=anything),
-    "refusal": bound(detail=string(500), identity=HASH, intake=string(200), kind=string(40), reason=REASON),
+    # `leaf`: the RFC 6962 leaf hash of the refused entry as tally had it, which the identity of a ballot does not fix.
+    "refusal": bound(detail=string(500), identity=HASH, intake=string(200), kind=string(40), leaf=HASH, reason=REASON),
     "notice": notice,
     "rekey": rekey,
     "receipt": bound(deadline=COUNT, identity=HASH, kind=string(40), leaf=HASH),

@@ -205,6 +205,7 @@ def refuse(election: Election, seen: Seen, entry: Entry, refusal: Refused, seal:
         "identity": b64(entry.identity),
         "intake": intake_of(entry),
         "kind": entry.kind,
+        "leaf": b64(entry.leaf),
         "manifest": b64(election.manifest.hash),
         "reason": refusal.reason,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from audit.log.merkle import leaf_hash
 from audit.log.notes import verify_signature
 from audit.protocol.group import b64
 from audit.record.entries import parse_entry, seal
@@ -89,7 +90,7 @@ def test_an_act_that_tally_found_too_early_is_passed_on_again_when_it_is_handed_
     meeting = place.meeting
     raw = meeting.resolution("closing")
     said = {"detail": "too early", "intake": "", "kind": "closing", "manifest": meeting.hash, "reason": "wrong-phase"}
-    refusal = {"identity": b64(parse_entry(raw).identity), **said}
+    refusal = {"identity": b64(parse_entry(raw).identity), "leaf": b64(leaf_hash(raw)), **said}
     with place.running() as client:
         client.accepted(raw)
         place.board.record(meeting.signed("refusal", refusal, meeting.parties.log[0]))
@@ -107,7 +108,7 @@ def refuse(place: Place, raw: bytes) -> None:
     """The log says that an official act came too early."""
     meeting = place.meeting
     said = {"detail": "too early", "intake": "", "kind": "closing", "manifest": meeting.hash, "reason": "wrong-phase"}
-    refusal = {"identity": b64(parse_entry(raw).identity), **said}
+    refusal = {"identity": b64(parse_entry(raw).identity), "leaf": b64(leaf_hash(raw)), **said}
     place.board.record(meeting.signed("refusal", refusal, meeting.parties.log[0]))
     wait_until(lambda: place.waiting == 0)
 

@@ -63,7 +63,8 @@ def tally(place: Place, raw: bytes) -> None:
         place.board.record(raw)
     except Refused as refusal:
         said = {"detail": refusal.detail, "intake": entry.signatures[0].name, "reason": refusal.reason}
-        body = {"identity": b64(entry.identity), "kind": entry.kind, "manifest": meeting.hash, **said}
+        said |= {"identity": b64(entry.identity), "kind": entry.kind, "leaf": b64(entry.leaf)}
+        body = {"manifest": meeting.hash, **said}
         place.board.record(meeting.signed("refusal", body, meeting.parties.log[0]))
 
 

@@ -177,7 +177,7 @@ def test_a_restored_outbox_that_knows_less_than_the_log_gives_no_account(
         wait_until(lambda: place.tally() != [])
         body = {"detail": "", "intake": "intake-1", "kind": "ballot", "manifest": place.meeting.hash}
         other = parse_entry(place.meeting.signed("ballot", place.body(1), place.intake))
-        refusal = {**body, "identity": b64(other.identity), "reason": "bad-proof"}
+        refusal = {**body, "identity": b64(other.identity), "leaf": b64(other.leaf), "reason": "bad-proof"}
         place.board.record(place.meeting.signed("refusal", refusal, place.meeting.parties.log[0]))
         client.read_closing()
     lose(place)
@@ -222,7 +222,7 @@ def test_a_ballot_that_the_log_refused_before_it_was_forgotten_does_not_keep_the
         ((raw, answer),) = handed_in(place, client, 0)
         entry = signed(raw, answer["line"])
         fields = {"detail": "", "identity": b64(entry.identity), "intake": "intake-1", "kind": "ballot"}
-        body = {**fields, "manifest": place.meeting.hash, "reason": "bad-proof"}
+        body = {**fields, "leaf": b64(entry.leaf), "manifest": place.meeting.hash, "reason": "bad-proof"}
         place.board.record(place.meeting.signed("refusal", body, place.meeting.parties.log[0]))
         wait_until(lambda: place.waiting == 0)
     lose(place)

@@ -104,6 +104,7 @@ class Hall:
             "identity": b64(entry.identity),
             "intake": entry.signatures[0].name if entry.kind == "ballot" else "",
             "kind": entry.kind,
+            "leaf": b64(entry.leaf),
             "manifest": b64(self.election.manifest.hash),
             "reason": "closed",
         }

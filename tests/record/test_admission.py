@@ -65,7 +65,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "close": {"overruled": [], "size": 1},
     "decrypt": {"closing": H, "contests": {}, "present": {}, "signer": "trustee-1"},
     "certify": {"result": {}},
-    "refusal": {"detail": "", "identity": H, "intake": "intake-1", "kind": "ballot", "reason": "closed"},
+    "refusal": {"detail": "", "identity": H, "intake": "intake-1", "kind": "ballot", "leaf": H, "reason": "closed"},
     "notice": {"subject": "incident", "text": "The lights went out."},
     "snapshot": {"classes": [SNAPPED], "record_date": "2026-04-01", "register": H, "signer": "trustee-1"},
     "receipt": {"deadline": 1, "identity": H, "kind": "ballot", "leaf": H},

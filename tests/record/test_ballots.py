@@ -41,6 +41,13 @@ def sent(meeting: Meeting, body: dict[str, Any]) -> bytes:
     return meeting.signed("ballot", body, meeting.intake)
 
 
+def refusal_of(identity: bytes, leaf: bytes = bytes(32)) -> dict[str, Any]:
+    """The body of a refusal by which intake-1 would have passed this ballot on; manifest and reason are still to
+    come.
+    """
+    return {"detail": "", "identity": b64(identity), "intake": "intake-1", "kind": "ballot", "leaf": b64(leaf)}
+
+
 def test_a_ballot_is_recorded_under_its_tracker(meeting: Meeting) -> None:
     body = body_of(meeting)
     entry = meeting.add(sent(meeting, body))
@@ -101,7 +108,7 @@ def test_a_holder_votes_a_hundred_times_and_no_more(meeting: Meeting, revision: 
 def test_a_refused_ballot_stays_refused_from_the_same_intake(meeting: Meeting) -> None:
     body = body_of(meeting)
     identity = parse_entry(sent(meeting, body)).identity
-    fields = {"detail": "", "identity": b64(identity), "intake": "intake-1", "kind": "ballot", "reason": "not-open"}
+    fields = {**refusal_of(identity), "reason": "not-open"}
     meeting.act("refusal", fields, meeting.parties.log[0])
     refused(meeting, sent(meeting, body), "refused-before")
     # Another intake may still hand it in: the refusal is of what the first one passed on.
@@ -110,7 +117,7 @@ def test_a_refused_ballot_stays_refused_from_the_same_intake(meeting: Meeting) -
 
 def test_a_recorded_ballot_is_not_refused_afterwards(meeting: Meeting) -> None:
     identity = meeting.vote(meeting.accounts[0], FOR).identity
-    fields = {"detail": "", "identity": b64(identity), "intake": "intake-1", "kind": "ballot", "reason": "closed"}
+    fields = {**refusal_of(identity), "reason": "closed"}
     bound = {"manifest": meeting.hash, **fields}
     refused(meeting, meeting.signed("refusal", bound, meeting.parties.log[0]), "duplicate")
     # The copy by the other intake was never recorded, and may be refused; once.
@@ -120,7 +127,7 @@ def test_a_recorded_ballot_is_not_refused_afterwards(meeting: Meeting) -> None:
 
 
 def test_two_refusals_of_one_entry_by_one_intake(meeting: Meeting) -> None:
-    fields = {"detail": "", "identity": b64(bytes(32)), "intake": "intake-1", "kind": "ballot"}
+    fields = refusal_of(bytes(32))
     meeting.act("refusal", {**fields, "reason": "closed"}, meeting.parties.log[0])
     bound = {"manifest": meeting.hash, **fields, "reason": "bad-proof"}
     refused(meeting, meeting.signed("refusal", bound, meeting.parties.log[0]), "duplicate")

@@ -20,6 +20,7 @@ from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
 from tests.simulator.parties import ALL_FORMS, ONE_ITEM, Parties, contest
 
+REFUSED = {"detail": "", "identity": b64(b"\x07" * 32), "leaf": b64(b"\x08" * 32), "reason": "closed"}
 FOR, AGAINST, ABSTAIN = ({"nominee-1": choice} for choice in ((1, 0, 0), (0, 1, 0), (0, 0, 1)))
 
 
@@ -77,7 +78,7 @@ def test_an_account_that_the_log_does_not_bear_out(voted: Meeting, count: int, k
 
 
 def test_a_refusal_is_accounted_for(voted: Meeting) -> None:
-    fields = {"detail": "", "identity": b64(b"\x07" * 32), "intake": "intake-1", "kind": "ballot", "reason": "closed"}
+    fields = {**REFUSED, "intake": "intake-1", "kind": "ballot"}
     voted.act("refusal", fields, voted.parties.log[0])
     assert b"\x07" * 32 in voted.seen.passed("intake-1")
     voted.reconcile().close()
@@ -85,12 +86,12 @@ def test_a_refusal_is_accounted_for(voted: Meeting) -> None:
 
 @pytest.mark.parametrize("kind, intake", [("ballot", "intake-9"), ("ballot", ""), ("closing", "intake-1")])
 def test_a_refusal_of_what_no_intake_signed(voted: Meeting, kind: str, intake: str) -> None:
-    fields = {"detail": "", "identity": b64(b"\x07" * 32), "intake": intake, "kind": kind, "reason": "closed"}
+    fields = {**REFUSED, "intake": intake, "kind": kind}
     assert expect("unknown-key", lambda: voted.act("refusal", fields, voted.parties.log[0])).field == "intake"
 
 
 def test_a_refusal_of_what_nobody_hands_in(voted: Meeting) -> None:
-    fields = {"detail": "", "identity": b64(b"\x07" * 32), "intake": "", "kind": "receipt", "reason": "closed"}
+    fields = {**REFUSED, "intake": "", "kind": "receipt"}
     assert expect("unknown-kind", lambda: voted.act("refusal", fields, voted.parties.log[0])).field == "kind"
 
 
@@ -125,7 +126,7 @@ def test_ballots_refusals_and_notices_leave_an_act_as_good_as_it_was() -> None:
     meeting = Meeting().prepared()
     closing = meeting.resolution("closing")
     meeting.vote(meeting.accounts[0], FOR)
-    fields = {"detail": "", "identity": b64(b"\x07" * 32), "intake": "intake-1", "kind": "ballot", "reason": "closed"}
+    fields = {**REFUSED, "intake": "intake-1", "kind": "ballot"}
     meeting.act("refusal", fields, meeting.parties.log[0])
     meeting.resolve("notice", subject="incident", text="The lights went out.")
     meeting.add(closing)

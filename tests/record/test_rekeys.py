@@ -70,7 +70,8 @@ def test_a_ballot_bears_the_line_of_the_key_that_counts(meeting: Meeting) -> Non
 def test_a_refusal_bears_the_line_of_the_logs_key_that_counts(meeting: Meeting) -> None:
     old = meeting.parties.log[0]
     rekey(meeting, "log", "log", fresh("log"))
-    said = {"detail": "", "identity": "A" * 43, "intake": "intake-1", "kind": "ballot", "reason": "closed"}
+    said = {"detail": "", "identity": "A" * 43, "intake": "intake-1", "kind": "ballot", "leaf": "A" * 43}
+    said["reason"] = "closed"
     assert refused(lambda: meeting.act("refusal", said, old)) == ("unknown-key", "")
     meeting.act("refusal", said, meeting.parties.log[0])
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from audit.log.merkle import leaf_hash
 from audit.protocol.group import b64
 from audit.record.entries import parse_entry, seal
 from tally.sequencer import refused
@@ -33,7 +34,9 @@ def test_a_refused_entry_is_kept_as_it_was_handed_in(open_house: House, tmp_path
     assert [kind for kind, _ in fates(open_house, ballot, early)] == ["refusal", "refusal"]
     assert held(open_house) == {ballot, early}
     assert write_all(open_house.ledger.engine, open_house.meeting.origin, tmp_path / "refused") == 2
-    # By what the refusal names, and by the leaf that a receipt states.
+    refusals = open_house.vault.entries()[-2:]
+    assert {refusal.fields["leaf"] for refusal in refusals} == {leaf_hash(ballot), leaf_hash(early)}
+    # By what the refusal names: the receipt states the same leaf.
     for raw, intake in ((ballot, ".intake-1"), (early, "")):
         entry = parse_entry(raw)
         name = f"{b64(entry.identity)}{intake}.{b64(entry.leaf)}.entry"

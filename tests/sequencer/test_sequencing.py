@@ -126,6 +126,7 @@ def test_a_refusal_is_the_logs_to_make(open_house: House) -> None:
         "identity": b64(bytes(32)),
         "intake": "intake-1",
         "kind": "ballot",
+        "leaf": b64(bytes(32)),
         "manifest": open_house.meeting.hash,
         "reason": "closed",
     }

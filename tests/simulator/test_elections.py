@@ -83,7 +83,7 @@ def test_the_log_counts_as_one_would_in_the_open(seed: int) -> None:
         last[i], revisions[i] = chosen, revision
     if dice.random() < 0.5:
         fields = {"detail": "", "identity": b64(dice.randbytes(32)), "intake": "intake-2", "kind": "ballot"}
-        meeting.act("refusal", {**fields, "reason": "bad-proof"}, parties.log[0])
+        meeting.act("refusal", {**fields, "leaf": b64(dice.randbytes(32)), "reason": "bad-proof"}, parties.log[0])
     result = meeting.counted().election.result
     assert result is not None
     assert result["contests"] == counted_in_the_open(items, last, meeting.accounts)

@@ -28,7 +28,7 @@ def held() -> Meeting:
     for account, choice in ((a, FOR), (b, AGAINST), (c, FOR), (e, ABSTAIN), (f, FOR)):
         meeting.vote(account, choice)
     fields = {"detail": "", "identity": b64(b"\x01" * 32), "intake": "intake-1", "kind": "ballot"}
-    meeting.act("refusal", {**fields, "reason": "bad-proof"}, meeting.parties.log[0])
+    meeting.act("refusal", {**fields, "leaf": b64(b"\x02" * 32), "reason": "bad-proof"}, meeting.parties.log[0])
     meeting.vote(a, {"nominee-1": (0, 1, 0), "nominee-2": (1, 0, 0)}, revision=1)
     meeting.vote(c, AGAINST, revision=3, intake=meeting.parties.intakes[1])
     meeting.closing()

@@ -61,7 +61,8 @@ class Voter:
     def refuse(self, entry: Entry, intake: str, signer: Signer | None = None, **changes: Any) -> bytes:
         """The log's refusal of the entry as this intake handed it in."""
         fields = {"detail": "a proof does not hold", "kind": entry.kind, "reason": "bad-proof", "intake": intake}
-        body = {**fields, "identity": b64(entry.identity), "manifest": self.meeting.hash, **changes}
+        ids = {"identity": b64(entry.identity), "leaf": b64(entry.leaf), "manifest": self.meeting.hash}
+        body = {**fields, **ids, **changes}
         return self.meeting.signed("refusal", body, signer or self.meeting.parties.log[0])
 
     def file(self, name: str, content: bytes) -> Path:
