@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 
-from fastapi import Response
+from fastapi import Request, Response
 
 from infra import http, stopping
 from infra.metrics import Metrics
@@ -18,8 +18,9 @@ def main(listen: str, bound: float, hangs: bool) -> None:
     app = http.application("slow")
 
     @app.post("/wait/{seconds}")
-    async def wait(seconds: float) -> Response:
+    async def wait(request: Request, seconds: float) -> Response:
         print("begun", flush=True)
+        await http.read_body(request, 1 << 20)
         await asyncio.sleep(seconds)
         return Response(b"done")
 

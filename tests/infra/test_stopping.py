@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -24,6 +24,7 @@ class Slow:
 
     def __init__(self, process: subprocess.Popen[str], url: str) -> None:
         self.process, self.url = process, url
+        self.place = ("127.0.0.1", int(url.rpartition(":")[2]))
         self.answers: list[bytes | None] = []
 
     def ask(self, seconds: float) -> threading.Thread:
@@ -83,6 +84,28 @@ def test_what_takes_too_long_is_given_up() -> None:
         assert service.process.stderr is not None
         assert '"event": "overdue", "seconds": 2.0' in service.process.stderr.read()
     assert service.answers == [None]
+
+
+def test_who_goes_on_sending_byte_by_byte_is_cut_off() -> None:
+    with slow(600) as service, socket.create_connection(service.place) as dripping:
+        dripping.sendall(b"POST /wait/0 HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n")
+        assert service.process.stdout is not None
+        assert service.process.stdout.readline() == "begun\n"
+        over = threading.Event()
+
+        def drip() -> None:
+            with suppress(OSError):
+                while not over.wait(0.05):
+                    dripping.sendall(b"x")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        service.process.send_signal(signal.SIGTERM)
+        try:
+            assert service.process.wait(PATIENCE) == 0
+        finally:
+            over.set()
+            thread.join()
 
 
 def test_what_does_not_end_by_itself_is_ended() -> None:
