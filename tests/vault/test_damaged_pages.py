@@ -19,6 +19,7 @@ from tests.vault.sources import Shown
 from tests.vault.test_scrubbing import Kept
 from vault.custodian import schema
 from vault.custodian.mending import Scrub
+from vault.custodian.storage import DamagedCheckpoint
 from vault.custodian.stored import StoreReader, signed_head
 
 PAGE = 8192
@@ -49,14 +50,20 @@ class Long(Growing):
 
 def file_of(database: Database, relation: str) -> str:
     with database.owner.connect() as connection:
-        return str(connection.scalar(text("SELECT pg_relation_filepath(:r)"), {"r": relation}))
+        return str(connection.scalar(text("SELECT pg_relation_filepath(CAST(:r AS regclass))"), {"r": relation}))
+
+
+def long_values_of(database: Database, table: str) -> str:
+    """Where those values of a table are that are too long for its rows."""
+    with database.owner.connect() as connection:
+        return str(connection.scalar(text("SELECT reltoastrelid FROM pg_class WHERE relname = :t"), {"t": table}))
 
 
 def flip(own: Cluster, path: str, page: int) -> None:
-    """One bit in the middle of a page, while the server does not run."""
+    """One bit in the middle of a page, of the last if -1, while the server does not run."""
     file = own.data / path
     with file.open("r+b") as stream:
-        stream.seek(page * PAGE + PAGE // 2)
+        stream.seek(page % (file.stat().st_size // PAGE) * PAGE + PAGE // 2)
         byte = stream.read(1)
         stream.seek(-1, 1)
         stream.write(bytes([byte[0] ^ 1]))
@@ -86,3 +93,45 @@ def test_a_page_that_cannot_be_read_is_found_and_its_rows_are_mended(
     assert Scrub(kept.store, FixedKeys(kept.log.policy), [Shown(kept.log).show()], said.append).run() == 3, said
     check_tiles(StoreReader(kept.store, kept.log.origin), signed_head(kept.store.newest(kept.log.origin)))
     assert kept.store.entries(kept.log.origin, 0, 700) == kept.log.entries
+
+
+def test_a_published_checkpoint_on_a_page_that_cannot_be_read_is_named_and_mended(own: Cluster, kept: Kept) -> None:
+    origin, last = kept.log.origin, kept.store.published(kept.log.origin)
+    kept.append(1)
+    kept.custodian.publish(origin, kept.log.witnessed())
+    # The last page of the notes, which are too long for their rows: that of 701 entries begins or ends there.
+    damaged(own, kept, long_values_of(kept.database, "published"), -1)
+    with pytest.raises(DamagedCheckpoint) as error:
+        kept.store.published(origin)
+    assert error.value.size == 701
+    kept.start()
+    assert kept.custodian.checkpoint(origin) == last[1]
+    assert kept.found() == ["published checkpoint of 701 entries: cannot be read"]
+    assert kept.scrub(kept.peer.show()) == 3
+    kept.start()
+    assert kept.custodian.checkpoint(origin) == kept.peer.note
+
+
+def test_when_no_published_checkpoint_can_be_read_none_is_served_until_it_is_mended(own: Cluster, kept: Kept) -> None:
+    damaged(own, kept, "published", 0)
+    kept.start()
+    assert kept.custodian.checkpoint(kept.log.origin) is None
+    assert kept.found() == ["published checkpoint of 700 entries: cannot be read"]
+    assert kept.scrub() == 4
+    assert kept.scrub(kept.peer) == 3
+    kept.start()
+    assert kept.custodian.checkpoint(kept.log.origin) == kept.peer.note
+
+
+def test_heads_on_a_page_that_cannot_be_read_are_mended(own: Cluster, kept: Kept) -> None:
+    for _ in range(40):
+        kept.time += 1
+        kept.append(1)
+    damaged(own, kept, "head", 0)
+    found = kept.found()
+    assert found
+    assert all(line.startswith("head of") for line in found)
+    assert kept.scrub(kept.peer.show()) == 3, kept.said
+    kept.start()
+    kept.append(1)
+    kept.check_whole()

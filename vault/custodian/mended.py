@@ -7,17 +7,12 @@ against a signed root are put here (`scrubbing`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from sqlalchemy import Connection, Select, exists, func, insert, literal, select
-from sqlalchemy.exc import DBAPIError
 
 from audit.log.encoding import decode_base64, encode_base64
 from audit.protocol.canonical import canonical, parse_canonical
 from vault.custodian.cosign import Head
 from vault.custodian.schema import mended
-from vault.custodian.storage import Damaged
 
 ENTRY, NODE, HEAD, PUBLISHED = "entry", "node", "head", "published"
 
@@ -57,23 +52,15 @@ def any_repairs(connection: Connection, origin: str) -> bool:
     return bool(connection.scalar(select(exists(select(literal(1)).where(mended.c.origin == origin)))))
 
 
-@contextmanager
-def readable() -> Iterator[None]:
-    """Damaged for rows on a page whose checksum is wrong, or that an index cannot find any more."""
-    try:
-        yield
-    except DBAPIError as error:
-        # Class XX: the database finds its own files to be damaged.
-        if str(getattr(error.orig, "sqlstate", None)).startswith("XX"):
-            raise Damaged("a page of the database cannot be read") from None
-        raise
-
-
-def last_repair(connection: Connection, origin: str, kind: str, number: int | None = None) -> tuple[int, bytes] | None:
-    """The last repair with the highest number, or with the number given: that and the bytes."""
+def last_repair(
+    connection: Connection, origin: str, kind: str, number: int | None = None, *, below: int | None = None
+) -> tuple[int, bytes] | None:
+    """The last repair with the highest number, below `below` if given, or with the number given: that and the bytes."""
     query = select(mended.c.number, mended.c.data).where(mended.c.origin == origin, mended.c.kind == kind)
     if number is not None:
         query = query.where(mended.c.number == number)
+    if below is not None:
+        query = query.where(mended.c.number < below)
     row = connection.execute(query.order_by(mended.c.number.desc(), mended.c.attempt.desc()).limit(1)).first()
     return None if row is None else (row.number, bytes(row.data))
 

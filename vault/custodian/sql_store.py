@@ -28,14 +28,14 @@ from vault.custodian.mended import (
     last_repair,
     mend,
     pack,
-    readable,
     repaired_after,
     repairs,
     unpack,
 )
 from vault.custodian.nodes import new_nodes
+from vault.custodian.pages import by_index, first_row, on_readable_pages, readable
 from vault.custodian.schema import IS_REKEY, entry, head, node, observed, published
-from vault.custodian.storage import Damaged, Overtaken, Truth
+from vault.custodian.storage import Damaged, DamagedCheckpoint, Overtaken, Truth
 
 PAGE = 1024
 """Heads read at a time."""
@@ -60,22 +60,29 @@ class SqlStore:
 
     def newest(self, origin: str) -> Head:
         """The head with the most entries; of a log that has none yet, the empty tree's."""
-        query = select(*_HEAD).where(head.c.origin == origin).order_by(head.c.size.desc()).limit(1)
-        return self._mended_head(origin, self._head(query)) or EMPTY
+        stored = self._head(select(*_HEAD).where(head.c.origin == origin).order_by(head.c.size.desc())) or EMPTY
+        repair = self._repaired_head(origin) or EMPTY
+        return stored if stored.size > repair.size else repair
 
     def head_at(self, origin: str, size: int) -> Head | None:
         """The head of exactly this size, None if there is none."""
         query = select(*_HEAD).where(head.c.origin == origin, head.c.size == size)
-        return self._mended_head(origin, self._head(query), size)
+        return self._repaired_head(origin, size) or self._head(query)
 
     def heads(self, origin: str) -> Iterator[int]:
-        """The sizes of all heads, ascending."""
+        """The sizes of all heads, ascending, but for those on a page that cannot be read."""
         at = 0
         while True:
             stored = select(head.c.size).where(head.c.origin == origin, head.c.size > at)
             repaired = repaired_after(origin, HEAD, at)
-            with readable(), self._reading.connect() as connection:
-                sizes = list(connection.scalars(union(stored, repaired).order_by("size").limit(PAGE)))
+            try:
+                with readable(), self._reading.connect() as connection:
+                    sizes = list(connection.scalars(union(stored, repaired).order_by("size").limit(PAGE)))
+            except Damaged:
+                with self._reading.connect() as connection:
+                    sizes = list(connection.scalars(repaired))
+                yield from sorted({*sizes, *on_readable_pages(self._reading, "head", stored)})
+                return
             if not sizes:
                 return
             yield from sizes
@@ -83,21 +90,33 @@ class SqlStore:
 
     def last_time(self) -> int:
         """The latest time ever cosigned, over all logs (POSIX seconds); 0 if none was."""
-        newest = [select(t.c.time).order_by(t.c.time.desc()).limit(1) for t in (head, observed)]
-        with self._reading.connect() as connection:
-            return max(connection.scalar(query) or 0 for query in newest)
+        newest = [select(t.c.time).order_by(t.c.time.desc()) for t in (head, observed)]
+        rows = [first_row(self._engine, query) for query in newest]
+        return max(row.time if row else 0 for row in rows)
 
-    def append(self, origin: str, new: Head, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
-        """Stores head and entries.
+    def append(
+        self, origin: str, new: Head, leaves: Sequence[bytes], entries: Sequence[bytes], line: str | None = None
+    ) -> None:
+        """Stores head and entries, those brought in `line` as rows like all others.
 
         When it returns they are on disk. Overtaken if the old size has been continued already.
         """
         first = new.size - len(entries)
         held = self.head_at(origin, new.old_size) or EMPTY
-        made = new_nodes(partial(self.hashes, origin), held.frontier, new, first, leaves)
+        start = first if line is None else max(self.staged(origin), new.old_size)
+
+        def hashes(level: int, at: int, end: int) -> list[bytes]:
+            if level or line is None or end <= start:
+                return self.hashes(origin, level, at, end)
+            known = self.hashes(origin, 0, at, start) if at < start else []
+            return known + self.brought_hashes(origin, line, max(at, start), end)
+
+        made = new_nodes(hashes, held.frontier, new, first, leaves)
         nodes = [{"origin": origin, "level": k, "index": i, "hash": value} for (k, i), value in made.items()]
         with self._adding(origin) as connection:
             connection.execute(insert(head).values(origin=origin, **{name: getattr(new, name) for name in _FIELDS}))
+            if line is not None and start < first:
+                keep_brought(connection, origin, line, start, first)
             insert_entries(connection, origin, first, leaves, entries)
             if nodes:
                 connection.execute(insert(node), nodes)
@@ -121,20 +140,45 @@ class SqlStore:
         with self._adding(origin) as connection:
             insert_entries(connection, origin, start, leaves, entries)
 
-    def observed(self, origin: str) -> Head:
+    def brought(self, origin: str, line: str) -> int:
+        """The end of what was brought in a line, 0 if nothing was."""
+        mine = (brought.c.origin == origin, brought.c.line == line)
+        with self._reading.connect() as connection:
+            last = connection.scalar(select(brought.c.index).where(*mine).order_by(brought.c.index.desc()).limit(1))
+        return 0 if last is None else last + 1
+
+    def bring(self, origin: str, line: str, start: int, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
+        """Stores entries apart from all others. Overtaken if there is one at `start` already."""
+        with self._adding(origin) as connection:
+            insert_brought(connection, origin, line, start, leaves, entries)
+
+    def brought_hashes(self, origin: str, line: str, start: int, end: int) -> list[bytes]:
+        """The leaf hashes of what was brought of [start, end)."""
+        return self._brought(brought.c.leaf, origin, line, start, end)
+
+    def brought_entries(self, origin: str, line: str, start: int, end: int) -> list[bytes]:
+        """What was brought of the entries [start, end)."""
+        return self._brought(brought.c.data, origin, line, start, end)
+
+    def _brought(self, column: Column[Any], origin: str, line: str, start: int, end: int) -> list[bytes]:
+        places = (brought.c.origin == origin, brought.c.line == line, brought.c.index >= start, brought.c.index < end)
+        with readable(), self._reading.connect() as connection:
+            return [bytes(value) for value in connection.scalars(select(column).where(*places).order_by("index"))]
+
+    def observed(self, origin: str, line: str | None = None) -> Head:
         """The largest tree whose head was seen here."""
-        query = select(*_SEEN).where(observed.c.origin == origin).order_by(observed.c.size.desc()).limit(1)
-        return self._head(query) or EMPTY
+        query = select(*_SEEN).where(observed.c.origin == origin, *_in_line(line))
+        return self._head(query.order_by(observed.c.size.desc()).limit(1)) or EMPTY
 
-    def observed_at(self, origin: str, size: int) -> Head | None:
-        """The observed head of exactly this size, None if there is none."""
-        return self._head(select(*_SEEN).where(observed.c.origin == origin, observed.c.size == size))
+    def observed_at(self, origin: str, line: str, size: int) -> Head | None:
+        """The head of exactly this size that was observed in a line, None if there is none."""
+        return self._head(select(*_SEEN).where(observed.c.origin == origin, *_in_line(line), observed.c.size == size))
 
-    def observe(self, origin: str, new: Head) -> None:
-        """Stores a head that was seen. Overtaken if the old size has been continued already."""
+    def observe(self, origin: str, line: str, new: Head) -> None:
+        """Stores a head that was seen. Overtaken if the old size has been continued in this line already."""
         fields = {name: getattr(new, name) for name in _FIELDS if name != "frontier"}
         with self._adding(origin) as connection:
-            connection.execute(insert(observed).values(origin=origin, **fields))
+            connection.execute(insert(observed).values(origin=origin, line=line, **fields))
 
     @contextmanager
     def _adding(self, origin: str) -> Iterator[Connection]:
@@ -151,23 +195,34 @@ class SqlStore:
 
     def published(self, origin: str, below: int | None = None) -> tuple[int, bytes]:
         """Size and note of the newest published checkpoint, or of the newest of fewer than `below` entries; (0, b"") if
-        there is none.
+        there is none. DamagedCheckpoint for one on a page that cannot be read.
         """
-        query = (
-            select(published.c.size, published.c.note)
-            .where(published.c.origin == origin)
-            .order_by(published.c.size.desc())
-            .limit(1)
-        )
-        if below is not None:
-            query = query.where(published.c.size < below)
-        with readable(), self._reading.connect() as connection:
-            row = connection.execute(query).first()
-            repair = last_repair(connection, origin, PUBLISHED)
-        found = (row.size, bytes(row.note)) if row else (0, b"")
-        if repair is None or repair[0] < found[0] or (below is not None and repair[0] >= below):
-            return found
-        return repair
+        with self._reading.connect() as connection:
+            repair = last_repair(connection, origin, PUBLISHED, below=below) or (0, b"")
+        query = select(published.c.size, published.c.note).where(published.c.origin == origin)
+        query = query if below is None else query.where(published.c.size < below)
+        try:
+            row = first_row(self._engine, query.order_by(published.c.size.desc()))
+        except Damaged as error:
+            size = self._unreadable_published(origin, below)
+            if repair[0] < size:
+                raise DamagedCheckpoint(str(error), size) from None
+            return repair
+        return repair if row is None or row.size <= repair[0] else (row.size, bytes(row.note))
+
+    def _unreadable_published(self, origin: str, below: int | None) -> int:
+        """The size of the newest published checkpoint that cannot be read: one of the heads' sizes, as all of them.
+        Damaged if the heads cannot be read either.
+        """
+        note = select(published.c.note).where(published.c.origin == origin)
+        sizes = select(head.c.size).where(head.c.origin == origin).order_by(head.c.size.desc())
+        while row := first_row(self._engine, sizes if below is None else sizes.where(head.c.size < below)):
+            below = row.size
+            try:
+                first_row(self._engine, note.where(published.c.size == below))
+            except Damaged:
+                return below
+        raise Damaged("a page of the published checkpoints cannot be read")
 
     def publish(self, origin: str, size: int, note: bytes) -> None:
         """Stores a published checkpoint. The first one of a size stands: another only bears more cosignatures."""
@@ -185,8 +240,7 @@ class SqlStore:
         return self._rows(origin, ENTRY, 0, start, end, query, entry.c.index, leaf_hash)
 
     def entries(self, origin: str, start: int, end: int) -> list[bytes]:
-        """The entries [start, end), fewer if not all are stored. Damaged if one stands on a page that cannot be read.
-        """
+        """The entries [start, end), fewer if not all are stored. Damaged if one is on a page that cannot be read."""
         query = select(entry.c.index, entry.c.data).where(entry.c.origin == origin)
         return self._rows(origin, ENTRY, 0, start, end, query, entry.c.index)
 
@@ -231,24 +285,19 @@ class SqlStore:
                     return [bytes(value) for _, value in rows]
         found = {place: of(data) for place, data in (repaired or {}).items()}
         for first, last in unrepaired(start, end, found):
-            with readable(), self._engine.begin() as connection:
-                # So that no page is read but those that hold these rows: others may be damaged.
-                connection.execute(text("SET LOCAL enable_seqscan TO off"))
+            with by_index(self._engine) as connection:
                 rows = connection.execute(query.where(number >= first, number < last))
                 found |= {place: bytes(value) for place, value in rows}
         return [found[place] for place in sorted(found)]
 
-    def _mended_head(self, origin: str, stored: Head | None, size: int | None = None) -> Head | None:
-        """The repair of a head if there is one, and no larger head if `size` is not given."""
+    def _repaired_head(self, origin: str, size: int | None = None) -> Head | None:
+        """The repair of a head, of the largest that was repaired if `size` is not given."""
         with self._reading.connect() as connection:
             repair = last_repair(connection, origin, HEAD, size)
-        if repair is None or (stored is not None and stored.size > repair[0]):
-            return stored
-        return unpack(repair[1])
+        return None if repair is None else unpack(repair[1])
 
     def _head(self, query: Select[Any]) -> Head | None:
-        with readable(), self._reading.connect() as connection:
-            row = connection.execute(query).first()
+        row = first_row(self._engine, query)
         return head_of(row) if row else None
 
 

@@ -1,0 +1,54 @@
+"""Reading around a page of the database that cannot be read: what is on the others is still there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, text
+from sqlalchemy.exc import DBAPIError
+
+from vault.custodian.storage import Damaged
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Damaged for rows on a page whose checksum is wrong, or that an index cannot find any more."""
+    try:
+        yield
+    except DBAPIError as error:
+        # Class XX: the database finds its own files to be damaged.
+        if str(getattr(error.orig, "sqlstate", None)).startswith("XX"):
+            raise Damaged("a page of the database cannot be read") from None
+        raise
+
+
+@contextmanager
+def by_index(engine: Engine) -> Iterator[Connection]:
+    """A connection on which no page is read but those that hold the rows asked for. Damaged."""
+    with readable(), engine.begin() as connection:
+        connection.execute(text("SET LOCAL enable_seqscan TO off"))
+        yield connection
+
+
+def first_row(engine: Engine, query: Select[Any]) -> Row[Any] | None:
+    """The first row of a query, if the page that it is on can be read; Damaged otherwise."""
+    with suppress(Damaged), readable(), engine.connect() as connection:
+        # One statement, which needs no transaction around it.
+        return connection.execution_options(isolation_level="AUTOCOMMIT").execute(query.limit(1)).first()
+    # The whole table may have been read for it.
+    with by_index(engine) as connection:
+        return connection.execute(query.limit(1)).first()
+
+
+def on_readable_pages(engine: Engine, table: str, query: Select[Any]) -> Iterator[int]:
+    """What a query of one table gives without its pages that cannot be read, in the order of the pages."""
+    size = text("SELECT pg_relation_size(CAST(:table AS regclass)) / current_setting('block_size')::int")
+    there = text("ctid >= CAST(:page AS tid) AND ctid < CAST(:next AS tid)")
+    with engine.connect() as connection:
+        pages = connection.scalar(size, {"table": table}) or 0
+    for page in range(pages):
+        of_page = query.where(there.bindparams(page=f"({page},0)", next=f"({page + 1},0)"))
+        with suppress(Damaged), readable(), engine.connect() as connection:
+            yield from list(connection.scalars(of_page))
