@@ -3,7 +3,7 @@ bucket's owner included, can delete or change what is there.
 
 The files are those of an exported record, under their paths, so any tlog-tiles client reads the bucket by its address.
 Every tile and bundle is put once; one that is there already must have the same bytes. The checkpoint is written last,
-and as another version each time: after a crash the old record stands, with some files of the new one beside it that
+as another version if it has changed: after a crash the old record stands, with some files of the new one beside it that
 nobody asks for yet, and the next export goes on from there.
 
 What the capture of its keys buys an attacker: new objects and new versions, a marker that hides an object; none of what
@@ -111,13 +111,23 @@ class Bucket:
             answer = self._call("get_object", path) or {}
         if self._body(answer, path, MAX_BUNDLE) != data:
             raise BucketError("holds other bytes than the log", self.where(path), "wrong-bytes")
+        self._keep(path, answer)
+
+    def _keep(self, path: str, answer: dict[str, Any]) -> None:
+        """Has the version that was got kept as long as is asked for."""
         if _kept(answer) < self._lock.until - SLACK:
             retention = {"Mode": self._lock.mode, "RetainUntilDate": self._lock.until}
             self._call("put_object_retention", path, Retention=retention, VersionId=answer["VersionId"])
-            self._check_lock(path, self._call("head_object", path) or {})
+            self._check_lock(path, self._call("head_object", path, VersionId=answer["VersionId"]) or {})
 
-    def put_version(self, path: str, data: bytes) -> None:
-        """Stores a new version of an object; those before it stay, locked as they are."""
+    def put_newest(self, path: str, data: bytes) -> None:
+        """Has these bytes as the newest version of an object: as another one, and those before it stay, locked as they
+        are; or, if it is these bytes already, kept for longer.
+        """
+        held = self._call("get_object", path, absent="NoSuchKey")
+        if held is not None and self._body(held, path, MAX_BUNDLE) == data:
+            self._keep(path, held)
+            return
         answer = self._put(path, data, NOT_KEPT) or {}
         self._check_lock(path, self._call("head_object", path, VersionId=answer.get("VersionId", "")) or {})
 
@@ -224,9 +234,8 @@ def export_to_bucket(
         record.end()
         writing.end()
     if rekeys:
-        bucket.put_version(REKEYS, rekeys_text(rekeys))
-    # The same note again is no new version: it is kept for longer.
-    (bucket.put_once if held is not None and held.note == head.note else bucket.put_version)(CHECKPOINT, head.note.raw)
+        bucket.put_newest(REKEYS, rekeys_text(rekeys))
+    bucket.put_newest(CHECKPOINT, head.note.raw)
     progress(head.size, head.size)
     return head
 

@@ -104,9 +104,9 @@ def test_a_grown_log_adds_what_is_new_and_puts_nothing_twice(s3, name: str, endp
 def test_a_checkpoint_is_written_after_all_that_it_covers(s3, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = Bucket(s3, f"s3://{name}", LOCK)
     puts = []
-    once, version = Bucket.put_once, Bucket.put_version
+    once, newest = Bucket.put_once, Bucket.put_newest
     monkeypatch.setattr(Bucket, "put_once", lambda b, path, data: (once(b, path, data), puts.append(path)))
-    monkeypatch.setattr(Bucket, "put_version", lambda b, path, data: (puts.append(path), version(b, path, data)))
+    monkeypatch.setattr(Bucket, "put_newest", lambda b, path, data: (puts.append(path), newest(b, path, data)))
     export_to_bucket(MemoryReader(some_entries(600)), POLICY, bucket)
     assert puts[-1] == "checkpoint"
     assert set(puts) == set(MemoryReader(some_entries(600)).files)
@@ -218,7 +218,7 @@ def test_the_command_exports_and_verify_reads_it_back(
 def test_a_record_grows_over_a_change_of_keys(s3, name: str, endpoint: str, aws: None, tmp_path: Path) -> None:
     meeting = Meeting().found().ceremony()
     address = f"s3://{name}/{meeting.origin}"
-    for part in ("before", "after"):
+    for part in ("before", "after", "again"):
         folder = write(files_of(meeting.entries, meeting.parties, meeting.origin), tmp_path / part)
         command = ["export-record", str(folder), "--bucket", address, "--endpoint", endpoint]
         done = CliRunner().invoke(root(), command)
@@ -228,3 +228,5 @@ def test_a_record_grows_over_a_change_of_keys(s3, name: str, endpoint: str, aws:
     again = CliRunner().invoke(root(), ["verify", f"{endpoint}/{name}/{meeting.origin}", "--manifest", meeting.hash])
     assert again.exit_code == 0, again.output
     assert s3.get_object(Bucket=name, Key=f"{meeting.origin}/rekeys")["Body"].read() == b"10\n"
+    # What has not changed is no new version.
+    assert len(s3.list_object_versions(Bucket=name, Prefix=f"{meeting.origin}/rekeys")["Versions"]) == 1
