@@ -73,5 +73,7 @@ def restore_outbox(
     from intake.door import copies, serve
     from intake.door.config import DoorConfig
 
-    count = copies.restore(*serve.opened(config, load(DoorConfig, config)), file)
+    settings = load(DoorConfig, config)
+    database, manifest, signer = serve.opened(config, settings)
+    count = copies.restore(database, manifest, signer, file, serve.readers(settings, manifest))
     print(f"{file}: {count} promises that were not known here")

@@ -2,7 +2,8 @@
 
 A copy says nothing that will not be public, and no more of when or in which order things came than the log itself: rows
 stand by their identities, which are hashes, and their deadlines are whole batch waits; when an entry was, or will be,
-passed on is left out. It is signed by the intake, for a strange row would become part of its account.
+passed on is left out. It is signed by the intake, for a strange row would become part of its account: with the key that
+counted then, which may have been replaced since, as the log says.
 
 An old copy costs nothing but time: what it holds is passed on again and recorded once, and what it does not hold is
 learned from the log. But it does not know what was promised after it was made; so an outbox that was restored says so
@@ -11,17 +12,20 @@ learned from the log. But it does not know what was promised after it was made; 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, select
 
-from audit.log.keys import Signer
+from audit.log.keys import Signer, Verifier
 from audit.log.merkle import leaf_hash
 from audit.log.notes import parse_signature_lines, verify_signature
+from audit.log.reader import Reader, ReadError
 from audit.protocol.group import b64
+from audit.record.heads import open_head
 from audit.record.manifest import Manifest
 from audit.record.shapes import integer, octets, record, string
 from infra import failpoints
@@ -49,18 +53,22 @@ def back_up(engine: Engine, manifest: Manifest, signer: Signer, path: Path) -> i
     return write_backup(path, of, rows_of(engine, manifest.origin), lambda text: signer.sign(text).line)
 
 
-def restore(engine: Engine, manifest: Manifest, signer: Signer, path: Path) -> int:
-    """Takes in a copy, all of it or nothing; how many promises were not known here. What is known stays as it is.
+def restore(engine: Engine, manifest: Manifest, signer: Signer, path: Path, log: Sequence[Reader] = ()) -> int:
+    """Takes in a copy, all of it or nothing; how many promises were not known here. What is known stays as it is, and
+    what waits with the line of a key that was replaced, the service signs anew. `log` is read if the copy is signed
+    with neither the present key nor the manifest's.
 
     BackupError for a file that is damaged, forged, or of another outbox; OSError.
     """
-    # Rotated since the copy was made, the key of before signed it.
-    keys = (signer.verifier, *(key for key in manifest.intakes if key.name == signer.name))
 
     def verify(text: bytes, line: str) -> None:
         (signature,) = parse_signature_lines(line.encode())
-        key = next((key for key in keys if key.key_id == signature.key_id), keys[0])
-        verify_signature(key, text, signature)
+        known = (signer.verifier, *_keys(manifest, signer.name))
+        key = next((key for key in known if key.key_id == signature.key_id), None)
+        if key is None and signature.name == signer.name:
+            past = keys_of(path, manifest, signer.name, log)
+            key = next((key for key in past if key.key_id == signature.key_id), None)
+        verify_signature(key or signer.verifier, text, signature)
 
     new = 0
     with engine.begin() as connection:
@@ -71,6 +79,20 @@ def restore(engine: Engine, manifest: Manifest, signer: Signer, path: Path) -> i
         failpoints.at("outbox.restoring")
     failpoints.at("outbox.restored")
     return new
+
+
+def keys_of(path: Path, manifest: Manifest, intake: str, log: Sequence[Reader]) -> tuple[Verifier, ...]:
+    """Every key that this intake has had, as the log says; `log`: who shows it. BackupError if nobody does."""
+    for reader in log:
+        with suppress(ReadError):
+            if found := open_head(reader, manifest, every=True, others=log):
+                return tuple(key for past in found[1].history for key in _keys(past, intake))
+    text = "is signed with a key that is neither this intake's present one nor the manifest's, and no custodian shows"
+    raise BackupError(f"{path}: {text} the log, which says whether it had that one between: try again when one does")
+
+
+def _keys(manifest: Manifest, intake: str) -> tuple[Verifier, ...]:
+    return tuple(key for key in manifest.intakes if key.name == intake)
 
 
 def described(manifest: Manifest, signer: Signer) -> dict[str, str]:

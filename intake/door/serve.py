@@ -56,12 +56,11 @@ def run(path: Path) -> None:
     config = load(DoorConfig, path)
     database, manifest, signer = opened(path, config)
     SCHEMA.check(database)
-    readers = [HttpReader(f"{url.rstrip('/')}/{manifest.origin}") for url in config.custodians]
     queue = QueueClient(config.queue.url, read_token(config.queue.token))
     how = (config.workers, config.poll_ms / 1000, config.most_waiting)
     later = read_signer(config.next_key) if config.next_key else None
     check_office(path, manifest, signer, later)
-    door = Door(manifest, signer, database, readers, queue.put, *how, later)
+    door = Door(manifest, signer, database, readers(config, manifest), queue.put, *how, later)
     metrics = coarse(manifest)
     app, ready = door.opened(metrics)
     serve(app, config.listen, Private(config.private, metrics, ready))
@@ -78,6 +77,11 @@ def opened(path: Path, config: DoorConfig) -> tuple[Engine, Manifest, Signer]:
     return (
         engine(config.database, config.passfile, name="psephos-intake", connections=CONNECTIONS), manifest, signer
     )
+
+
+def readers(config: DoorConfig, manifest: Manifest) -> list[Reader]:
+    """One of each custodian's log."""
+    return [HttpReader(f"{url.rstrip('/')}/{manifest.origin}") for url in config.custodians]
 
 
 def check_office(path: Path, manifest: Manifest, signer: Signer, later: Signer | None = None) -> None:

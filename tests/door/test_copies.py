@@ -23,7 +23,11 @@ from intake.door.receipt import deadline
 from intake.door.schema import metadata
 from tests.door.conftest import Client, Place, signed
 from tests.door.test_closing import reconciliations, tally
+from tests.door.test_rekeying import replace_key, waiting_keys
 from tests.loopback import wait_until
+from tests.simulator.dice import Dice
+
+BETWEEN, PRESENT = Dice(81).signers("intake-1"), Dice(82).signers("intake-1")
 
 
 def copy(place: Place, path: Path) -> Path:
@@ -302,7 +306,54 @@ def test_a_copy_that_another_key_has_signed(place: Place, tmp_path: Path) -> Non
     forger = type(other)(place.intake.name, other.verifier.type, bytes(32))
     back_up(place.engine, place.meeting.manifest, forger, path)
     with pytest.raises(BackupError, match="is not signed as such a copy is: the line by intake-1 is of key"):
-        put_back(place, path)
+        restore(place.engine, place.meeting.manifest, place.intake, path, [place.board])
+
+
+@pytest.fixture
+def replaced_twice(place: Place, tmp_path: Path) -> Path:
+    """A copy signed with the key between the first and the present one, and with a ballot that waits with its line."""
+    place.queue.silent = True
+    place.keys = (place.intake, *BETWEEN)
+    with place.running() as client:
+        replace_key(place, BETWEEN)
+        wait_until(lambda: client.post(place.text(1)).is_success)
+        wait_until(lambda: waiting_keys(place) == {BETWEEN[0].verifier.key_id})
+    path = tmp_path / "outbox"
+    back_up(place.engine, place.meeting.manifest.history[0], BETWEEN[0], path)
+    replace_key(place, PRESENT)
+    place.keys, place.queue.silent = PRESENT, False
+    lose(place)
+    return path
+
+
+def test_a_copy_signed_with_a_key_between_the_first_and_the_present_one(place: Place, replaced_twice: Path) -> None:
+    first = place.meeting.manifest.history[0]
+    assert restore(place.engine, first, PRESENT[0], replaced_twice, [place.board]) == 1
+    with place.running():
+        # What the queue was given before the log was read, with the line of before, tally passes over.
+        wait_until(lambda: any(signed_by(raw) == PRESENT[0].verifier.key_id for raw in place.queue.entries))
+        place.board.record(next(raw for raw in place.queue.entries if signed_by(raw) == PRESENT[0].verifier.key_id))
+        wait_until(lambda: place.waiting == 0)
+    assert place.meeting.election.ballots == 1
+
+
+def signed_by(raw: bytes) -> bytes:
+    return parse_entry(raw).signatures[0].key_id
+
+
+def test_while_no_custodian_shows_the_log_such_a_copy_is_not_taken(place: Place, replaced_twice: Path) -> None:
+    place.board.down = True
+    with pytest.raises(BackupError, match="no custodian shows the log, which says whether it had that one between"):
+        restore(place.engine, place.meeting.manifest.history[0], PRESENT[0], replaced_twice, [place.board])
+    assert place.waiting == 0
+
+
+def test_a_key_that_the_log_does_not_name_signs_no_copy(place: Place, replaced_twice: Path) -> None:
+    """As it stood before the rekeys, the key was nobody's yet."""
+    place.board.publish(1)
+    with pytest.raises(BackupError, match="is not signed as such a copy is: the line by intake-1 is of key"):
+        restore(place.engine, place.meeting.manifest.history[0], PRESENT[0], replaced_twice, [place.board])
+    assert place.waiting == 0
 
 
 def test_a_copy_is_not_written_over_anything_and_a_crash_leaves_none(place: Place, tmp_path: Path) -> None:
@@ -316,9 +367,19 @@ def test_a_copy_is_not_written_over_anything_and_a_crash_leaves_none(place: Plac
         with place.owner.begin() as connection:
             columns = "(origin, identity, kind"
             row = {"origin": place.meeting.origin, **entry}
-            connection.execute(text(f"INSERT INTO accepted {columns}, leaf, deadline) VALUES "
-                                    "(:origin, :identity, 'ballot', :identity, 0)"), row)
-            connection.execute(text(f"INSERT INTO outbox {columns}, entry, due, puts) VALUES "
-                                    "(:origin, :identity, 'ballot', :entry, 0, 0)"), row)
+            connection.execute(
+                text(
+                    f"INSERT INTO accepted {columns}, leaf, deadline) VALUES "
+                    "(:origin, :identity, 'ballot', :identity, 0)"
+                ),
+                row,
+            )
+            connection.execute(
+                text(
+                    f"INSERT INTO outbox {columns}, entry, due, puts) VALUES "
+                    "(:origin, :identity, 'ballot', :entry, 0, 0)"
+                ),
+                row,
+            )
         copy(place, tmp_path / "second")
     assert list(tmp_path.iterdir()) == [path]

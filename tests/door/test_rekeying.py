@@ -3,8 +3,11 @@ is promised."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
+from audit.log.keys import Signer
 from audit.log.notes import parse_signature_lines
 from audit.protocol.refused import Refused
 from audit.record.entries import parse_entry
@@ -17,11 +20,11 @@ from tests.simulator.rekeys import rekeying, take_over
 NEW = Dice(80).signers("intake-1")
 
 
-def replace_key(place: Place) -> bytes:
+def replace_key(place: Place, new: Sequence[Signer] = NEW) -> bytes:
     """The officials do, elsewhere; the log shows it."""
-    raw = rekeying(place.meeting, "intake", "intake-1", NEW)
+    raw = rekeying(place.meeting, "intake", "intake-1", new)
     place.board.record(raw)
-    take_over(place.meeting, "intake", "intake-1", NEW)
+    take_over(place.meeting, "intake", "intake-1", new)
     return raw
 
 
