@@ -135,7 +135,7 @@ def test_a_cluster_that_reads_over_damage_is_not_vouched_for(
 
 def test_a_role_that_may_do_more_than_add_is_refused(database: Database, superuser: Engine) -> None:
     for acting in (database.owner, superuser):
-        with pytest.raises(Unsafe, match="role .* may change what is in the table entry"):
+        with pytest.raises(Unsafe, match="role .* may change what is in the table"):
             SqlStore(acting).check_safe()
 
 

@@ -1,9 +1,12 @@
-"""What a custodian asks of the PostgreSQL cluster that keeps its rows, and of the role by which it reaches them."""
+"""What a custodian asks of the PostgreSQL cluster that keeps its rows, of the role by which it reaches them, and of the
+tables: when it begins, and again and again (`watching`).
+"""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, func, select, text
 
+from infra.insert_only import GUARD
 from vault.custodian.schema import metadata
 from vault.custodian.storage import Unsafe
 
@@ -18,7 +21,8 @@ def check_settings(connection: Connection, *settings: str, want: str = "on") -> 
     found = connection.execute(select(*(func.current_setting(name) for name in settings))).one()
     for name, value in zip(settings, found, strict=True):
         if value != want:
-            raise Unsafe(f"the database runs with {name} {value}: a custodian must not vouch for what it holds")
+            detail = f"the database runs with {name} {value}: a custodian must not vouch for what it holds"
+            raise Unsafe(detail, name.replace("_", "-"))
 
 
 def check_role(connection: Connection) -> None:
@@ -27,7 +31,21 @@ def check_role(connection: Connection) -> None:
     if row is not None:
         raise Unsafe(
             f"the database role {row.role} may change what is in the table {row.relname}, or owns it: "
-            "a custodian runs as a role that only adds (psephos schema custodian)"
+            "a custodian runs as a role that only adds (psephos schema custodian)",
+            "role",
+        )
+
+
+def check_guard(connection: Connection) -> None:
+    """Unsafe unless every table has its guard, which fires for everybody, and nothing else that acts on its rows: a
+    rule, another trigger or a policy could change or hide what is stored, or have it stored nowhere.
+    """
+    name = connection.scalar(_UNGUARDED, {"tables": list(metadata.tables), "guard": GUARD})
+    if name is not None:
+        raise Unsafe(
+            f"the table {name} is without its guard, or another trigger, a rule or a policy acts on its rows: "
+            "see who owns the database, then run psephos schema custodian and scrub",
+            "guard",
         )
 
 
@@ -37,5 +55,16 @@ _CHANGEABLE = text("""
     WHERE c.oid IN (SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(:tables AS text[])) name)
     AND (has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE') OR has_any_column_privilege(c.oid, 'UPDATE')
         OR pg_has_role(c.relowner, 'MEMBER'))
+    ORDER BY c.relname LIMIT 1
+""")
+
+# 58: before UPDATE, DELETE and TRUNCATE, once a statement; A: whatever the session says it is.
+_UNGUARDED = text("""
+    SELECT c.relname FROM pg_class c
+    WHERE c.oid IN (SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(:tables AS text[])) name)
+    AND (c.relrowsecurity OR EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid) OR (
+        SELECT count(*) FILTER (WHERE t.tgname = :guard AND t.tgtype = 58 AND t.tgenabled = 'A') <> 1 OR count(*) <> 1
+        FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal
+    ))
     ORDER BY c.relname LIMIT 1
 """)

@@ -33,6 +33,7 @@ from vault.custodian.keys import stored_keys
 from vault.custodian.public import OCTETS, TEXT, add_public
 from vault.custodian.rebuilding import check_finished
 from vault.custodian.standard_calls import add_standard_calls
+from vault.custodian.watching import Watch
 
 MOST_APPENDS = 8
 """Of up to 17 MB, to one log at a time; tally makes one after another."""
@@ -46,6 +47,7 @@ STATUS = {
     "clock-leapt": 503,
     "examining": 503,
     "damaged": 503,
+    "unsafe": 503,
 }
 
 
@@ -63,9 +65,17 @@ def run(path: Path) -> None:
     for origin in logs:
         check_finished(store, origin)
     examiner = Examiner(store, logs)
-    custodian = Custodian(store, logs, signers, system_clock(), examiner.check)
+    watch = Watch(store.check_safe)
+
+    def may_sign() -> None:
+        examiner.check()
+        watch.check()
+
+    custodian = Custodian(store, logs, signers, system_clock(), may_sign)
     examiner.start()
+    watch.start()
     origins, metrics = list(logs), Metrics(FIGURES_SECONDS)
+    watch.add_figure(metrics)
     app = custodian_app(custodian, origins, read_token(config.token), witness, metrics)
     add_custody(metrics, store, origins, config.folder)
     serve(app, config.listen, Private(config.private, metrics, readiness(custodian, origins)))

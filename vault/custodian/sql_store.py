@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from audit.log.merkle import leaf_hash
 from infra import failpoints
-from vault.custodian.cluster import HIDING, SAFE, check_role, check_settings
+from vault.custodian.cluster import HIDING, SAFE, check_guard, check_role, check_settings
 from vault.custodian.cosign import EMPTY, Head
 from vault.custodian.mended import (
     ENTRY,
@@ -52,11 +52,14 @@ class SqlStore:
         self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def check_safe(self) -> None:
-        """Unsafe unless the cluster writes through to disk and checks every page it reads, and this role only adds."""
+        """Unsafe unless the cluster writes through to disk and checks every page it reads, this role only adds, and the
+        tables are guarded.
+        """
         with self._reading.connect() as connection:
             check_settings(connection, *SAFE)
             check_settings(connection, *HIDING, want="off")
             check_role(connection)
+            check_guard(connection)
 
     def newest(self, origin: str) -> Head:
         """The head with the most entries; of a log that has none yet, the empty tree's."""

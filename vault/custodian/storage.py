@@ -21,7 +21,13 @@ class Overtaken(Exception):
 
 
 class Unsafe(Exception):
-    """The place is such that something stored may be lost, or changed, without anybody noticing."""
+    """The place is such that something stored may be lost, or changed, without anybody noticing. `what`: what it is, a
+    word for the log.
+    """
+
+    def __init__(self, detail: str, what: str = "place") -> None:
+        super().__init__(detail)
+        self.what = what
 
 
 class Damaged(Exception):
