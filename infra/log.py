@@ -1,6 +1,10 @@
 """Structured logs by allow-list. Each module declares which events it reports and which keys each may carry; a line is
 one JSON object on standard error. Values are numbers or short lower-case words, so that no body, pseudonym, key or
-hash can slip into a log through a forgotten detail, and what libraries want to say is reduced to who said it."""
+hash can slip into a log through a forgotten detail, and what libraries want to say is reduced to who said it.
+
+There are bounds on how many lines a process writes, and nobody's flood hides what others say: what is declared, alarms
+among it, has a bound of its own beside what nobody foresaw, and of that no place of the program may take all.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,14 @@ from types import TracebackType
 
 Value = int | float | str
 MOST_LINES = 50
-"""Lines a second that a process writes, on average; what fills a disk is not a log."""
+"""Lines a second that a process writes of what is declared, and as many of what nobody foresaw, on average; what fills
+a disk is not a log."""
 MOST_AT_ONCE = 1000
 """Lines that may come faster than that."""
+PART = 0.1
+"""Of these, what one place of the program may take: what makes it stumble comes as often as somebody likes."""
+MOST_PLACES = 100
+"""Places that have a part of their own; the others share one."""
 # Too short and too plain for 32 bytes in any encoding this project uses.
 WORD = re.compile(r"[a-z0-9][a-z0-9.:-]{0,39}")
 
@@ -57,10 +66,29 @@ class Log:
                 raise Undeclared(f"{self._source}: event {event!r} may not carry {key!r}")
             if isinstance(value, str) and not WORD.fullmatch(value):
                 raise Undeclared(f"{self._source}: {event}.{key} is not a short lower-case word")
-        for line in _room.lines({"level": level, "source": self._source, "event": event, **values}):
+        line: dict[str, Value] = {"level": level, "source": self._source, "event": event, **values}
+        for one in _unforeseen.lines(line, _place_in(line)) if self is _libraries else _declared.lines(line):
             # One write a line, so that lines of threads and processes sharing a file do not mix.
-            sys.stderr.write(json.dumps({"time": round(time.time(), 3), **line}) + "\n")
+            sys.stderr.write(json.dumps({"time": round(time.time(), 3), **one}) + "\n")
             sys.stderr.flush()
+
+
+class Allowance:
+    """So many lines: `part` of what a process may write. `clock` gives seconds."""
+
+    def __init__(self, clock: Callable[[], float], part: float = 1.0) -> None:
+        self._clock, self._part = clock, part
+        self._left, self._at = MOST_AT_ONCE * part, clock()
+
+    def take(self) -> bool:
+        """Whether there is one more, which is then taken."""
+        now = self._clock()
+        self._left = min(MOST_AT_ONCE * self._part, self._left + MOST_LINES * self._part * (now - self._at))
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class Room:
@@ -69,32 +97,38 @@ class Room:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._room, self._at = float(MOST_AT_ONCE), clock()
+        self._all = Allowance(clock)
+        self._places: dict[str, Allowance] = {}
         self._untold = 0
         self.dropped = 0
 
-    def lines(self, line: dict[str, Value]) -> list[dict[str, Value]]:
-        """What is to be written in place of this line: nothing, or the line, after one that says how many were not."""
+    def lines(self, line: dict[str, Value], place: str | None = None) -> list[dict[str, Value]]:
+        """What is to be written in place of this line: nothing, or the line, after one that says how many were not. One
+        that comes from a `place` also counts as one of its part.
+        """
         with self._lock:
-            now = self._clock()
-            self._room, self._at = min(MOST_AT_ONCE, self._room + MOST_LINES * (now - self._at)), now
-            if self._room < 1:
+            if not (place is None or self._of(place).take()) or not self._all.take():
                 self.dropped += 1
                 self._untold += 1
                 return []
-            self._room -= 1
             untold, self._untold = self._untold, 0
         if not untold:
             return [line]
         return [{"level": "warning", "source": "infra.log", "event": "dropped", "lines": untold}, line]
 
+    def _of(self, place: str) -> Allowance:
+        place = place if place in self._places or len(self._places) < MOST_PLACES else ""
+        if place not in self._places:
+            self._places[place] = Allowance(self._clock, PART)
+        return self._places[place]
 
-_room = Room()
+
+_declared, _unforeseen = Room(), Room()
 
 
 def dropped() -> int:
     """How many lines were too many to be written, since the process began."""
-    return _room.dropped
+    return _declared.dropped + _unforeseen.dropped
 
 
 class Seldom:
@@ -116,6 +150,10 @@ class Seldom:
 
 
 _libraries = Log("infra.log", library=("module", "kind"), failure=("kind", "where", "line"))
+
+
+def _place_in(line: dict[str, Value]) -> str:
+    return f"{line.get('module', line.get('where'))} {line.get('line', '')}"
 
 
 def failure(error: BaseException) -> None:

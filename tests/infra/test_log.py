@@ -108,6 +108,37 @@ def test_more_lines_than_a_log_may_have_are_counted_and_not_written() -> None:
     assert room.dropped == 1000 + 1000 - log.MOST_LINES / 2
 
 
+def test_what_comes_from_one_place_again_and_again_leaves_room_for_others() -> None:
+    now = [0.0]
+    room = log.Room(lambda: now[0])
+    line: dict[str, log.Value] = {"event": "failure"}
+    part = round(log.MOST_AT_ONCE * log.PART)
+    assert sum(bool(room.lines(line, "reception 12")) for _ in range(1000)) == part
+    now[0] = 1.0
+    assert sum(bool(room.lines(line, "reception 12")) for _ in range(1000)) == log.MOST_LINES * log.PART
+    assert sum(bool(room.lines(line, "watch 30")) for _ in range(1000)) == part
+    # However many places there are, all in all it is no more than before.
+    written = sum(bool(room.lines(line, f"reception {i}")) for i in range(1000) for _ in range(20))
+    assert written < log.MOST_AT_ONCE
+    assert room.dropped == 3000 - 2 * part - log.MOST_LINES * log.PART + 20_000 - written
+
+
+def test_no_flood_of_what_nobody_foresaw_hides_an_alarm(lines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "_unforeseen", log.Room())
+    before = log.dropped()
+    for number in range(2 * log.MOST_AT_ONCE):
+        failing = {"__name__": f"module-{number % 50}"}
+        exec("def fail():\n    raise RuntimeError", failing)
+        try:
+            failing["fail"]()  # type: ignore[operator]
+        except RuntimeError as error:
+            log.failure(error)
+    Log("intake.watch", cannot_account=()).error("cannot-account")
+    said = lines()
+    assert log.dropped() > before
+    assert [line["event"] for line in said[-1:]] == ["cannot-account"]
+
+
 @given(said=st.text(max_size=60))
 def test_whatever_was_said_is_a_word_that_may_be_logged(said: str) -> None:
     assert WORD.fullmatch(log.word(said))
