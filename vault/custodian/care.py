@@ -14,6 +14,7 @@ from infra.keys import read_signer
 from infra.progress import bar
 from vault.custodian.clock import system_clock
 from vault.custodian.config import CustodianConfig, FollowConfig, announced, check_office, open_store
+from vault.custodian.kept import Clock
 from vault.custodian.keys import proven_keys, stored_keys
 from vault.custodian.mending import CODES, Scrub
 from vault.custodian.peers import reader_of
@@ -38,8 +39,9 @@ def scrub(path: Path, peers: Sequence[str]) -> int:
     return max(codes, default=CODES["whole"])
 
 
-def rebuild(path: Path, peers: Sequence[str], *, at_once: bool) -> None:
-    """Fills an empty custodian, of all its logs, from its peers; returns once it may be started.
+def rebuild(path: Path, peers: Sequence[str], *, at_once: bool, clock: Clock | None = None) -> None:
+    """Fills an empty custodian, of all its logs, from its peers; returns once it may be started. `clock` gives POSIX
+    seconds, the system's if None.
 
     Refused `not-empty`, `fork` or `clock-backwards`; otherwise as `scrub`.
     """
@@ -49,7 +51,7 @@ def rebuild(path: Path, peers: Sequence[str], *, at_once: bool) -> None:
     manifests = [load_manifest(file)[0] for file in config.manifests]
     signers = [read_signer(key) for key in config.keys]
     store = open_store(config, [manifest.origin for manifest in manifests])
-    clock = system_clock()
+    clock = clock or system_clock()
     for manifest in manifests:
         readers = [reader_of(url, manifest.origin) for url in peers]
         keys = stored_keys(store, manifest)
