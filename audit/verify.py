@@ -264,6 +264,8 @@ class Verification:
     def apply(self, number: int, raw: bytes, entry: Entry) -> None:
         """Admits and applies an entry whose stateless half has been checked."""
         leaf = leaf_hash(raw)
+        # What came back from another core left its bytes here.
+        entry = replace(entry, raw=raw)
         try:
             self.election.admit(entry, self.index)
             self.election.apply(entry, leaf)

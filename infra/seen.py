@@ -7,17 +7,31 @@ the log. Their loss costs reading the log again; their capture buys nothing that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import BigInteger, Column, Connection, LargeBinary, MetaData, Table, Text, any_, bindparam, select, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    any_,
+    bindparam,
+    inspect,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from audit.record.entries import Entry
 from audit.record.seen import intake_of
 from infra.bulk import insert_rows
+from infra.migrations import Step, WouldLoseRows
 
 PAGE = 256
 """Rows read at a time where the whole index is walked."""
@@ -38,6 +52,7 @@ refused = Table(
     Column("origin", Text, primary_key=True),
     Column("identity", LargeBinary, primary_key=True),
     Column("intake", Text, primary_key=True),
+    Column("leaf", LargeBinary, primary_key=True),
 )
 
 # Ballots, recorded or refused, by the intake they came through: what it must account for when voting closes.
@@ -71,6 +86,41 @@ def install(connection: Connection, role: str) -> None:
         connection.execute(text(f"GRANT {rights} ON {table.name} TO {quote(role)}"))
 
 
+def _with_leaf(connection: Connection) -> None:
+    if _has_leaf(connection) is False:
+        _expect_none_refused(connection, "a log whose refusals name no leaf hash cannot be read any more")
+        connection.execute(text("ALTER TABLE seen_refused DROP CONSTRAINT seen_refused_pkey"))
+        connection.execute(text("ALTER TABLE seen_refused ADD COLUMN leaf bytea"))
+        connection.execute(text("ALTER TABLE seen_refused ADD PRIMARY KEY (origin, identity, intake, leaf)"))
+
+
+def _without_leaf(connection: Connection) -> None:
+    if _has_leaf(connection):
+        _expect_none_refused(connection, "the version before has no place for the leaf hashes of what is refused")
+        # Its key goes with the column.
+        connection.execute(text("ALTER TABLE seen_refused DROP COLUMN leaf"))
+        connection.execute(text("ALTER TABLE seen_refused ADD PRIMARY KEY (origin, identity, intake)"))
+
+
+def _has_leaf(connection: Connection) -> bool | None:
+    """None if there is no such table yet: then it will be made as it is now."""
+    asked = inspect(connection)
+    if not asked.has_table("seen_refused"):
+        return None
+    return any(column["name"] == "leaf" for column in asked.get_columns("seen_refused"))
+
+
+def _expect_none_refused(connection: Connection, why: str) -> None:
+    # Nobody adds a row between the question and the change.
+    connection.execute(text("LOCK TABLE seen_refused IN ACCESS EXCLUSIVE MODE"))
+    if connection.execute(text("SELECT 1 FROM seen_refused LIMIT 1")).first():
+        raise WouldLoseRows(f"the table seen_refused holds rows: {why}")
+
+
+BY_LEAF = Step(_with_leaf, _without_leaf)
+"""For each room that keeps these tables: what is refused is known by its leaf hash, too."""
+
+
 def rows_of(entry: Entry) -> Iterator[tuple[Table, dict[str, Any]]]:
     """The rows that an entry of the log adds, but for `latest`, where a ballot takes the place of the one before."""
     intake = intake_of(entry)
@@ -79,7 +129,7 @@ def rows_of(entry: Entry) -> Iterator[tuple[Table, dict[str, Any]]]:
         yield passed, {"identity": entry.identity, "intake": intake}
     if entry.kind == "refusal":
         row = {"identity": entry.fields["identity"], "intake": entry.fields["intake"]}
-        yield refused, row
+        yield refused, {**row, "leaf": entry.fields["leaf"]}
         if entry.fields["kind"] == "ballot":
             yield passed, row
 
@@ -104,7 +154,7 @@ class SqlSeen:
         self._adding = False
         # What has been read or added in this transaction, as the database will have it once flushed.
         self._recorded: dict[bytes, str | None] = {}
-        self._refused: dict[bytes, set[str]] = {}
+        self._refused: dict[bytes, dict[str, set[bytes]]] = {}
         self._revisions: dict[bytes, int | None] = {}
         self._rows: dict[str, list[dict[str, Any]]] = {}
         self._ballots: dict[bytes, tuple[int, bytes]] = {}
@@ -125,10 +175,10 @@ class SqlSeen:
             self._fetch_recorded([identity])
         return self._recorded[identity]
 
-    def refused(self, identity: bytes, intake: str) -> bool:
+    def refused(self, identity: bytes, intake: str) -> Collection[bytes]:
         if identity not in self._refused:
             self._fetch_refused([identity])
-        return intake in self._refused[identity]
+        return self._refused[identity].get(intake, ())
 
     def revision(self, pseudonym: bytes) -> int | None:
         if pseudonym not in self._revisions:
@@ -170,7 +220,7 @@ class SqlSeen:
             if identity not in self._refused:
                 # Another intake's refusal of it may be in the database.
                 self._fetch_refused([identity])
-            self._refused[identity].add(intake)
+            self._refused[identity].setdefault(intake, set()).add(entry.fields["leaf"])
 
     def flush(self) -> None:
         """Writes what was added, into the caller's transaction."""
@@ -194,11 +244,11 @@ class SqlSeen:
 
     def _fetch_refused(self, identities: list[bytes]) -> None:
         wanted = [identity for identity in identities if identity not in self._refused]
-        found = self._among(select(refused.c.identity, refused.c.intake), refused, refused.c.identity, wanted)
+        query = select(refused.c.identity, refused.c.intake, refused.c.leaf)
         for identity in wanted:
-            self._refused[identity] = set()
-        for identity, intake in found:
-            self._refused[bytes(identity)].add(intake)
+            self._refused[identity] = {}
+        for identity, intake, leaf in self._among(query, refused, refused.c.identity, wanted):
+            self._refused[bytes(identity)].setdefault(intake, set()).add(bytes(leaf))
 
     def _fetch_revisions(self, pseudonyms: list[bytes]) -> None:
         wanted = [pseudonym for pseudonym in pseudonyms if pseudonym not in self._revisions]

@@ -6,7 +6,7 @@ It grows with the log; nothing else in the state of an election does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from audit.record.entries import Entry
@@ -20,8 +20,10 @@ class Seen(Protocol):
         does not.
         """
 
-    def refused(self, identity: bytes, intake: str) -> bool:
-        """Whether the log holds a refusal of this identity as handed in by this intake."""
+    def refused(self, identity: bytes, intake: str) -> Collection[bytes]:
+        """The leaf hashes (32 bytes) of the entries with this identity that the log refuses as handed in by this
+        intake; empty if it refuses none.
+        """
 
     def revision(self, pseudonym: bytes) -> int | None:
         """The highest revision among the ballots in the log under this pseudonym."""
@@ -38,15 +40,15 @@ class MemorySeen:
 
     def __init__(self) -> None:
         self.identities: dict[bytes, str] = {}
-        self.refusals: set[tuple[bytes, str]] = set()
+        self.refusals: dict[tuple[bytes, str], set[bytes]] = {}
         self.by_intake: dict[str, list[bytes]] = {}
         self.latest: dict[bytes, tuple[int, bytes]] = {}
 
     def recorded(self, identity: bytes) -> str | None:
         return self.identities.get(identity)
 
-    def refused(self, identity: bytes, intake: str) -> bool:
-        return (identity, intake) in self.refusals
+    def refused(self, identity: bytes, intake: str) -> Collection[bytes]:
+        return self.refusals.get((identity, intake), ())
 
     def revision(self, pseudonym: bytes) -> int | None:
         latest = self.latest.get(pseudonym)
@@ -65,7 +67,8 @@ class MemorySeen:
             self.by_intake.setdefault(intake_of(entry), []).append(entry.identity)
             self.latest[entry.fields["pseudonym"]] = (entry.fields["revision"], entry.raw)
         if entry.kind == "refusal":
-            self.refusals.add((entry.fields["identity"], entry.fields["intake"]))
+            of = entry.fields["identity"], entry.fields["intake"]
+            self.refusals.setdefault(of, set()).add(entry.fields["leaf"])
             if entry.fields["kind"] == "ballot":
                 self.by_intake.setdefault(entry.fields["intake"], []).append(entry.fields["identity"])
 

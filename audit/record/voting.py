@@ -40,7 +40,8 @@ def admit_closing(election: Election, entry: Entry, seen: Seen) -> None:
 
 def admit_ballot(election: Election, entry: Entry, seen: Seen) -> None:
     """On the roll, never refused before, and of a higher revision than the log holds: order decides nothing."""
-    if seen.refused(entry.identity, signer_of(entry)):
+    before = seen.refused(entry.identity, signer_of(entry))
+    if before and entry.leaf in before:
         raise Refused("refused-before", f"the log holds a refusal of this ballot as handed in by {signer_of(entry)}")
     pseudonym, revision = entry.fields["pseudonym"], entry.fields["revision"]
     election.weight(entry.fields["roll"], pseudonym)
@@ -57,11 +58,13 @@ def apply_ballot(election: Election, entry: Entry) -> None:
 
 
 def admit_refusal(election: Election, entry: Entry, seen: Seen) -> None:
-    """A refusal says of an entry, as one intake handed it in, that it will never be recorded from there; of a kind that
-    bears no intake's line, whoever passed it on, as "".
+    """A refusal says of an entry, as one intake handed it in, that these bytes will never be recorded from there; of a
+    kind that bears no intake's line, whoever passed it on, as "".
 
-    The log's key answers for it alone: the refused entry is not in the log, and its intake's line, which is over all of
-    its text, could not be checked without it. Who reports on a record says so.
+    It is of bytes, the `leaf`, and not of all that has a ballot's identity: else whoever has an intake's key could
+    spoil the signature of a ballot on its way, and by the refusal of that keep out what the intake has promised. The
+    log's key answers for it alone: the refused entry is not in the log, and its intake's line, which is over all of its
+    text, could not be checked without it. Who reports on a record says so.
     """
     identity, intake, kind = entry.fields["identity"], entry.fields["intake"], entry.fields["kind"]
     if kind not in SIGNED_BY:
@@ -69,7 +72,7 @@ def admit_refusal(election: Election, entry: Entry, seen: Seen) -> None:
     allowed = {key.name for key in election.manifest.intakes} if kind == "ballot" else {""}
     if intake not in allowed:
         raise Refused("unknown-key", f"no {kind} bears the line of such an intake", "intake")
-    if seen.refused(identity, intake):
+    if entry.fields["leaf"] in seen.refused(identity, intake):
         raise Refused("duplicate", "the log holds this refusal already", "identity")
     if seen.recorded(identity) == intake:
         raise Refused("duplicate", "the entry that this refuses is recorded", "identity")

@@ -27,7 +27,7 @@ from intake.door.watch import Watch
 
 MOST_OLD = 256
 """Of those that wait, how many are looked at for the oldest."""
-ALARMS = ("cannot-account", "custodians-silent", "full", "queue-silent", "wrong-log")
+ALARMS = ("cannot-account", "custodians-silent", "full", "queue-silent", "refused-otherwise", "wrong-log")
 
 
 def coarse(manifest: Manifest) -> Metrics:
@@ -60,6 +60,7 @@ def add_figures(
             "custodians-silent": watch.silent,
             "full": standing.full or standing.full_of_others,
             "queue-silent": mover.silent,
+            "refused-otherwise": watch.refused_otherwise,
             "wrong-log": standing.broken,
         })
 

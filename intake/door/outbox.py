@@ -132,6 +132,18 @@ class Outbox:
         if identities:
             connection.execute(delete(outbox).where(outbox.c.origin == self._origin, _among(identities)))
 
+    def settle_refused(self, connection: Connection, refused: Collection[tuple[bytes, bytes]]) -> int:
+        """Removes ballots that the log refuses, given the identity and leaf hash in each refusal, in the caller's
+        transaction; how many refusals are of other bytes than were accepted. Those answer nothing: what was accepted
+        waits on, and has its own answer.
+        """
+        if not refused:
+            return 0
+        identities = [identity for identity, _ in refused]
+        promised = {one.identity: one.leaf for one in self._standing(connection, identities).values()}
+        self.settle(connection, [identity for identity, leaf in refused if promised.get(identity) == leaf])
+        return sum(promised.get(identity, leaf) != leaf for identity, leaf in refused)
+
     def fresh(self, start: bytes, most: int) -> list[Waiting]:
         """Up to `most` entries that were never offered to the queue: those whose identities follow `start`, and from
         the first again when there are no more. In no order of arrival, which is not kept.

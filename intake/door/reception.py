@@ -185,7 +185,7 @@ class Reception:
         """Whether tally found this act too early, once: that is not final, and its time may have come."""
         with self._engine.connect() as connection:
             seen = SqlSeen(connection, self._manifest.origin)
-            return seen.recorded(entry.identity) is None and seen.refused(entry.identity, "")
+            return seen.recorded(entry.identity) is None and bool(seen.refused(entry.identity, ""))
 
     def _deadline(self) -> int:
         return deadline(self._clock(), self._manifest.batch_wait)

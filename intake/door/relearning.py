@@ -94,12 +94,19 @@ def is_restored(connection: Connection, origin: str) -> bool:
 
 
 def settle_answered(connection: Connection, origin: str, intake: str) -> None:
-    """Removes ballots that the log answered before they were handed in again: nothing new in it will settle them."""
+    """Removes ballots that the log has answered before they were handed in again, recorded, or refused in these very
+    bytes: nothing new in it will settle them.
+    """
     stands = exists().where(
         recorded.c.origin == origin, recorded.c.identity == outbox.c.identity, recorded.c.intake == intake
     )
     said_no = exists().where(
-        refused.c.origin == origin, refused.c.identity == outbox.c.identity, refused.c.intake == intake
+        refused.c.origin == origin,
+        refused.c.identity == outbox.c.identity,
+        refused.c.intake == intake,
+        accepted.c.origin == origin,
+        accepted.c.identity == outbox.c.identity,
+        accepted.c.leaf == refused.c.leaf,
     )
     mine = outbox.c.origin == origin, outbox.c.kind == "ballot"
     connection.execute(delete(outbox).where(*mine, or_(stands, said_no)))

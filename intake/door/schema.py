@@ -75,8 +75,8 @@ def _create(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE outbox ALTER COLUMN entry SET STORAGE EXTERNAL"))
 
 
-# 2: an outbox that was restored from a copy is marked.
-SCHEMA = Schema("intake", "accepted", _create, (adding(restored),))
+# 2: an outbox that was restored from a copy is marked. 3: what is refused is known by its leaf hash, too.
+SCHEMA = Schema("intake", "accepted", _create, (adding(restored), seen.BY_LEAF))
 
 
 def install(connection: Connection, role: str, to: int | None = None) -> tuple[int, int]:

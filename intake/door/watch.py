@@ -41,6 +41,7 @@ log = Log(
     signed_again=("entries",),
     key_does_not_count=("key",),
     cannot_account=(),
+    refused_otherwise=("refusals",),
 )
 
 SIGNED_HERE = frozenset({"ballot", "reconcile"})
@@ -82,6 +83,10 @@ class Watch:
         self.silent = False
         """Whether no custodian could be read of late."""
         self.cannot_account = False
+        self.refused_otherwise = False
+        """Whether the log refuses, under this intake's name, other bytes than it accepted: somebody has its key, has
+        spoiled what it passed on, or makes up refusals.
+        """
         self._away = False
         self._drained = False
         self._idle = 0
@@ -136,10 +141,12 @@ class Watch:
         standing = self._standing
         with self._engine.begin() as connection, SqlSeen(connection, self._manifest.origin) as seen:
             settled = list(settled_by(entries, self._name, seen))
+            refused = list(refused_through(entries, self._name))
             with standing.lock:
                 self._follower.apply(entries, seen)
             standing.learn(entries)
             self._outbox.settle(connection, settled)
+            others = self._outbox.settle_refused(connection, refused)
             signed_here = [entry for entry in entries if entry.kind in SIGNED_HERE and signer_of(entry) == self._name]
             if any(entry.kind == "closing" for entry in entries):
                 self._outbox.hurry(connection)
@@ -147,6 +154,9 @@ class Watch:
             failpoints.at("outbox.settling")
         failpoints.at("outbox.settled")
         log.info("log-read", size=standing.election.size, phase=standing.election.phase)
+        if others:
+            self.refused_otherwise = True
+            log.error("refused-otherwise", refusals=others)
         if any(entry.kind == "rekey" for entry in entries):
             self._key.follow(standing.election.manifest)
             # Who was signing a ballot meanwhile has stored it by then.
@@ -231,16 +241,24 @@ class Watch:
 
 
 def settled_by(entries: Sequence[Entry], intake: str, seen: Seen) -> Iterator[bytes]:
-    """The identities that this intake need not pass on any more, because these entries stand in the log.
+    """The identities that this intake need not pass on any more, because these entries stand in the log. Refusals of
+    ballots are left to `refused_through`.
 
-    A ballot recorded or refused under another intake's line does not settle ours: tally will refuse that one by name.
-    `seen` is the index before them. A refusal it holds already is read for the second time, after a restart: since
-    then the official act it refuses may have been handed in again.
+    A ballot recorded under another intake's line does not settle ours: tally will refuse that one by name. `seen` is
+    the index before them. A refusal it holds already is read for the second time, after a restart: since then the
+    official act it refuses may have been handed in again.
     """
     for entry in entries:
         if entry.kind == "refusal":
-            identity, through = entry.fields["identity"], entry.fields["intake"]
-            if through == intake or (entry.fields["kind"] != "ballot" and not seen.refused(identity, through)):
+            identity = entry.fields["identity"]
+            if entry.fields["kind"] != "ballot" and not seen.refused(identity, entry.fields["intake"]):
                 yield identity
         elif entry.kind != "ballot" or entry.signatures[0].name == intake:
             yield entry.identity
+
+
+def refused_through(entries: Sequence[Entry], intake: str) -> Iterator[tuple[bytes, bytes]]:
+    """Identity and leaf hash of every ballot that the log refuses as this intake passed it on."""
+    for entry in entries:
+        if entry.kind == "refusal" and entry.fields["kind"] == "ballot" and entry.fields["intake"] == intake:
+            yield entry.fields["identity"], entry.fields["leaf"]

@@ -67,13 +67,15 @@ class History:
     def __init__(self, found: Iterable[tuple[int, Entry]] = ()) -> None:
         self.closed = False
         self.ballots: dict[bytes, list[tuple[int, Entry]]] = {}
-        self.refusals: dict[tuple[bytes, str], str] = {}
+        # Why, by identity, intake and leaf hash: what was refused with another leaf hash is not what was promised.
+        self.refusals: dict[tuple[bytes, str, bytes], str] = {}
         for number, entry in found:
             if entry.kind == "ballot":
                 self.ballots.setdefault(entry.fields["pseudonym"], []).append((number, entry))
             self.closed |= entry.kind == "close"
             if entry.kind == "refusal":
-                self.refusals[entry.fields["identity"], entry.fields["intake"]] = entry.fields["detail"]
+                of = entry.fields["identity"], entry.fields["intake"], entry.fields["leaf"]
+                self.refusals[of] = entry.fields["detail"]
 
     def of(self, pseudonym: bytes) -> Sequence[tuple[int, Entry]]:
         return self.ballots.get(pseudonym, ())

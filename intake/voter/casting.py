@@ -83,10 +83,11 @@ class Ballot:
         self.entries, self.deadline, self.posted = {}, 0.0, 0.0
         self.fate = f"another ballot of this account with revision {revision} came first, and the next is not taken yet"
 
-    def refused_by(self, refusals: Mapping[tuple[bytes, str], str]) -> str:
-        """Why the log refuses it, "" if it does not: it must be refused as every intake that took it handed it in, so
-        that one which spoils its line costs nothing where another is honest."""
-        found = [refusals.get((entry.identity, signer_of(entry)), "") for entry in self.entries.values()]
+    def refused_by(self, refusals: Mapping[tuple[bytes, str, bytes], str]) -> str:
+        """Why the log refuses it, "" if it does not: it must be refused, in the very bytes of the receipt, as every
+        intake that took it handed it in, so that one which spoils it costs nothing where another is honest, and a thief
+        of an intake's key nothing where it is."""
+        found = [refusals.get((one.identity, signer_of(one), leaf), "") for leaf, one in self.entries.items()]
         return found[0] if all(found) else ""
 
 

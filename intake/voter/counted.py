@@ -77,7 +77,11 @@ def standing(holder: Holder, kept: Sequence[Entry], history: History) -> Standin
     own = {ballot.identity for ballot in kept}
     under = history.of(P)
     newest = max((b for b in kept if b.fields["pseudonym"] == P), key=lambda b: int(b.fields["revision"]), default=None)
-    refused = [why for (identity, _), why in history.refusals.items() if newest and identity == newest.identity]
+    refused = [
+        f"{why} (as {intake} passed it on; `dispute` with its receipt says whether unchanged)"
+        for (identity, intake, _), why in history.refusals.items()
+        if newest and identity == newest.identity
+    ]
     return Standing(
         newest,
         max(under, key=lambda found: int(found[1].fields["revision"]), default=None),

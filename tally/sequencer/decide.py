@@ -73,10 +73,14 @@ def read(raw: bytes, faults: list[Exception]) -> Entry | None:
 def known(seen: Seen, entry: Entry) -> bool:
     """Whether the log holds this entry, or its final refusal, as it came through the same intake.
 
-    Only a ballot's refusal is final. What an official hands in may be early, and is judged again when it comes again.
+    A refusal is of bytes: the same ballot with another signature, or another line, has its own answer. And only a
+    ballot's is final: what an official hands in may be early, and is judged again when it comes again.
     """
     intake = intake_of(entry)
-    return seen.recorded(entry.identity) == intake or (entry.kind == "ballot" and seen.refused(entry.identity, intake))
+    if seen.recorded(entry.identity) == intake:
+        return True
+    refused = seen.refused(entry.identity, intake) if entry.kind == "ballot" else ()
+    return bool(refused) and entry.leaf in refused
 
 
 def check_ballots(election: Election, seen: Seen, entries: Sequence[Entry], check_texts: CheckTexts) -> Verdicts:

@@ -10,20 +10,25 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Computed,
     Connection,
     LargeBinary,
     MetaData,
     Table,
     Text,
     UniqueConstraint,
+    inspect,
     text,
 )
 
 from infra import seen
 from infra.insert_only import guard
-from infra.migrations import Schema, adding, existing
+from infra.migrations import Schema, Step, WouldLoseRows, adding, existing
 
 metadata = MetaData()
+
+LEAF = r"sha256('\x00'::bytea || data)"
+"""RFC 6962's leaf hash."""
 
 entry = Table(
     "entry",
@@ -64,7 +69,8 @@ witnessed = Table(
     Column("note", LargeBinary, nullable=False),
 )
 
-# Entries that the log refuses, whole, as each intake handed them in ("" for others than ballots). The log says why.
+# Entries that the log refuses, whole, as each intake handed them in ("" for others than ballots). The log says why, and
+# names each by its leaf hash.
 refused_entry = Table(
     "refused_entry",
     metadata,
@@ -72,6 +78,7 @@ refused_entry = Table(
     Column("intake", Text, primary_key=True),
     Column("identity", LargeBinary, CheckConstraint("octet_length(identity) = 32"), primary_key=True),
     Column("data", LargeBinary, nullable=False),
+    Column("leaf", LargeBinary, Computed(LEAF, persisted=True), primary_key=True),
 )
 
 
@@ -81,8 +88,31 @@ def _create(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE entry ALTER COLUMN data SET STORAGE EXTERNAL"))
 
 
-# 2: what the log refuses is kept.
-SCHEMA = Schema("tally", "entry", _create, (adding(refused_entry),))
+def _by_leaf(connection: Connection) -> None:
+    seen.BY_LEAF.forward(connection)
+    if any(column["name"] == "leaf" for column in inspect(connection).get_columns("refused_entry")):
+        # Made by the step before, as it is now.
+        return
+    table = "ALTER TABLE refused_entry"
+    connection.execute(text(f"{table} DROP CONSTRAINT refused_entry_pkey"))
+    # The table is written anew as it is: no row is changed, so what guards them need not step aside.
+    connection.execute(text(f"{table} ADD COLUMN leaf bytea GENERATED ALWAYS AS ({LEAF}) STORED"))
+    connection.execute(text(f"{table} ADD PRIMARY KEY (origin, intake, identity, leaf)"))
+
+
+def _by_identity(connection: Connection) -> None:
+    seen.BY_LEAF.back(connection)
+    connection.execute(text("LOCK TABLE refused_entry IN ACCESS EXCLUSIVE MODE"))
+    twice = "SELECT 1 FROM refused_entry GROUP BY origin, intake, identity HAVING count(*) > 1 LIMIT 1"
+    if connection.execute(text(twice)).first():
+        raise WouldLoseRows("the table refused_entry holds a ballot twice, for which the version before has no place")
+    # The key goes with the column.
+    connection.execute(text("ALTER TABLE refused_entry DROP COLUMN leaf"))
+    connection.execute(text("ALTER TABLE refused_entry ADD PRIMARY KEY (origin, intake, identity)"))
+
+
+# 2: what the log refuses is kept. 3: by its leaf hash, too.
+SCHEMA = Schema("tally", "entry", _create, (adding(refused_entry), Step(_by_leaf, _by_identity)))
 
 
 def install(connection: Connection, role: str, to: int | None = None) -> tuple[int, int]:

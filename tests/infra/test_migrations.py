@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.exc import DBAPIError
 
+from audit.log.merkle import leaf_hash
 from infra import database
 from infra.migrations import Schema, Step, WouldLoseRows, WrongSchema, existing
 from infra.postgres import Cluster
@@ -22,6 +23,11 @@ from tally.sequencer import schema as tally
 from vault.custodian import schema as custodian
 
 _numbers = itertools.count()
+FIRST = Path(__file__).parent / "first_tables"
+"""The tables as they were before versions were numbered, in the words of that time."""
+FIRST_OF = {"custodian": ("custodian",), "tally": ("tally", "seen"), "intake": ("intake", "seen"), "queue": ("queue",)}
+OURS = "relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S')"
+COLUMNS = "pg_class JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped"
 Install = Callable[..., tuple[int, int]]
 ROOMS = [(custodian, "custodian"), (tally, "tally"), (intake, "intake"), (queue, "queue")]
 H = bytes(32)
@@ -62,19 +68,40 @@ class Place:
                 found[table.name] = len(rows), hashlib.sha256("\n".join(rows).encode()).hexdigest()
         return found
 
+    def counts(self) -> dict[str, int]:
+        """Of every table how many rows it has, none if it has none."""
+        with self.owner.connect() as connection:
+            names = connection.scalars(text(f"SELECT relname FROM pg_class WHERE {OURS}")).all()
+            counts = {name: connection.scalar(text(f'SELECT count(*) FROM "{name}"')) or 0 for name in names}
+        return {name: count for name, count in counts.items() if count}
+
     def shape(self) -> list[str]:
-        """All that the database has: tables, columns, indexes, triggers and rights."""
-        queries = (
-            "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns"
-            " WHERE table_schema = 'public'",
+        """All that the database has: tables, columns, indexes, triggers and rights; roles by what follows its name."""
+        return self.tables() + self._look(
+            "SELECT tgenabled, pg_get_triggerdef(pg_trigger.oid), prosrc FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid"
+            " WHERE NOT tgisinternal",
+            "SELECT proname, prosrc, prosecdef, proconfig FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
+            f"SELECT relname, acl::text FROM pg_class, unnest(relacl) AS acl WHERE {OURS}",
+            f"SELECT relname, attname, acl::text FROM {COLUMNS}, unnest(attacl) AS acl WHERE {OURS}",
+            f"SELECT relname, obj_description(oid, 'pg_class') FROM pg_class WHERE {OURS}",
+        )
+
+    def tables(self) -> list[str]:
+        """The tables alone, with what makes each of them."""
+        return self._look(
+            f"SELECT relname, relkind, relpersistence, reloptions FROM pg_class WHERE {OURS}",
+            "SELECT relname, attname, format_type(atttypid, atttypmod), attnotnull, attstorage, attgenerated,"
+            f" attidentity, pg_get_expr(adbin, adrelid) FROM {COLUMNS}"
+            f" LEFT JOIN pg_attrdef ON (adrelid, adnum) = (attrelid, attnum) WHERE {OURS}",
             "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
-            "SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal",
-            "SELECT relname, relacl FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'",
             "SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint"
             " WHERE connamespace = 'public'::regnamespace",
         )
+
+    def _look(self, *queries: str) -> list[str]:
         with self.owner.connect() as connection:
-            return sorted(str(row) for query in queries for row in connection.execute(text(query)))
+            rows = [str(row) for query in queries for row in connection.execute(text(query))]
+        return sorted(row.replace(self.name, "place") for row in rows)
 
     def close(self) -> None:
         self.owner.dispose()
@@ -114,6 +141,29 @@ def test_forward_back_and_forward_again(schema: object, room: str, place_of: Cal
     schema.SCHEMA.check(place.service)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(("schema", "room"), ROOMS, ids=[room for _, room in ROOMS])
+def test_step_by_step_from_the_first_version_it_comes_to_what_is_made_anew(
+    schema: object, room: str, place_of: Callable[[str], Place]
+) -> None:
+    """Else somebody has changed a table, or added one, and those that are in use do not follow."""
+    install = schema.install  # type: ignore[attr-defined]
+    anew, grown = place_of(room), place_of(room)
+    anew.install(install)
+    for part in FIRST_OF[room]:
+        grown.run((FIRST / f"{part}.sql").read_text())
+    grown.run(ROWS[room])
+    rows = grown.counts()
+    for version in range(1, schema.SCHEMA.newest + 1):  # type: ignore[attr-defined]
+        # The steps alone, for to install also makes tables that are not there.
+        with grown.owner.begin() as connection:
+            schema.SCHEMA.bring(connection, version)  # type: ignore[attr-defined]
+    assert grown.tables() == anew.tables()
+    newest = schema.SCHEMA.newest  # type: ignore[attr-defined]
+    assert grown.install(install) == (newest, newest)
+    assert grown.shape() == anew.shape()
+    assert grown.counts() == rows
+
+
 @pytest.mark.parametrize("to", [None, 1], ids=["after forward", "after back"])
 @pytest.mark.parametrize(("schema", "room"), ROOMS[:2], ids=["custodian", "tally"])
 def test_what_only_grows_still_does(
@@ -130,6 +180,36 @@ def test_what_only_grows_still_does(
                 connection.execute(text(statement))
 
 
+def test_what_was_refused_is_known_by_its_leaf_hash_from_the_third_version_on(
+    place_of: Callable[[str], Place],
+) -> None:
+    place = place_of("tally")
+    place.install(tally.install)
+    place.install(tally.install, to=2)
+    place.run("INSERT INTO refused_entry VALUES ('o', 'intake-1', decode(repeat('ab', 32), 'hex'), 'data')")
+    assert place.install(tally.install) == (2, 3)
+    with place.owner.connect() as connection:
+        assert list(connection.scalars(select(tally.refused_entry.c.leaf))) == [leaf_hash(b"data")]
+    with pytest.raises(DBAPIError):
+        place.run("UPDATE refused_entry SET intake = ''")
+    # Where one ballot was refused in two forms there is no way back.
+    place.run("INSERT INTO refused_entry VALUES ('o', 'intake-1', decode(repeat('ab', 32), 'hex'), 'spoiled')")
+    with pytest.raises(WouldLoseRows, match="refused_entry"):
+        place.install(tally.install, to=2)
+
+
+@pytest.mark.parametrize("room", [tally, intake], ids=["tally", "intake"])
+def test_an_index_of_refusals_without_leaf_hashes_is_not_brought_forward(
+    room: object, place_of: Callable[[str], Place]
+) -> None:
+    place, install = place_of(room.SCHEMA.room), room.install  # type: ignore[attr-defined]
+    place.install(install)
+    place.install(install, to=2)
+    place.run("INSERT INTO seen_refused VALUES ('o', 'identity', 'intake-1')")
+    with pytest.raises(WouldLoseRows, match="seen_refused holds rows: a log whose refusals name no leaf"):
+        place.install(install)
+
+
 def test_a_step_back_that_would_lose_rows_changes_nothing(place_of: Callable[[str], Place]) -> None:
     place = place_of("intake")
     place.install(intake.install)
@@ -139,6 +219,20 @@ def test_a_step_back_that_would_lose_rows_changes_nothing(place_of: Callable[[st
         place.install(intake.install, to=1)
     assert (place.sums(intake), place.shape()) == before
     intake.SCHEMA.check(place.service)
+
+
+def test_trees_by_several_keys_of_one_log_lead_no_way_back(place_of: Callable[[str], Place]) -> None:
+    place = place_of("custodian")
+    place.install(custodian.install, to=2)
+    place.run(f"INSERT INTO observed VALUES ('o', 3, 0, decode('{H.hex()}', 'hex'), 'note', 5)")
+    assert place.install(custodian.install) == (2, 3)
+    assert place.install(custodian.install, to=2) == (3, 2)
+    place.install(custodian.install)
+    place.run(f"INSERT INTO observed VALUES ('o', 3, 0, decode('{H.hex()}', 'hex'), 'note', 5, 'other keys')")
+    before = place.sums(custodian), place.shape()
+    with pytest.raises(WouldLoseRows, match="several keys"):
+        place.install(custodian.install, to=2)
+    assert (place.sums(custodian), place.shape()) == before
 
 
 def test_interrupted_in_the_middle_the_old_version_is_whole(place_of: Callable[[str], Place]) -> None:

@@ -107,12 +107,23 @@ def test_a_holder_votes_a_hundred_times_and_no_more(meeting: Meeting, revision: 
 
 def test_a_refused_ballot_stays_refused_from_the_same_intake(meeting: Meeting) -> None:
     body = body_of(meeting)
-    identity = parse_entry(sent(meeting, body)).identity
-    fields = {**refusal_of(identity), "reason": "not-open"}
+    entry = parse_entry(sent(meeting, body))
+    fields = {**refusal_of(entry.identity, entry.leaf), "reason": "not-open"}
     meeting.act("refusal", fields, meeting.parties.log[0])
-    refused(meeting, sent(meeting, body), "refused-before")
+    refused(meeting, entry.raw, "refused-before")
     # Another intake may still hand it in: the refusal is of what the first one passed on.
     meeting.add(meeting.signed("ballot", body, meeting.parties.intakes[1]))
+
+
+def test_the_refusal_of_other_bytes_does_not_keep_a_ballot_out(meeting: Meeting) -> None:
+    """Somebody with the intake's key has spoiled a copy on its way, which then came first."""
+    entry = parse_entry(sent(meeting, body_of(meeting)))
+    fields = {**refusal_of(entry.identity, bytes(32)), "reason": "bad-signature"}
+    meeting.act("refusal", fields, meeting.parties.log[0])
+    meeting.add(entry.raw)
+    # It is in one account, once.
+    assert list(meeting.seen.passed("intake-1")) == [entry.identity]
+    assert meeting.closing().reconcile().close().election.phase == "closed"
 
 
 def test_a_recorded_ballot_is_not_refused_afterwards(meeting: Meeting) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
 
-from tally.sequencer.ledger import Ledger
-from tally.sequencer.sequence import Damaged
+from infra.seen_check import Expected
+from tally.sequencer.ledger import Ledger, Stage
+from tally.sequencer.replay import Damaged
 from tests.databases import Database
 from tests.sequencer.house import House
 
@@ -49,25 +50,28 @@ def test_an_older_ballot_in_place_of_the_last_is_put_right(voted: House, ledger_
 
 def test_what_is_staged_between_two_looks_is_no_damage(open_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     late = Ledger(open_house.ledger.engine, open_house.ledger.origin)
-    looked = list[int]()
+    staged = list[int]()
 
-    def entries() -> Iterator[bytes]:
-        if not looked:
+    def differing(expected_at: Callable[[Stage], Expected]) -> list[str]:
+        def expected(newest: Stage) -> Expected:
+            # Once the stage is known with which the index is compared.
             open_house.record(open_house.ballot(0))
-        looked.append(open_house.ledger.newest().size)
-        return open_house.ledger.all_entries()
+            staged.append(newest.size)
+            return expected_at(newest)
 
-    monkeypatch.setattr(late, "all_entries", entries)
+        return Ledger.differing(late, expected)
+
+    monkeypatch.setattr(late, "differing", differing)
     with replace(open_house, ledger=late).opened() as sequencer:
         assert sequencer.election.ballots == 1
-    assert len(looked) == 2
+        assert staged == [sequencer.election.size - 1]
 
 
 @pytest.mark.parametrize(
     ("statement", "table"),
     [
         ("INSERT INTO seen_recorded VALUES (:origin, :other, '')", "seen_recorded"),
-        ("INSERT INTO seen_refused VALUES (:origin, :other, 'intake-1')", "seen_refused"),
+        ("INSERT INTO seen_refused VALUES (:origin, :other, 'intake-1', :other)", "seen_refused"),
         ("INSERT INTO seen_passed VALUES (:origin, 'intake-1', :other)", "seen_passed"),
         ("INSERT INTO seen_latest VALUES (:origin, :other, 7, '')", "seen_latest"),
         ("UPDATE seen_recorded SET intake = 'intake-2' WHERE origin = :origin AND intake <> ''", "seen_recorded"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from audit.log.keys import Signer
 from audit.log.merkle import leaf_hash
 from audit.protocol.group import b64
 from audit.record.entries import parse_entry, seal
@@ -18,10 +19,14 @@ from tests.simulator.dice import Dice
 
 def spoiled(house: House, account: int, revision: int = 0, intake: int = 0) -> bytes:
     """A ballot whose voter has not signed it so."""
-    entry = parse_entry(house.ballot(account, revision, intake))
-    signature = {**entry.body["signature"], "z": b64(bytes([1]) + bytes(31))}
-    signer = house.meeting.parties.intakes[intake]
-    return house.meeting.signed("ballot", {**entry.body, "signature": signature}, signer)
+    return spoil(house, house.ballot(account, revision, intake), house.meeting.parties.intakes[intake])
+
+
+def spoil(house: House, raw: bytes, intake: Signer, z: int = 1) -> bytes:
+    """This ballot with another signature, under the intake's line."""
+    body = parse_entry(raw).body
+    signature = {**body["signature"], "z": b64(bytes([z]) + bytes(31))}
+    return house.meeting.signed("ballot", {**body, "signature": signature}, intake)
 
 
 def held(house: House) -> set[bytes]:
@@ -65,6 +70,16 @@ def test_refused_again_it_is_kept_once(open_house: House) -> None:
     fates(open_house, ballot)
     assert fates(open_house, ballot, ballot) == []
     assert held(open_house) == {ballot}
+
+
+def test_a_spoiled_copy_keeps_nothing_out_and_each_is_kept(open_house: House) -> None:
+    """Who has an intake's key, and sees what it passes on, can have no more than the spoiled copies refused."""
+    ballot = open_house.ballot(0)
+    copies = [spoil(open_house, ballot, open_house.meeting.intake, z) for z in (1, 2)]
+    assert len({parse_entry(raw).identity for raw in (ballot, *copies)}) == 1
+    assert [kind for kind, _ in fates(open_house, *copies)] == ["refusal", "refusal"]
+    assert fates(open_house, copies[0], ballot, copies[1]) == [("ballot", "")]
+    assert held(open_house) == set(copies)
 
 
 def test_an_intake_fills_its_own_share_only(open_house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,32 +43,39 @@ def ballot(identity: int, pseudonym: int, revision: int, intake: int) -> Entry:
     return Entry("ballot", octets(identity), fields, (line,), b"ballot %d" % identity)
 
 
-def refusal(identity: int, of: int, intake: int, kind: str) -> Entry:
+def refusal(identity: int, of: int, intake: int, kind: str, leaf: int) -> Entry:
     fields = {"identity": octets(of), "intake": INTAKES[intake] if kind == "ballot" else "", "kind": kind}
+    fields["leaf"] = octets(leaf)
     return Entry("refusal", octets(identity), fields)
 
 
 @st.composite
 def logs(draw: st.DrawFn) -> list[list[Entry]]:
-    """Transactions of entries such as admission lets through: every identity once, revisions rising."""
+    """Transactions of entries such as admission lets through: every identity once, revisions rising; and a ballot also
+    after other bytes of it were refused.
+    """
     revisions: dict[int, int] = {}
+    recorded: dict[int, int] = {}
     found: list[list[Entry]] = []
     number = itertools.count(100)
-    refused = set[tuple[int, int, str]]()
+    refused = set[tuple[int, int, str, int]]()
     for size in draw(st.lists(st.integers(0, 6), max_size=6)):
         found.append([])
         for _ in range(size):
             what, who, intake = draw(st.integers(0, 2)), draw(st.integers(0, 4)), draw(st.integers(0, 1))
             if what == 0:
                 revisions[who] = revisions.get(who, -1) + draw(st.integers(1, 3))
-                found[-1].append(ballot(next(number), who, revisions[who], intake))
+                identity = who if who not in recorded and draw(st.booleans()) else next(number)
+                recorded[identity] = intake
+                found[-1].append(ballot(identity, who, revisions[who], intake))
             elif what == 1:
                 found[-1].append(Entry("open", octets(next(number))))
             else:
-                kind = draw(st.sampled_from(["ballot", "close"]))
-                if (who, intake, kind) not in refused:
-                    refused.add((who, intake, kind))
-                    found[-1].append(refusal(next(number), who, intake, kind))
+                kind, leaf = draw(st.sampled_from(["ballot", "close"])), draw(st.integers(0, 1))
+                of = who, intake if kind == "ballot" else 0, kind, leaf
+                if of not in refused and recorded.get(who) != intake:
+                    refused.add(of)
+                    found[-1].append(refusal(next(number), *of))
     return found
 
 
@@ -76,7 +83,7 @@ def answers(seen: Any) -> Sequence[object]:
     identities = [octets(n) for n in (*range(6), *range(100, 140))]
     return (
         [seen.recorded(identity) for identity in identities],
-        [seen.refused(identity, intake) for identity in identities for intake in (*INTAKES, "")],
+        [set(seen.refused(identity, intake)) for identity in identities for intake in (*INTAKES, "")],
         [seen.revision(octets(n)) for n in range(6)],
         [list(dict.fromkeys(seen.passed(intake))) for intake in INTAKES],
         sorted(seen.counted()),

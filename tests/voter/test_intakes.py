@@ -16,6 +16,7 @@ import pytest
 from audit.protocol.control_number import format_control_number
 from audit.protocol.refused import Refused
 from audit.receipts import Promise, Recorded, open_kept
+from audit.record.admission import signer_of
 from audit.record.entries import parse_entry, seal
 from infra.card import load_card
 from infra.follow import Unreadable
@@ -170,9 +171,11 @@ def test_a_refusal_counts_for_the_intake_in_whose_name_it_is(clients: Clients, t
     text = ballots(hall)[-1].text
     entries = [parse_entry(seal(text, [intake])) for intake in hall.parties.intakes]
     ballot = Ballot(Keepsake(tmp_path, "A"), b"", bytes, print, {entry.leaf: entry for entry in entries})
-    refusals = {(ballot.identity, "intake-1"): "spoiled"}
-    assert ballot.refused_by(refusals) == ""
-    assert ballot.refused_by({**refusals, (ballot.identity, "intake-2"): "late"}) == "spoiled"
+    first, second = [(ballot.identity, signer_of(entry), entry.leaf) for entry in entries]
+    assert ballot.refused_by({first: "closed"}) == ""
+    assert ballot.refused_by({first: "closed", second: "late"}) == "closed"
+    # Of other bytes than the second has promised.
+    assert ballot.refused_by({first: "closed", (*second[:2], bytes(32)): "bad-signature"}) == ""
 
 
 def spoil(hall: Hall, raw: bytes) -> None:
