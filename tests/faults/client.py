@@ -63,10 +63,15 @@ class Client:
             entries, lambda http: http.post(f"{self.zones.url('ingress')}/put", content=frame(entries)), {204}, patience
         )
 
-    def hand_in(self, entry: bytes, patience: float = PATIENCE) -> bool:
-        """Hands an entry in at intake's door, again until there is a receipt; whether there was one in time."""
-        url = f"{self.zones.url('intake')}/{self.zones.meeting.origin}/entries"
-        return self._until_acknowledged([entry], lambda http: http.post(url, content=entry), {200, 201}, patience)
+    def hand_in(
+        self, entry: bytes, patience: float = PATIENCE, at: str = "intake", recorded: bytes | None = None
+    ) -> bool:
+        """Hands an entry in at an intake's door, again until there is a receipt; whether there was one in time.
+        `recorded`: what the log is to hold of it, if not the very same.
+        """
+        url = f"{self.zones.url(at)}/{self.zones.meeting.origin}/entries"
+        promised = [entry if recorded is None else recorded]
+        return self._until_acknowledged(promised, lambda http: http.post(url, content=entry), {200, 201}, patience)
 
     def _until_acknowledged(
         self,

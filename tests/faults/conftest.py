@@ -73,12 +73,22 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """With a failure, the last words of every zone."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
-    made = getattr(item, "funcargs", {}).get("town") or getattr(item, "funcargs", {}).get("client")
-    if report.failed and made is not None:
-        town = getattr(made, "zones", made) if isinstance(made, Client) else made
+    at_work = report.failed and report.when == "call"
+    if at_work and (town := struck(getattr(item, "funcargs", {}))) is not None:
         for name in town.names:
             words = town.log(name).read_text(errors="replace")[-LAST_WORDS:] if town.log(name).exists() else ""
             report.sections.append((f"{name}, {'runs' if town.zones[name].alive else 'has ended'}", words))
+
+
+def struck(arguments: dict[str, object]) -> Zones | None:
+    """The zones that a test had."""
+    for made in arguments.values():
+        client = getattr(made, "client", made)
+        if isinstance(client, Client):
+            return client.zones
+        if isinstance(made, Zones):
+            return made
+    return None
 
 
 def new_origin() -> str:

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ class Spawner:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self._asking = threading.Lock()
         self._born: list[Process] = []
         assert self._read() == "ready"
 
@@ -58,16 +60,23 @@ class Spawner:
         """A service that runs by the file `config`, in the network namespace of this path, with a fault of
         `spawner.plant`.
         """
-        order = {"service": service, "config": str(config), "log": str(log), "network": network, **fault}
+        return self._start({"service": service, "config": str(config), "log": str(log), "network": network, **fault})
+
+    def command(self, *words: object, log: Path, **fault: Any) -> Process:
+        """`psephos` with these words, as a process of its own, here; what it prints goes to `log`."""
+        return self._start({"service": "psephos", "command": list(map(str, words)), "log": str(log), **fault})
+
+    def _start(self, order: dict[str, Any]) -> Process:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        pid = int(self._read())
+        with self._asking:
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+            pid = int(self._read())
         # One that has ended so soon is nobody's any more.
         try:
             made = Process(pid, os.pidfd_open(pid))
         except ProcessLookupError:
-            raise AssertionError(f"{service} ended at once; see {log}") from None
+            raise AssertionError(f"{order['service']} ended at once; see {order['log']}") from None
         self._born.append(made)
         return made
 
@@ -81,8 +90,9 @@ class Spawner:
 
 
 @contextmanager
-def spawner() -> Iterator[Spawner]:
-    command = [sys.executable, "-m", "tests.faults.spawner"]
+def spawner(patient: bool = False) -> Iterator[Spawner]:
+    """What starts services that wait for less long than in production, unless they are to be `patient`."""
+    command = [sys.executable, "-m", "tests.faults.spawner", *(["--patient"] if patient else [])]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
     ) as process:

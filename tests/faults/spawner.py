@@ -1,6 +1,6 @@
 """Starts services as processes of their own, quickly: a process that has loaded every service and forks one for each
 line that it is told. What it forks runs the service's `run`, as the command line does, in a namespace of its own if it
-is told one, and with the fault that the line says, which no setting of a service can.
+is told one, and with the fault that the line says, which no setting of a service can. It also runs single commands so.
 
 It ends, and all that it forked with it, when its standard input does.
 """
@@ -43,7 +43,7 @@ SHORTER = {
     "tally.sequencer.service.RETRY_SECONDS": 0.3,
 }
 """How long services wait here for what is not there: seconds, where it would be half a minute. The order of what they
-do is the same.
+do is the same. With `--patient` they wait as long as in production.
 """
 DEATH_SIGNAL, NEW_NETWORK = 1, 0x40000000
 """PR_SET_PDEATHSIG and CLONE_NEWNET."""
@@ -52,7 +52,8 @@ DEATH_SIGNAL, NEW_NETWORK = 1, 0x40000000
 def main() -> None:
     for module in SERVICES.values():
         import_module(module)
-    shorten()
+    if "--patient" not in sys.argv:
+        shorten()
     # Nobody waits for those that it forks.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     print("ready", flush=True)
@@ -91,8 +92,14 @@ def become(order: dict[str, Any]) -> None:
             if libc.setns(namespace, NEW_NETWORK):
                 raise OSError(ctypes.get_errno(), "setns")
         plant(order)
-        import_module(SERVICES[order["service"]]).run(Path(order["config"]))
+        if "command" in order:
+            sys.argv = ["psephos", *order["command"]]
+            import_module("infra.commands").main()
+        else:
+            import_module(SERVICES[order["service"]]).run(Path(order["config"]))
         code = 0
+    except SystemExit:
+        pass
     except BaseException as error:
         print(
             json.dumps({"event": "broke", "kind": type(error).__name__, "said": str(error)}),
@@ -106,11 +113,13 @@ def become(order: dict[str, Any]) -> None:
 
 def plant(order: dict[str, Any]) -> None:
     """The faults of an order. `at`: a failpoint's name, `fail`: at which passings it fails as a database does that is
-    restarting, `kill`: at which this process is killed; `ahead` and `rate`: of the clock; `unsafe`: nothing is written
-    through to disk or checked for that; `lies`: as `lying` says.
+    restarting, `kill`: at which this process is killed; `tells`: failpoints that it says it has come to; `ahead` and
+    `rate`: of the clock; `unsafe`: nothing is written through to disk or checked for that; `lies`: as `lying` says.
     """
     from infra import failpoints
 
+    if "tells" in order:
+        failpoints.set(telling(order["tells"]))
     if "at" in order:
         failpoints.set(striking(order["at"], order.get("fail", ()), order.get("kill", ())))
     if "ahead" in order or "rate" in order:
@@ -135,6 +144,14 @@ def striking(name: str, fail: Collection[int], kill: Collection[int]) -> Callabl
             os.kill(os.getpid(), signal.SIGKILL)
         if at == name and passed in fail:
             raise OperationalError("statement", {}, Exception("the server closed the connection"))
+
+    return hook
+
+
+def telling(names: Collection[str]) -> Callable[[str], None]:
+    def hook(at: str) -> None:
+        if at in names:
+            print(json.dumps({"event": "came-to", "at": at, "time": time.time()}), file=sys.stderr, flush=True)
 
     return hook
 

@@ -1,5 +1,5 @@
-"""All zones of an election as processes of their own: intake, the queue's two faces, tally and N custodians, each in a
-network namespace of its own, and a log of cheap entries that grows under whatever befalls them.
+"""All zones of an election as processes of their own: intakes, the queue's two faces, tally (and others that stand by
+for it) and N custodians, each in a network namespace of its own, and a log that grows under whatever befalls them.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from tests.faults.processes import Process, Spawner, spawner
 from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
 from tests.simulator.parties import Parties
+from vault.custodian import care
 from vault.custodian import schema as custodian_schema
 
 TOKEN = "token-of-the-faults-that-is-long-enough-for-one"
@@ -49,15 +50,22 @@ INSTALL: dict[str, Install] = {
 }
 
 
-def meeting_of(custodians: int, W: int, origin: str) -> Meeting:
-    """An election with so many custodians in which one official may sign a notice: the cheapest entry there is."""
+HOLDERS = 40
+"""Accounts of the one class, if an election goes on to its vote."""
+
+
+def meeting_of(custodians: int, W: int, origin: str, intakes: int = 1) -> Meeting:
+    """An election with so many custodians in which one official may sign a notice: the cheapest entry there is. Its
+    log begins with entry 0.
+    """
     dice = Dice(7)
     drawn = Parties.drawn(dice)
     keys = tuple(dice.custodian_keys(f"custodian-{number}") for number in range(custodians))
-    meeting = Meeting(parties=Parties(**{**vars(drawn), "custodians": keys}), origin=origin)
+    parties = Parties(**{**vars(drawn), "custodians": keys})
+    meeting = Meeting({"common": tuple(range(1, HOLDERS + 1))}, parties=parties, origin=origin)
     meeting.body["custodians"]["threshold"] = W
     meeting.body["officials"]["threshold"] = 1
-    meeting.body["intakes"] = meeting.body["intakes"][:1]
+    meeting.body["intakes"] = meeting.body["intakes"][:intakes]
     meeting.body["batch"] = {"min": 8, "wait_ms": 200}
     return meeting.found()
 
@@ -78,8 +86,8 @@ class Zone:
 
 @dataclass
 class Zones:
-    """`databases` by zone (`intake`, `queue`, `tally`, `custodian-0`...); a custodian that has none keeps a folder of
-    `folders`.
+    """`databases` by zone (`intake`, `intake-1`..., `queue`, `tally`, `custodian-0`...); a custodian that has none keeps
+    a folder of `folders`. `sequencers`: how many tallies there are on the one ledger, `tally`, `tally-1`...
     """
 
     meeting: Meeting
@@ -88,6 +96,7 @@ class Zones:
     spawner: Spawner
     databases: Mapping[str, Database]
     folders: Mapping[str, Path]
+    sequencers: int = 1
     zones: dict[str, Zone] = field(default_factory=dict)
     faults: int = 0
 
@@ -96,8 +105,16 @@ class Zones:
         return [f"custodian-{number}" for number in range(len(self.meeting.parties.custodians))]
 
     @property
+    def intakes(self) -> list[str]:
+        return numbered("intake", len(self.meeting.manifest.intakes))
+
+    @property
+    def tallies(self) -> list[str]:
+        return numbered("tally", self.sequencers)
+
+    @property
     def names(self) -> list[str]:
-        return ["intake", "ingress", "egress", "tally", *self.custodians]
+        return [*self.intakes, "ingress", "egress", *self.tallies, *self.custodians]
 
     def url(self, name: str) -> str:
         return f"http://{self.network.address(name)}:{PORT}"
@@ -174,21 +191,25 @@ class Zones:
         own = {"manifest": "manifest", "manifest_hash": b64(self.meeting.manifest.hash)}
         listen = {name: f"{self.network.address(name)}:{PORT}" for name in self.names}
         vaults = [{"url": self.url(name), "token": token} for name in self.custodians]
-        self._write(
-            "intake", "intake", listen=listen["intake"], **self._database("intake"), **own,
-            key=self._keys("intake", parties.intakes[:1])[0], custodians=[vault["url"] for vault in vaults],
-            queue={"url": self.url("ingress"), "token": token}, workers=1, poll_ms=100,
-        )  # fmt: skip
+        for name, signer in zip(self.intakes, parties.intakes, strict=False):
+            self._write(
+                name, "intake", listen=listen[name], **self._database(name), **own,
+                key=self._keys(name, [signer])[0], custodians=[vault["url"] for vault in vaults],
+                queue={"url": self.url("ingress"), "token": token}, workers=1, poll_ms=100,
+            )  # fmt: skip
         for face in ("ingress", "egress"):
             self._write(face, f"queue-{face}", listen=listen[face], **self._database("queue"), token=token)
-        self._write(
-            "tally", "tally", **own, **self._database("tally"), keys=self._keys("log", parties.log), workers=1,
-            status="status.json", egress={"url": self.url("egress"), "token": token}, custodians=vaults,
-        )  # fmt: skip
+        for name in self.tallies:
+            self._write(
+                name, "tally", **own, **self._database("tally"), keys=self._keys(name, parties.log), workers=1,
+                status=f"{name}.json", egress={"url": self.url("egress"), "token": token}, custodians=vaults,
+            )  # fmt: skip
         for name, signers in zip(self.custodians, parties.custodians, strict=True):
             place = {"folder": str(self.folders[name])} if name in self.folders else self._database(name)
             keys = self._keys(name, signers)
             self._write(name, "custodian", listen=listen[name], **place, token=token, keys=keys, manifests=["manifest"])
+            if name in self.folders:
+                care.create(self.zones[name].config)
 
     def _database(self, name: str) -> dict[str, str]:
         database = self.databases[name]
@@ -204,6 +225,11 @@ class Zones:
         path = self.folder / f"{name}.toml"
         path.write_text("".join(f"{key} = {toml(value)}\n" for key, value in settings.items()))
         self.zones[name] = Zone(name, service, path)
+
+
+def numbered(service: str, count: int) -> list[str]:
+    """`intake`, `intake-1`, `intake-2`..."""
+    return [service, *(f"{service}-{number}" for number in range(1, count))]
 
 
 def toml(value: object) -> str:
@@ -222,12 +248,16 @@ def zones(
     W: int = 2,
     clusters: Mapping[str, Cluster] | None = None,
     folders: Mapping[str, Path] | None = None,
+    intakes: int = 1,
+    sequencers: int = 1,
+    patient: bool = False,
 ) -> Iterator[Zones]:
     """The zones of an election of its own, none of them started. Their databases are in `cluster`, but for the zones of
-    `clusters`; the custodians of `folders` have none.
+    `clusters`; the custodians of `folders` have none. `patient`: they wait as long as in production.
     """
-    meeting = meeting_of(custodians, W, origin)
-    names = ["intake", "queue", "tally", *(f"custodian-{number}" for number in range(custodians))]
+    meeting = meeting_of(custodians, W, origin, intakes)
+    vault = [f"custodian-{number}" for number in range(custodians)]
+    names = [*numbered("intake", intakes), "queue", "tally", *vault]
     with ExitStack() as stack:
         databases = {}
         for name in names:
@@ -236,14 +266,15 @@ def zones(
                 databases[name] = make_database((clusters or {}).get(name, cluster), kind, INSTALL[kind])
                 stack.callback(databases[name].close)
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="psephos-faults-")))
-        hosts = ["intake", "ingress", "egress", "tally", *names[3:]]
+        hosts = [*numbered("intake", intakes), "ingress", "egress", *numbered("tally", sequencers), *vault]
         made = Zones(
             meeting,
             folder,
             stack.enter_context(network(*hosts)),
-            stack.enter_context(spawner()),
+            stack.enter_context(spawner(patient)),
             databases,
             folders or {},
+            sequencers,
         )
         made.write()
         stack.callback(made.close)
