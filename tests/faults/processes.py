@@ -29,6 +29,11 @@ class Process:
     def alive(self) -> bool:
         return not select.select([self.descriptor], [], [], 0)[0]
 
+    @property
+    def hangs(self) -> bool:
+        """Whether it is stopped, as by SIGSTOP."""
+        return "State:\tT" in Path(f"/proc/{self.pid}/status").read_text()
+
     def wait(self, seconds: float) -> bool:
         """Whether it has ended after so long at most."""
         return bool(select.select([self.descriptor], [], [], seconds)[0])

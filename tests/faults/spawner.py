@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -113,15 +113,14 @@ def become(order: dict[str, Any]) -> None:
 
 def plant(order: dict[str, Any]) -> None:
     """The faults of an order. `at`: a failpoint's name, `fail`: at which passings it fails as a database does that is
-    restarting, `kill`: at which this process is killed; `tells`: failpoints that it says it has come to; `ahead` and
-    `rate`: of the clock; `unsafe`: nothing is written through to disk or checked for that; `lies`: as `lying` says.
+    restarting, `kill`: at which this process is killed, `stop`: at which it hangs; `tells`: failpoints that it says it
+    has come to; `ahead` and `rate`: of the clock; `unsafe`: nothing is written through to disk or checked for that;
+    `lies`: as `lying` says.
     """
     from infra import failpoints
 
-    if "tells" in order:
-        failpoints.set(telling(order["tells"]))
-    if "at" in order:
-        failpoints.set(striking(order["at"], order.get("fail", ()), order.get("kill", ())))
+    if "at" in order or "tells" in order:
+        failpoints.set(hook(order))
     if "ahead" in order or "rate" in order:
         shift_clock(order.get("ahead", 0.0), order.get("rate", 1.0))
     if order.get("unsafe"):
@@ -132,28 +131,25 @@ def plant(order: dict[str, Any]) -> None:
         lying.LIES[order["lies"]]()
 
 
-def striking(name: str, fail: Collection[int], kill: Collection[int]) -> Callable[[str], None]:
+def hook(order: dict[str, Any]) -> Callable[[str], None]:
     from sqlalchemy.exc import OperationalError
 
     passed = 0
 
-    def hook(at: str) -> None:
+    def strike(at: str) -> None:
         nonlocal passed
-        passed += at == name
-        if at == name and passed in kill:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if at == name and passed in fail:
+        if at in order.get("tells", ()):
+            print(json.dumps({"event": "came-to", "at": at}), file=sys.stderr, flush=True)
+        if at != order.get("at"):
+            return
+        passed += 1
+        for what, number in (("kill", signal.SIGKILL), ("stop", signal.SIGSTOP)):
+            if passed in order.get(what, ()):
+                os.kill(os.getpid(), number)
+        if passed in order.get("fail", ()):
             raise OperationalError("statement", {}, Exception("the server closed the connection"))
 
-    return hook
-
-
-def telling(names: Collection[str]) -> Callable[[str], None]:
-    def hook(at: str) -> None:
-        if at in names:
-            print(json.dumps({"event": "came-to", "at": at, "time": time.time()}), file=sys.stderr, flush=True)
-
-    return hook
+    return strike
 
 
 def shift_clock(ahead: float, rate: float) -> None:

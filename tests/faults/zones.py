@@ -86,7 +86,7 @@ class Zone:
 
 @dataclass
 class Zones:
-    """`databases` by zone (`intake`, `intake-1`..., `queue`, `tally`, `custodian-0`...); a custodian that has none keeps
+    """`databases` by zone (`intake`, `intake-1`, `queue`, `tally`, `custodian-0`...); a custodian that has none keeps
     a folder of `folders`. `sequencers`: how many tallies there are on the one ledger, `tally`, `tally-1`...
     """
 
