@@ -170,8 +170,8 @@ class Watch:
         else:
             with self._engine.begin() as connection:
                 count = sign_again(connection, self._manifest.origin, self._key.signer)
+            failpoints.at("outbox.signed-again")
             if count:
-                failpoints.at("outbox.signed-again")
                 log.info("signed-again", entries=count)
 
     def _when_caught_up(self) -> None:
