@@ -30,8 +30,9 @@ from audit.record.manifest import Manifest
 from audit.record.shapes import integer, octets, record, string
 from infra import failpoints
 from infra.backup import BackupError, read_backup, write_backup
+from infra.sole import seize_within
 from intake.door.relearning import Kept, note_restored, put_back
-from intake.door.schema import accepted, drained, outbox
+from intake.door.schema import ONE_DOOR, accepted, drained, outbox
 
 PAGE = 256
 MOST_TEXT = 65_535
@@ -58,7 +59,7 @@ def restore(engine: Engine, manifest: Manifest, signer: Signer, path: Path, log:
     what waits with the line of a key that was replaced, the service signs anew. `log` is read if the copy is signed
     with neither the present key nor the manifest's.
 
-    BackupError for a file that is damaged, forged, or of another outbox; OSError.
+    BackupError for a file that is damaged, forged, or of another outbox, and while the service runs; OSError.
     """
 
     def verify(text: bytes, line: str) -> None:
@@ -72,6 +73,8 @@ def restore(engine: Engine, manifest: Manifest, signer: Signer, path: Path, log:
 
     new = 0
     with engine.begin() as connection:
+        if not seize_within(connection, manifest.origin, ONE_DOOR):
+            raise BackupError(f"the intake service is at work on this outbox: stop it, then restore {path}")
         rows = (read_row(path, row) for row in read_backup(path, described(manifest, signer), ROW, verify))
         while page := list(islice(rows, PAGE)):
             new += put_back(connection, manifest.origin, page)

@@ -24,6 +24,9 @@ from sqlalchemy import (
 from infra import seen
 from infra.migrations import Schema, adding, existing
 
+ONE_DOOR = 1
+"""The purpose of the lock that the one process holds which works on an origin's tables; see `infra.sole`."""
+
 metadata = MetaData()
 
 accepted = Table(

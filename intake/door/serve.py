@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -25,13 +26,14 @@ from audit.protocol.elgamal import ZERO
 from audit.record.entries import MAX_ENTRY
 from audit.record.manifest import Manifest, load_manifest
 from infra.config import ConfigError, load
-from infra.database import engine, tell
+from infra.database import UNAVAILABLE, engine, tell
 from infra.follow import Follower
 from infra.http import Problem, application, problem, read_body
 from infra.keys import read_signer, read_token
 from infra.log import failure
 from infra.metrics import Metrics
 from infra.private import Private, Ready, serve
+from infra.sole import PATIENCE_SECONDS, Occupied, Sole
 from infra.workers import CheckingPool
 from intake.door.clerk import Clerk
 from intake.door.config import DoorConfig
@@ -40,7 +42,7 @@ from intake.door.key import DoorKey
 from intake.door.mover import Mover, Put, QueueClient
 from intake.door.outbox import Outbox
 from intake.door.reception import Reception
-from intake.door.schema import SCHEMA
+from intake.door.schema import ONE_DOOR, SCHEMA
 from intake.door.standing import MOST_BALLOTS, Standing
 from intake.door.watch import Watch
 
@@ -52,7 +54,7 @@ BODY_SECONDS = 20.0
 
 
 def run(path: Path) -> None:
-    """Serves until told to stop. ConfigError, KeyFileError, Refused or OSError if it cannot begin."""
+    """Serves until told to stop. ConfigError, KeyFileError, Refused, OSError or Occupied if it cannot begin."""
     config = load(DoorConfig, path)
     database, manifest, signer = opened(path, config)
     SCHEMA.check(database)
@@ -60,7 +62,8 @@ def run(path: Path) -> None:
     how = (config.workers, config.poll_ms / 1000, config.most_waiting)
     later = read_signer(config.next_key) if config.next_key else None
     check_office(path, manifest, signer, later)
-    door = Door(manifest, signer, database, readers(config, manifest), queue.put, *how, later)
+    sole = alone(config, manifest)
+    door = Door(manifest, signer, database, readers(config, manifest), queue.put, *how, later, sole.keep)
     metrics = coarse(manifest)
     app, ready = door.opened(metrics)
     serve(app, config.listen, Private(config.private, metrics, ready))
@@ -84,6 +87,25 @@ def readers(config: DoorConfig, manifest: Manifest) -> list[Reader]:
     return [HttpReader(f"{url.rstrip('/')}/{manifest.origin}") for url in config.custodians]
 
 
+def alone(config: DoorConfig, manifest: Manifest) -> Sole:
+    """What makes this the one process at the outbox. Occupied if another is, and does not end; if the database is away,
+    the watch sees to it.
+    """
+    one_session = engine(config.database, config.passfile, name="psephos-intake-sole", connections=1)
+    sole, end = Sole(one_session, manifest.origin, purpose=ONE_DOOR), time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            sole.keep()
+            return sole
+        except UNAVAILABLE:
+            return sole
+        except Occupied:
+            if time.monotonic() > end:
+                text = "another intake, or `outbox restore`, is at work on this outbox"
+                raise Occupied(f"{text}: end it, or name another database") from None
+        time.sleep(0.25)
+
+
 def check_office(path: Path, manifest: Manifest, signer: Signer, later: Signer | None = None) -> None:
     """ConfigError unless the keys carry the name of an intake, and may sign entries. Whether one counts, the log says:
     it may have been replaced, or be meant to replace another.
@@ -100,7 +122,7 @@ def check_office(path: Path, manifest: Manifest, signer: Signer, later: Signer |
 @dataclass(frozen=True)
 class Door:
     """All that one intake is made of; `pause`: seconds between two looks at the log; `most`: ballots that may wait;
-    `later`: the key that will replace `signer`.
+    `later`: the key that will replace `signer`; `keep` raises if another process works on the outbox.
     """
 
     manifest: Manifest
@@ -112,6 +134,7 @@ class Door:
     pause: float
     most: int = MOST_BALLOTS
     later: Signer | None = None
+    keep: Callable[[], None] = lambda: None
 
     def app(self) -> FastAPI:
         """The application, whose lifespan starts and ends the watch, the mover, the clerk and the checking pool."""
@@ -124,7 +147,7 @@ class Door:
         mover = Mover(outbox, self.put, self.manifest.batch_min, self.manifest.batch_wait)
         key = DoorKey([self.signer] if self.later is None else [self.signer, self.later], self.manifest)
         known = (self.engine, self.manifest, key)
-        watch = Watch(self._follow, standing, outbox, *known, workers.pool, most=self.most)
+        watch = Watch(self._follow, standing, outbox, *known, workers.pool, most=self.most, keep=self.keep)
         reception = Reception(self.manifest, key, standing, self.engine, outbox, clerk.accept, workers.pool)
         app = door_app(self.manifest.origin, reception, mover.ring)
         app.router.lifespan_context = self._lifespan(clerk, mover, watch, workers)

@@ -26,6 +26,7 @@ from infra.database import RETRY_SECONDS, UNAVAILABLE, tell
 from infra.follow import Follower, Unreadable, WrongLog
 from infra.log import Log, Seldom
 from infra.seen import SqlSeen
+from infra.sole import Occupied
 from intake.door.key import DoorKey
 from intake.door.outbox import CannotAccount, Outbox
 from intake.door.receipt import WAITS, deadline
@@ -55,7 +56,7 @@ LOOK_SECONDS = 5.0
 
 class Watch:
     """Keeps `standing` in step with the log. `follow` gives a follower that begins at entry 0; `when_open` is called
-    while voting is open. `most`: how many ballots may wait.
+    while voting is open. `most`: how many ballots may wait. `keep` raises if another process works on the outbox.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Watch:
         when_open: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.time,
         most: int = MOST_BALLOTS,
+        keep: Callable[[], None] = lambda: None,
     ) -> None:
         self._follow = follow
         self._standing = standing
@@ -78,7 +80,7 @@ class Watch:
         self._key = key
         self._when_open = when_open
         self._clock = clock
-        self._most = most
+        self._most, self._keep = most, keep
         self._look_at = 0.0
         self.silent = False
         """Whether no custodian could be read of late."""
@@ -110,6 +112,7 @@ class Watch:
     def step(self) -> bool:
         """Takes in the next entries, if any; whether there were some. Raises WrongLog."""
         try:
+            self._keep()
             self._look_for_room()
             entries = self._follower.read()
             self._idle = 0 if entries else self._idle + 1
@@ -126,7 +129,7 @@ class Watch:
             raise
         except Exception as error:
             # Mostly the database. How far it got is not known, so it begins again.
-            self._away = isinstance(error, UNAVAILABLE)
+            self._away = isinstance(error, (*UNAVAILABLE, Occupied))
             tell(error)
             self._begin()
             return False

@@ -37,6 +37,10 @@ def test_a_copy_made_while_the_service_runs_is_what_another_disk_goes_on_with(to
         done = psephos("outbox", "backup", "--config", config, "--out", copy)
         assert (done.returncode, done.stdout) == (0, f"{copy}: 2 promises\n"), done.stderr
         client.accepted(texts[2])
+        # Beside it, a copy would come in behind its back.
+        beside = psephos("outbox", "restore", copy, "--config", config)
+        text = f"psephos: the intake service is at work on this outbox: stop it, then restore {copy}\n"
+        assert (beside.returncode, beside.stderr) == (1, text)
         process.send_signal(signal.SIGKILL)
         process.wait(PATIENCE)
     on_another_disk(town, cluster)
