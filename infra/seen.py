@@ -14,16 +14,20 @@ from typing import Any, Self
 from sqlalchemy import (
     BigInteger,
     Column,
+    CompoundSelect,
     Connection,
     LargeBinary,
     MetaData,
+    Select,
     Table,
     Text,
     any_,
     bindparam,
+    insert,
     inspect,
     select,
     text,
+    union,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -55,15 +59,6 @@ refused = Table(
     Column("leaf", LargeBinary, primary_key=True),
 )
 
-# Ballots, recorded or refused, by the intake they came through: what it must account for when voting closes.
-passed = Table(
-    "seen_passed",
-    metadata,
-    Column("origin", Text, primary_key=True),
-    Column("intake", Text, primary_key=True),
-    Column("identity", LargeBinary, primary_key=True),
-)
-
 latest = Table(
     "seen_latest",
     metadata,
@@ -82,12 +77,29 @@ def install(connection: Connection, role: str) -> None:
     quote = connection.dialect.identifier_preparer.quote
     for table in metadata.sorted_tables:
         rights = "SELECT, INSERT, UPDATE (revision, ballot)" if table is latest else "SELECT, INSERT"
-        connection.execute(text(f"REVOKE ALL ON {table.name} FROM PUBLIC, {quote(role)}"))
-        connection.execute(text(f"GRANT {rights} ON {table.name} TO {quote(role)}"))
+        _allow(connection, table, rights, quote(role))
+    if inspect(connection).has_table(_passed.name):
+        _allow(connection, _passed, "SELECT, INSERT", quote(role))
+
+
+def _allow(connection: Connection, table: Table, rights: str, role: str) -> None:
+    connection.execute(text(f"REVOKE ALL ON {table.name} FROM PUBLIC, {role}"))
+    connection.execute(text(f"GRANT {rights} ON {table.name} TO {role}"))
+
+
+# Which ballots came through which intake, once: as follows from the two tables above.
+_passed = Table(
+    "seen_passed",
+    MetaData(),
+    Column("origin", Text, primary_key=True),
+    Column("intake", Text, primary_key=True),
+    Column("identity", LargeBinary, primary_key=True),
+)
 
 
 def _with_leaf(connection: Connection) -> None:
     if _has_leaf(connection) is False:
+        _passed.drop(connection)
         _expect_none_refused(connection, "a log whose refusals name no leaf hash cannot be read any more")
         connection.execute(text("ALTER TABLE seen_refused DROP CONSTRAINT seen_refused_pkey"))
         connection.execute(text("ALTER TABLE seen_refused ADD COLUMN leaf bytea"))
@@ -100,6 +112,13 @@ def _without_leaf(connection: Connection) -> None:
         # Its key goes with the column.
         connection.execute(text("ALTER TABLE seen_refused DROP COLUMN leaf"))
         connection.execute(text("ALTER TABLE seen_refused ADD PRIMARY KEY (origin, identity, intake)"))
+        _passed.create(connection)
+        rows = _ballots_through(recorded).union(_ballots_through(refused))
+        connection.execute(insert(_passed).from_select(["origin", "intake", "identity"], rows))
+
+
+def _ballots_through(table: Table) -> Select[Any]:
+    return select(table.c.origin, table.c.intake, table.c.identity).where(table.c.intake != "")
 
 
 def _has_leaf(connection: Connection) -> bool | None:
@@ -122,16 +141,21 @@ BY_LEAF = Step(_with_leaf, _without_leaf)
 
 
 def rows_of(entry: Entry) -> Iterator[tuple[Table, dict[str, Any]]]:
-    """The rows that an entry of the log adds, but for `latest`, where a ballot takes the place of the one before."""
+    """The rows that an entry of the log adds, none of them twice, but for `latest`, where a ballot takes the place of
+    the one before.
+    """
     intake = intake_of(entry)
     yield recorded, {"identity": entry.identity, "intake": intake}
-    if entry.kind == "ballot":
-        yield passed, {"identity": entry.identity, "intake": intake}
     if entry.kind == "refusal":
-        row = {"identity": entry.fields["identity"], "intake": entry.fields["intake"]}
-        yield refused, {**row, "leaf": entry.fields["leaf"]}
-        if entry.fields["kind"] == "ballot":
-            yield passed, row
+        yield refused, {name: entry.fields[name] for name in ("identity", "intake", "leaf")}
+
+
+def passed(origin: str, intake: str) -> CompoundSelect[Any]:
+    """The identities of all ballots, recorded or refused, that came through this intake, each once: what it must
+    account for when voting closes.
+    """
+    tables = (select(t.c.identity).where(t.c.origin == origin, t.c.intake == intake) for t in (recorded, refused))
+    return union(*tables)
 
 
 class SqlSeen:
@@ -187,8 +211,7 @@ class SqlSeen:
 
     def passed(self, intake: str) -> Iterator[bytes]:
         self.flush()
-        mine = passed.c.origin == self._origin, passed.c.intake == intake
-        return self._walk(select(passed.c.identity).where(*mine).order_by(passed.c.identity))
+        return self._walk(passed(self._origin, intake).order_by("identity"))
 
     def counted(self) -> Iterator[bytes]:
         self.flush()
@@ -224,7 +247,7 @@ class SqlSeen:
 
     def flush(self) -> None:
         """Writes what was added, into the caller's transaction."""
-        for table in (recorded, refused, passed):
+        for table in (recorded, refused):
             insert_rows(self._connection, table, self._origin, self._rows.pop(table.name, []), passing=True)
         if self._ballots:
             statement = upsert(latest)

@@ -2,8 +2,8 @@
 
 They are kept in the transactions that move a service forward in the log, so they cannot differ, unless somebody has
 restored one table without the others, or changed a row. Compared are sums over hashes of the rows, which need no order
-and, but for one hash a pseudonym and a refusal, no memory. They find damage; against who forges rows to a given sum
-they prove nothing.
+and, but for one hash a pseudonym, no memory. They find damage; against who forges rows to a given sum they prove
+nothing.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from typing import Any
 from sqlalchemy import Connection, Table, select
 
 from audit.record.entries import Entry
-from infra.seen import PAGE, SqlSeen, latest, metadata, passed, recorded, refused, rows_of
+from infra.seen import PAGE, SqlSeen, latest, metadata, recorded, refused, rows_of
 
 COLUMNS: dict[Table, tuple[str, ...]] = {
     recorded: ("identity", "intake"),
     refused: ("identity", "intake", "leaf"),
-    passed: ("identity", "intake"),
     latest: ("pseudonym", "revision", "ballot"),
 }
 MODULUS = 2**256
@@ -32,16 +31,10 @@ class Expected:
     def __init__(self) -> None:
         self._sums = dict.fromkeys(metadata.sorted_tables, 0)
         self._latest: dict[bytes, int] = {}
-        self._refused: set[int] = set()
 
     def add(self, entry: Entry) -> None:
         for table, row in rows_of(entry):
-            value = _hash(row[name] for name in COLUMNS[table])
-            # A ballot that was refused in other bytes before is in the account of its intake already.
-            if table is not passed or value not in self._refused:
-                self._add(table, value)
-            if table is passed and entry.kind == "refusal":
-                self._refused.add(value)
+            self._add(table, _hash(row[name] for name in COLUMNS[table]))
         if entry.kind == "ballot":
             pseudonym = entry.fields["pseudonym"]
             new = _hash((pseudonym, entry.fields["revision"], entry.raw))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, any_, bindparam, delete, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, any_, bindparam, delete, except_, exists, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -115,8 +115,8 @@ def settle_answered(connection: Connection, origin: str, intake: str) -> None:
 def agrees(connection: Connection, origin: str, intake: str) -> bool:
     """Whether the ballots known here are exactly those that the log holds from this intake."""
     known = select(accepted.c.identity).where(accepted.c.origin == origin, accepted.c.kind == "ballot")
-    held = select(passed.c.identity).where(passed.c.origin == origin, passed.c.intake == intake)
-    differences = (held.except_(known), known.except_(held))
+    held = passed(origin, intake)
+    differences = (except_(held, known), except_(known, held))
     return all(connection.execute(difference.limit(1)).first() is None for difference in differences)
 
 

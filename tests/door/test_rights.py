@@ -19,7 +19,6 @@ def test_the_role_may_do_what_the_door_does(engines: tuple[Engine, Engine]) -> N
         "restored": ADD,
         "seen_recorded": ADD,
         "seen_refused": ADD,
-        "seen_passed": ADD,
         "seen_latest": {*ADD, "UPDATE ballot", "UPDATE revision"},
     }
 
@@ -29,7 +28,6 @@ def test_the_role_may_do_what_the_door_does(engines: tuple[Engine, Engine]) -> N
     [
         "UPDATE seen_recorded SET intake = ''",
         "UPDATE seen_refused SET intake = ''",
-        "UPDATE seen_passed SET intake = ''",
         "UPDATE seen_latest SET pseudonym = ''",
         "UPDATE outbox SET entry = ''",
         "UPDATE accepted SET kind = ''",

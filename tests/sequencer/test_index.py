@@ -14,7 +14,7 @@ from tally.sequencer.replay import Damaged
 from tests.databases import Database
 from tests.sequencer.house import House
 
-TABLES = ["seen_recorded", "seen_refused", "seen_passed", "seen_latest"]
+TABLES = ["seen_recorded", "seen_refused", "seen_latest"]
 
 
 @pytest.fixture
@@ -72,7 +72,6 @@ def test_what_is_staged_between_two_looks_is_no_damage(open_house: House, monkey
     [
         ("INSERT INTO seen_recorded VALUES (:origin, :other, '')", "seen_recorded"),
         ("INSERT INTO seen_refused VALUES (:origin, :other, 'intake-1', :other)", "seen_refused"),
-        ("INSERT INTO seen_passed VALUES (:origin, 'intake-1', :other)", "seen_passed"),
         ("INSERT INTO seen_latest VALUES (:origin, :other, 7, '')", "seen_latest"),
         ("UPDATE seen_recorded SET intake = 'intake-2' WHERE origin = :origin AND intake <> ''", "seen_recorded"),
     ],
