@@ -26,6 +26,7 @@ NAMES = (
     "sequencer.checked",
     "sequencer.staging",
     "sequencer.staged",
+    "sequencer.marked",
     "sequencer.signed",
     "sequencer.signature-stored",
     "sequencer.pushed",

@@ -165,15 +165,12 @@ def adopt(
     check: Callable[[], None] = lambda: None,
 ) -> None:
     """Fills the ledger up to the tree that this custodian shows, with what it lacks of it read from there, all of it or
-    nothing. A ledger that holds as much already is left alone.
+    nothing. A ledger that holds as much already is left as it is, if what all show is a beginning of it.
 
     It is staged in pages of 256, each signed as a beginning of the same tree, so that custodians that hold less can be
     sent the rest. WrongCopy; Fork as `_check_shown`; Refused, Rejected or Unavailable as the custodian gives cause.
     """
     custodian, note, head = one.custodian, one.note, one.head
-    newest = ledger.newest()
-    if newest.size >= head.size:
-        return
     election = Election(manifest.hash)
     roots = dict.fromkeys((other.head.size for other in showing), b"")
     for raw in ledger.all_entries():
@@ -182,12 +179,14 @@ def adopt(
     entries = custodian.entries(head.size, election.size)
     with ledger.begin() as transaction:
         stages = list(_take_pages(transaction, election, entries, roots, check))
-        if (election.size, election.head.root()) != (head.size, head.root):
+        if stages and roots[head.size] != head.root:
             raise WrongCopy(f"{custodian.label} does not hold the entries of the tree of {head.size} that it shows")
-        # The keys that count over this tree the entries under it have told.
-        own = own_note(note, election.manifest.log)
         for other in showing:
             _check_shown(election, other, roots[other.head.size])
+        if not stages:
+            return
+        # The keys that count over this tree the entries under it have told.
+        own = own_note(note, election.manifest.log)
         # Only now: the log signs no beginning of a tree before it knows that it is one.
         for stage in stages:
             # One that only a key would sign that is no longer held stays unsigned: a custodian that lacks it is made

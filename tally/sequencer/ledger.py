@@ -6,7 +6,7 @@ restart goes on from what is written here, and never says a second thing about a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -106,19 +106,21 @@ class Ledger:
         with self.engine.connect() as connection:
             yield SqlSeen(connection, self.origin)
 
-    def differing(self, expected: Expected) -> list[str]:
-        """The names of the index's tables that do not hold what is expected, once rows that are missing are filled in
-        from the entries.
+    def differing(self, expected_at: Callable[[Stage], Expected]) -> list[str]:
+        """The names of the index's tables that do not hold what is expected at the newest stage: index and stage as
+        they are in one moment, whatever is staged meanwhile.
         """
+        with self.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+            return expected_at(_first(connection, self._newest()) or EMPTY).differing(connection, self.origin)
+
+    def fill_index(self) -> None:
+        """Adds the rows of the index that are missing, from the entries."""
         with self.engine.begin() as connection:
-            if not expected.differing(connection, self.origin):
-                return []
             rebuild(connection, self.origin, map(parse_entry, self.all_entries()))
-            return expected.differing(connection, self.origin)
 
     def newest(self) -> Stage:
         """The stage with the most entries; the empty tree's if there is none."""
-        return self._stage(_STAGES.where(stage.c.origin == self.origin).order_by(stage.c.size.desc()).limit(1)) or EMPTY
+        return self._stage(self._newest()) or EMPTY
 
     def stage_up_to(self, size: int) -> Stage:
         """The largest stage of at most this size."""
@@ -169,10 +171,12 @@ class Ledger:
         for start in range(0, size, PAGE):
             yield from self.entries(start, min(start + PAGE, size))
 
-    def _stage(self, query: Select[tuple[int, int, bytes, bytes]]) -> Stage | None:
+    def _newest(self) -> Stages:
+        return _STAGES.where(stage.c.origin == self.origin).order_by(stage.c.size.desc()).limit(1)
+
+    def _stage(self, query: Stages) -> Stage | None:
         with self.engine.connect() as connection:
-            row = connection.execute(query).first()
-        return Stage(row.old_size, row.size, bytes(row.root), bytes(row.frontier)) if row else None
+            return _first(connection, query)
 
     def _note(self, table: Table, size: int) -> bytes | None:
         query = select(table.c.note).where(table.c.origin == self.origin, table.c.size == size)
@@ -210,4 +214,10 @@ def _hurry(connection: Connection) -> None:
     connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout TO '{leading.SILENT_SECONDS}s'"))
 
 
-_STAGES = select(stage.c.old_size, stage.c.size, stage.c.root, stage.c.frontier)
+Stages = Select[tuple[int, int, bytes, bytes]]
+_STAGES: Stages = select(stage.c.old_size, stage.c.size, stage.c.root, stage.c.frontier)
+
+
+def _first(connection: Connection, query: Stages) -> Stage | None:
+    row = connection.execute(query).first()
+    return Stage(row.old_size, row.size, bytes(row.root), bytes(row.frontier)) if row else None

@@ -25,8 +25,11 @@ from tally.sequencer.shown import shown_by, successors
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 REPORT_SECONDS = 10.0
-HEAR_SECONDS = 5.0
-"""In which every custodian may say what it holds before anything new is staged; one that is away holds nobody up."""
+HEAR_SECONDS, HEAR_MARKED_SECONDS = 5.0, 1.0
+"""In which every custodian may say what it holds before anything new is staged; one that is away holds nobody up. Where
+this host has a mark in the ledger, what is missing could only have been staged by another host, after this one's last
+look.
+"""
 LOOK_AGAIN_SECONDS = 60.0
 """After which an idle courier asks again what its custodian holds: its disk may have been replaced meanwhile."""
 
@@ -127,9 +130,10 @@ class Push:
             self._changed.notify_all()
             self._wait(lambda: sum(c.published >= size for c in self._couriers) >= self.policy().W)
 
-    def hear(self) -> None:
-        """Returns once every custodian has said what it holds, or HEAR_SECONDS have passed; later calls, at once. What
-        only one of them holds, of an old copy of the ledger, is found before another tree of its size is signed.
+    def hear(self, marked: bool) -> None:
+        """Returns once every custodian has said what it holds, or HEAR_SECONDS have passed, HEAR_MARKED_SECONDS if
+        `marked`; later calls, at once. What only one of them holds, of an old copy of the ledger, is found before
+        another tree of its size is signed.
 
         Raises as `witness`.
         """
@@ -137,7 +141,7 @@ class Push:
             if not self._heard:
                 done = self._changed.wait_for(
                     lambda: all(c.heard for c in self._couriers) or self._closing or self._failure is not None,
-                    HEAR_SECONDS,
+                    HEAR_MARKED_SECONDS if marked else HEAR_SECONDS,
                 )
                 if not done:
                     _log.warning("not-all-heard", heard=sum(c.heard for c in self._couriers))

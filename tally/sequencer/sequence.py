@@ -1,7 +1,7 @@
 """Take, check, stage, sign, push, publish, acknowledge: the sequencer's round, and how it begins again after a crash.
 
 What a crash leaves behind, by where it strikes: - before the stage is committed: nothing; the queue hands the entries
-out again; - after it: a stage that is not signed, signed but not witnessed, or witnessed but not published. `open`
+out again; - after it: a stage that is not marked or not signed, not witnessed, or not published. `open`
 finds it and goes on with it, before anything new is taken; the queue's rows come again and are recognised. The election
 in memory is ahead of the ledger between deciding and committing, so whatever fails there, `open` reads it anew.
 """
@@ -19,17 +19,18 @@ from audit.protocol.elgamal import Ciphertext
 from audit.protocol.refused import Refused
 from audit.record.checker import BallotChecker
 from audit.record.election import Election
-from audit.record.entries import Entry, parse_entry
+from audit.record.entries import Entry
 from audit.record.manifest import Manifest
 from infra import failpoints, log
 from infra.queue.frames import Row
-from infra.seen_check import Expected
 from infra.workers import CheckingPool
 from tally.sequencer.decide import Decision, Verdicts, check_authors, check_ballots, decide, read
 from tally.sequencer.egress import Egress, QueueUnavailable
 from tally.sequencer.ledger import Ledger, Overtaken, Stage
 from tally.sequencer.log_keys import LogKeys
-from tally.sequencer.push import Push
+from tally.sequencer.mark import Mark
+from tally.sequencer.push import LedgerBehind, Push
+from tally.sequencer.replay import Replay
 from tally.sequencer.status import Figures
 
 MOST = 256
@@ -44,10 +45,6 @@ _log = log.Log(
     sequenced=("size", "entries", "refused", "repeated", "foreign", "ms"),
     not_acknowledged=("rows",),
 )
-
-
-class Damaged(Exception):
-    """The ledger's entries do not lead to the root it has committed to, or the index over them is another's."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +63,9 @@ class Checked:
 
 
 class Sequencer:
-    """One log's sequencer. `signers`: the log's keys, and those that will be or were. `clock` gives POSIX seconds;
-    `make_pool` starts the workers once the rolls are anonymous; `mixes` checks the proofs of mixes before that.
+    """One log's sequencer. `signers`: the log's keys, and those that will be or were; `mark`: what this host has seen
+    staged. `clock` gives POSIX seconds; `make_pool` starts the workers once the rolls are anonymous; `mixes` checks the
+    proofs of mixes before that.
     `ahead`, if given, runs one call at a time: on it the next rows are taken and checked while custodians are waited
     for.
     """
@@ -81,11 +79,13 @@ class Sequencer:
         egress: Egress,
         make_pool: MakePool,
         clock: Clock,
+        mark: Mark,
         mixes: Executor | None = None,
         ahead: Executor | None = None,
     ) -> None:
         self._ledger, self._manifest, self._keys = ledger, manifest, LogKeys(signers)
-        self._push, self._egress, self._clock = push, egress, clock
+        self._push, self._egress, self._clock, self._mark = push, egress, clock, mark
+        self._replay: Replay | None = None
         self._make_pool = make_pool
         self._pool: CheckingPool | None = None
         self._mixes = mixes
@@ -96,46 +96,33 @@ class Sequencer:
         self.counted: Callable[[Decision, float], None] = lambda decision, seconds: None
         """Told of every round that is over, and how long it took (seconds)."""
 
+    def follow(self) -> Stage | None:
+        """Reads a piece of the ledger ahead of `open`, which then has only the rest to read: the stage to which it has
+        come, None if there is nothing more for now. Nothing is signed. LedgerBehind, Damaged.
+        """
+        self._replay = self._replay or Replay(self._ledger, self._manifest.hash, self._mixes)
+        return self._replay.stage if self._replay.advance() else None
+
     def open(self) -> None:
-        """Signs a stage unless it is signed, gets it witnessed unless it is, and publishes it. As `Push.witness`."""
+        """Signs a stage unless it is signed, gets it witnessed unless it is, and publishes it. As `Push.witness`;
+        LedgerBehind if the ledger lacks what this host has marked; Damaged, NotMarked.
+        """
         # Of what is coming, the checks were against an election that is thrown away; its rows are handed out again, and
         # so are those that one before this one, killed, has left behind.
         self._forget_coming()
         self._egress.begin()
-        stage = self._read()
+        marked = self._mark.there
+        if self._mark.lacking():
+            raise LedgerBehind("the ledger lacks a stage that this host has marked: it is an old copy")
+        replay = self._replay or Replay(self._ledger, self._manifest.hash, self._mixes)
+        stage = replay.complete()
+        self.election, self._replay = replay.election, None
         _log.info("opened", size=stage.size, phase=self.election.phase)
         if stage.size:
             self.finish(stage)
             # Of an empty ledger, all custodians have been asked already.
-            self._push.hear()
+            self._push.hear(marked)
         self._count(Decision())
-
-    def _read(self) -> Stage:
-        while True:
-            stage = self._ledger.newest()
-            try:
-                self._replay(stage)
-                return stage
-            except Damaged:
-                # What the last one staged may have come between two looks: only then is it no damage.
-                if self._ledger.newest() == stage:
-                    raise
-
-    def _replay(self, stage: Stage) -> None:
-        self.election = Election(self._manifest.hash, self._mixes)
-        expected = Expected()
-        for raw in self._ledger.all_entries():
-            try:
-                entry = parse_entry(raw)
-                self.election.apply_recorded(entry)
-            except Refused as refusal:
-                raise Damaged(f"the ledger's entry {self.election.size} is not as it was staged: {refusal}") from None
-            expected.add(entry)
-        if self.election.head.root() != stage.root:
-            raise Damaged(f"the ledger's {stage.size} entries do not have the root that was staged")
-        if wrong := self._ledger.differing(expected):
-            text = "hold rows that are not the ledger's; emptied by their owner, they are filled again"
-            raise Damaged(f"{', '.join(wrong)} {text}")
 
     def step(self) -> bool:
         """One round; False if the queue had nothing. QueueUnavailable, before anything is changed; otherwise as
@@ -232,10 +219,12 @@ class Sequencer:
         return decision, new
 
     def finish(self, stage: Stage) -> None:
-        """Signs a stage, unless it is signed, gets it witnessed, unless it is, and published. Stopped, LedgerBehind,
-        Fork.
+        """Marks a stage that is committed, signs it, unless it is signed, gets it witnessed, unless it is, and
+        published. Stopped, LedgerBehind, Fork, NotMarked.
         """
         size = stage.size
+        self._mark.set(stage)
+        failpoints.at("sequencer.marked")
         note = self._ledger.signed(size) or self._sign(stage)
         self._push.send(stage, note, self.election.manifest)
         failpoints.at("sequencer.pushed")

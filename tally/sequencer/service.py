@@ -31,6 +31,7 @@ from tally.sequencer.custodian import Custodian, Wire, label_of
 from tally.sequencer.egress import Egress, QueueUnavailable
 from tally.sequencer.leading import BEAT_SECONDS, Leading
 from tally.sequencer.ledger import EMPTY, Ledger
+from tally.sequencer.mark import Mark, NotMarked, mark_at
 from tally.sequencer.push import LedgerBehind, Push, Stopped
 from tally.sequencer.schema import SCHEMA
 from tally.sequencer.sequence import Sequencer
@@ -41,6 +42,7 @@ FINISH_SECONDS = 5.0
 """In which the round under way may end once it is time to stop; what it has staged the next start goes on with."""
 STANDBY_SECONDS = 0.25
 """Between two looks of one that stands by."""
+WAITED_OUT = (*UNAVAILABLE, NotMarked)
 
 _log = log.Log(
     "tally",
@@ -75,8 +77,9 @@ class Place:
 @dataclass(frozen=True)
 class TallyConfig:
     """`keys`: the log's private keys, Ed25519 and ML-DSA-44, those that will replace them, and those that they have
-    replaced; `custodians`: all of the manifest's, in its order, or who took their place; `status`: the figures' file;
-    `restart`: the officials' word that a lost log may go on without some custodians.
+    replaced; `custodians`: all of the manifest's, in its order, or who took their place; `status`: the figures' file,
+    beside which the mark stands, on a disk that outlives the process; `restart`: the officials' word that a lost log
+    may go on without some custodians.
     """
 
     manifest: Path
@@ -94,6 +97,11 @@ class TallyConfig:
         check_url(self.database)
         if self.workers < 1:
             raise ValueError("`workers` must be at least 1")
+
+    @property
+    def mark(self) -> Path:
+        """The file of the mark: of the name of `status`, with the ending .mark."""
+        return self.status.with_suffix(".mark")
 
 
 def kept_in(path: Path) -> tuple[Engine, str]:
@@ -133,7 +141,7 @@ def run(path: Path) -> None:
     mixes, ahead = ThreadPoolExecutor(config.workers, "mix"), ThreadPoolExecutor(1, "ahead")
 
     def make_term() -> Term:
-        push = Push(ledger, manifest, custodians, word.without)
+        push, mark = Push(ledger, manifest, custodians, word.without), mark_at(config.mark, ledger)
         sequencer = Sequencer(
             ledger,
             manifest,
@@ -142,11 +150,12 @@ def run(path: Path) -> None:
             egress,
             lambda checker: CheckingPool(checker, config.workers),
             lambda: int(time()),
+            mark,
             mixes,
             ahead,
         )
         sequencer.counted = report.round
-        return Term(ledger, manifest, custodians, word, push, sequencer, report)
+        return Term(ledger, manifest, custodians, word, push, sequencer, mark, report)
 
     report.keep(stop)
     _log.info("started", workers=config.workers)
@@ -180,6 +189,7 @@ class Term:
     word: Restart
     push: Push
     sequencer: Sequencer
+    mark: Mark
     report: Callable[[Sequencer], None]
 
     def serve(self, stop: Stop, behind: bool) -> None:
@@ -207,8 +217,10 @@ class Term:
                 showing = survey(self.custodians, self.manifest, pause, self.word, check)
                 sign = self.sequencer.signed_note
                 if not showing or adopt_any(self.ledger, self.manifest, showing, sign, check):
+                    # All have answered: what was marked and is with none of them is gone, and nobody has seen it.
+                    self.mark.set(self.ledger.newest())
                     return
-            except UNAVAILABLE as error:
+            except WAITED_OUT as error:
                 tell(error)
             pause()
 
@@ -217,30 +229,34 @@ def stand_by(make_term: Callable[[], Term], leading: Leading, stop: threading.Ev
     """Waits for its turn, serves, and waits again if the turn was lost, until told to stop. All else that ends a term
     ends it.
     """
+    term: Term | None = None
     behind = said = False
     while not stop.is_set():
+        term = term or make_term()
         try:
             if not leading.seize():
                 if not said:
                     _log.info("standing-by")
                 said = True
-                stop.wait(STANDBY_SECONDS)
+                # What is read now need not be read when the turn comes.
+                stage = term.sequencer.follow()
+                if stage is None:
+                    stop.wait(STANDBY_SECONDS)
+                else:
+                    term.mark.follow(stage)
                 continue
-        except UNAVAILABLE as error:
-            tell(error)
-            stop.wait(RETRY_SECONDS)
-            continue
-        _log.info("leading")
-        said = False
-        try:
-            term = make_term()
+            _log.info("leading")
+            said = False
             with turn(leading, term.push, stop) as over:
                 term.serve(over, behind)
-            behind = False
+            term, behind = None, False
+        except WAITED_OUT as error:
+            tell(error)
+            stop.wait(RETRY_SECONDS)
         except LedgerBehind:
             # A copy of the ledger from before: the log is read back, as if it were lost.
             _log.error("ledger-behind")
-            behind = True
+            term, behind = None, True
         finally:
             leading.leave()
 
@@ -281,9 +297,11 @@ def sequence(sequencer: Sequencer, stop: Stop, report: Callable[[Sequencer], Non
     """Opens and steps until stopped. While the database or the queue is away it waits; all else ends it."""
     while not stop.is_set():
         try:
+            while not stop.is_set() and sequencer.follow() is not None:
+                pass
             sequencer.open()
             _rounds(sequencer, stop, report)
-        except UNAVAILABLE as error:
+        except WAITED_OUT as error:
             tell(error)
             stop.wait(RETRY_SECONDS)
 

@@ -5,6 +5,7 @@ on loopback ports, each with a database of its own.
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +31,7 @@ from infra.queue.frames import Row
 from tally.sequencer.adopt import NOBODY
 from tally.sequencer.custodian import Custodian, Wire, label_of
 from tally.sequencer.ledger import Ledger
+from tally.sequencer.mark import Mark
 from tally.sequencer.push import Push
 from tally.sequencer.sequence import Sequencer
 from tally.sequencer.service import Term
@@ -92,6 +94,22 @@ class Queue:
         for key in keys:
             if not self.deaf:
                 del self.rows[key]
+
+
+class HostDisk:
+    """Where a host's mark stands, outlasting its ledger. `full`: nothing can be written."""
+
+    def __init__(self) -> None:
+        self.text: bytes | None = None
+        self.full = False
+
+    def of(self, ledger: Ledger) -> Mark:
+        return Mark(ledger, lambda: self.text, self._write)
+
+    def _write(self, text: bytes) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        self.text = text
 
 
 class InlinePool:
@@ -198,6 +216,7 @@ class House:
     ledger: Ledger
     queue: Queue
     pools: list[InlinePool] = field(default_factory=list)
+    mark: HostDisk = field(default_factory=HostDisk)
     log_keys: tuple[Signer, ...] = ()  # those that tally holds; the log's at first, if none are named
 
     def term(self, word: Restart = NOBODY) -> Term:
@@ -206,8 +225,9 @@ class House:
         wires = [Wire(url, self.meeting.origin, TOKEN) for url in self.vault.urls]
         custodians = [Custodian(label_of(url), wire) for url, wire in zip(self.vault.urls, wires, strict=True)]
         push = Push(self.ledger, manifest, custodians, word.without)
-        made = Sequencer(self.ledger, manifest, keys, push, self.queue, self.pool, lambda: int(time.time()))
-        return Term(self.ledger, manifest, custodians, word, push, made, lambda _: None)
+        mark = self.mark.of(self.ledger)
+        made = Sequencer(self.ledger, manifest, keys, push, self.queue, self.pool, lambda: int(time.time()), mark)
+        return Term(self.ledger, manifest, custodians, word, push, made, mark, lambda _: None)
 
     @contextmanager
     def sequencer(self, behind: bool = False, word: Restart = NOBODY) -> Iterator[Sequencer]:

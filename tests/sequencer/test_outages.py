@@ -17,7 +17,8 @@ from infra.queue.frames import Row
 from tally.sequencer import service
 from tally.sequencer.egress import QueueUnavailable
 from tally.sequencer.ledger import Overtaken, Transaction
-from tally.sequencer.sequence import Damaged, Sequencer
+from tally.sequencer.replay import Damaged
+from tally.sequencer.sequence import Sequencer
 from tests.loopback import PATIENCE, wait_until
 from tests.sequencer.house import House
 from vault.custodian.sql_store import SqlStore
@@ -193,8 +194,8 @@ def test_a_flipped_byte_in_the_ledger_stops_the_sequencer(open_house: House, mon
     ballot = open_house.ballot()
     open_house.record(ballot)
     entries = list(open_house.ledger.all_entries())
-    other = parse_entry(open_house.ballot())
-    monkeypatch.setattr(open_house.ledger, "all_entries", lambda: iter([*entries[:-1], other.raw]))
+    other = [*entries[:-1], parse_entry(open_house.ballot()).raw]
+    monkeypatch.setattr(open_house.ledger, "entries", lambda start, end: other[start:end])
     with open_house.sequencer() as sequencer, pytest.raises(Damaged):
         sequencer.open()
 
@@ -218,7 +219,7 @@ def test_a_storage_error_twice_in_a_row_and_a_reload_that_fails_lose_nothing(
     before, ballots = len(open_house.vault.entries()), [open_house.ballot(account) for account in range(3)]
     stop = threading.Event()
     with open_house.sequencer() as sequencer:
-        for name, times in (("append", 2), ("all_entries", 1), ("sign", 1), ("witness", 1), ("newest", 1)):
+        for name, times in (("append", 2), ("entries", 1), ("sign", 1), ("witness", 1), ("newest", 1)):
             owner = Transaction if name == "append" else open_house.ledger
             monkeypatch.setattr(owner, name, away(times, getattr(owner, name)))
         loop = threading.Thread(target=service.sequence, args=(sequencer, stop, lambda _: None), daemon=True)

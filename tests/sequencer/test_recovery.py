@@ -45,7 +45,8 @@ def signed_and_sent_to_one(house: House, ballot: bytes) -> None:
     parties, manifest = house.meeting.parties, house.meeting.manifest
     custodian = Custodian("custodian-2", Wire(house.vault.urls[2], house.meeting.origin, TOKEN))
     courier = Push(house.ledger, manifest, [custodian])
-    sequencer = Sequencer(house.ledger, manifest, parties.log, courier, house.queue, house.pool, lambda: 1_800_000_000)
+    clock, mark = lambda: 1_800_000_000, house.mark.of(house.ledger)
+    sequencer = Sequencer(house.ledger, manifest, parties.log, courier, house.queue, house.pool, clock, mark)
     for raw in house.ledger.all_entries():
         sequencer.election.apply_recorded(house.parsed(raw))
     sequencer.stage(house.queue.take(256))

@@ -17,6 +17,7 @@ class Plant:
     Sequencer: type[Sequencer] = Sequencer
     lazy_disks = False
     compares = True
+    marks = True
 
     def failpoint(self, name: str) -> None:
         """Is told of every failpoint that is passed."""
@@ -55,6 +56,7 @@ class DoesNotWait(Sequencer):
     """Acknowledges to the queue what is sent to the custodians, before W of them have it."""
 
     def finish(self, stage: Stage) -> None:
+        self._mark.set(stage)
         note = self._ledger.signed(stage.size) or self._sign(stage)
         self._push.send(stage, note, self.election.manifest)
 
@@ -69,6 +71,12 @@ class AckBeforeW(Plant):
 
 class NoFsync(Plant):
     lazy_disks = True
+
+
+class NoMark(Plant):
+    """An old copy of the ledger that lacks what is not published yet is gone on with."""
+
+    marks = False
 
 
 class NoSwap(Plant):

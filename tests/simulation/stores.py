@@ -4,7 +4,7 @@ simulated disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -118,7 +118,8 @@ class Ledger:
     def seen(self) -> Iterator[Seen]:
         yield Seen(self._state.seen)
 
-    def differing(self, expected: object) -> list[str]:
+    def differing(self, expected_at: Callable[[Stage], object]) -> list[str]:
+        expected_at(self.newest())
         return []
 
     def newest(self) -> Stage:

@@ -9,9 +9,11 @@ from audit.log.treehead import parse_checkpoint
 from tally.sequencer.adopt import NOBODY
 from tally.sequencer.custodian import Custodian
 from tally.sequencer.ledger import Overtaken
+from tally.sequencer.mark import Mark
 from tally.sequencer.push import LedgerBehind, Push
 from tally.sequencer.service import Term
 from tests.simulation import network as net
+from tests.simulation.disk import Disk
 from tests.simulation.kernel import Ahead, Condition, Event
 from tests.simulation.stores import Ledger
 from tests.simulation.zone import Zone
@@ -36,10 +38,11 @@ class Signer:
 
 
 class Tally(Zone):
-    """One sequencer; the ledger is a machine of its own, which all of them share."""
+    """One sequencer, and its mark on a disk of its own; the ledger is a machine of its own, which all of them share."""
 
     def __init__(self, world: World, index: int) -> None:
         self._looks_ahead = world.dice.random() < 0.7
+        self.disk = Disk(world.kernel, f"mark of tally {index}", dict)
         super().__init__(world, f"tally {index}")
 
     def boot(self) -> None:
@@ -76,10 +79,20 @@ class Tally(Zone):
         )
         signers: Any = [Signer(world, signer) for signer in world.made.parties.log]
         ahead: Any = Ahead(kernel, self.process) if self._looks_ahead else None
+        mark = Mark(ledger, self._marked, self._set_mark)
         sequencer = world.plant.Sequencer(
-            ledger, manifest, signers, push, egress, lambda checker: None, lambda: int(self.clock()), None, ahead
+            ledger, manifest, signers, push, egress, lambda checker: None, lambda: int(self.clock()), mark, None, ahead
         )
-        return Term(ledger, manifest, custodians, NOBODY, push, sequencer, lambda _: None)
+        return Term(ledger, manifest, custodians, NOBODY, push, sequencer, mark, lambda _: None)
+
+    def _marked(self) -> bytes | None:
+        return self.disk.state.get("mark") if self.world.plant.marks else None
+
+    def _set_mark(self, text: bytes) -> None:
+        try:
+            self.disk.write(lambda state: state.update(mark=text))
+        except net.OperationalError as error:
+            raise OSError(str(error)) from None
 
     def _take(self, most: int, anew: bool) -> list[Any]:
         return self.world.queue.table.take(most, anew)

@@ -43,7 +43,7 @@ class World:
 
     @property
     def disks(self) -> list[Disk]:
-        return [self.ledger, self.queue.disk, self.intake.disk, *(vault.disk for vault in self.vaults)]
+        return [self.ledger, self.queue.disk, *(tally.disk for tally in self.tallies), self.intake.disk, *(vault.disk for vault in self.vaults)]
 
     @property
     def honest(self) -> list[Vault]:

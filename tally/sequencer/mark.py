@@ -1,0 +1,107 @@
+"""What this host has seen the ledger commit to: size and root of a stage, in a file on the host's own disk, outside of
+the ledger. It is there before the stage is signed, so a ledger that lacks it is an old copy, whoever restored it.
+
+What its loss costs: an old copy is found by asking custodians alone. What its capture buys: every beginning asks all
+custodians, or is as if the mark were lost; nothing in it is secret. One that cannot be read, or is another log's, is a
+mark that no ledger fits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from audit.log.treehead import Checkpoint, parse_checkpoint
+from audit.protocol.refused import Refused
+from infra.keys import sync_folder
+from tally.sequencer.append import Missing
+from tally.sequencer.ledger import Ledger, Stage
+
+MOST = 4096
+"""Bytes of the file that are read: an origin, a number and a hash."""
+
+
+class NotMarked(Exception):
+    """The mark cannot be read or written, as when its disk is full: nothing may be signed."""
+
+
+class Mark:
+    """The mark of one log. `read` gives what was written last, None if nothing ever was; `write` has it on disk, in the
+    place of what was there before, when it returns. Both OSError.
+    """
+
+    def __init__(self, ledger: Ledger, read: Callable[[], bytes | None], write: Callable[[bytes], None]) -> None:
+        self._ledger, self._read, self._write = ledger, read, write
+        self._size = -1  # the largest that was marked while this one follows; -1 until it does
+        self._marked = b""
+
+    @property
+    def there(self) -> bool:
+        """Whether there is one. NotMarked."""
+        return self._text() is not None
+
+    def lacking(self) -> bool:
+        """Whether the ledger lacks the stage that was marked: it is an old copy. NotMarked."""
+        text = self._text()
+        if text is None:
+            return False
+        try:
+            marked = parse_checkpoint(text)
+        except Refused:
+            return True
+        if marked.origin != self._ledger.origin or marked.size > self._ledger.newest().size:
+            return True
+        # By the entries: one that was read back from the custodians has other stages.
+        return Missing(self._ledger).frontier(marked.size).root() != marked.root
+
+    def set(self, stage: Stage) -> None:
+        """Marks a stage that is committed. A crash leaves this mark or the one before. NotMarked."""
+        text = Checkpoint(self._ledger.origin, stage.size, stage.root).text
+        if text != self._marked:
+            try:
+                self._write(text)
+            except OSError as error:
+                raise NotMarked(str(error.strerror)) from None
+            self._marked = text
+
+    def follow(self, stage: Stage) -> None:
+        """As `set`, for who stands by: a mark that the ledger lacks is left as it is, for who takes over, and so is one
+        that is further.
+        """
+        if self._size < 0:
+            if self.lacking():
+                return
+            text = self._text()
+            self._size = parse_checkpoint(text).size if text else 0
+        if stage.size > self._size:
+            self.set(stage)
+            self._size = stage.size
+
+    def _text(self) -> bytes | None:
+        try:
+            return self._read()
+        except OSError as error:
+            raise NotMarked(str(error.strerror)) from None
+
+
+def mark_at(path: Path, ledger: Ledger) -> Mark:
+    """The mark in the file at `path`."""
+
+    def read() -> bytes | None:
+        try:
+            with path.open("rb") as file:
+                return file.read(MOST)
+        except FileNotFoundError:
+            return None
+
+    def write(text: bytes) -> None:
+        part = path.with_name(f".{path.name}.part")
+        with part.open("wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        sync_folder(path.parent)
+
+    return Mark(ledger, read, write)
