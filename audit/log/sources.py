@@ -69,14 +69,19 @@ class HttpReader:
     """
 
     def __init__(self, url: str, seconds: float = SECONDS) -> None:
-        """`seconds`: how long any one file may take. ReadError if `url` is no address."""
+        """`seconds`: how long any one file may take. ReadError if `url` is no address, or carries a name or a password,
+        which would stand in logs and errors.
+        """
         self._url, self._seconds = url.rstrip("/"), seconds
         try:
             address = httpx.URL(self._url)
         except httpx.InvalidURL as error:
-            raise ReadError(f"is not an address: {error}", url) from None
+            raise ReadError(f"is not an address: {error}", url.rpartition("@")[2]) from None
         if address.scheme not in ("http", "https") or not address.host:
-            raise ReadError("is not an address that begins with http:// or https://", url)
+            where = url.rpartition("@")[2]
+            raise ReadError("is not an address that begins with http:// or https://", where)
+        if address.userinfo:
+            raise ReadError("must not carry a name or a password", url.rpartition("@")[2])
         # A proxy of the environment cannot reach what listens on this machine only.
         self._deadline = Deadline()
         self._client = client_with(self._deadline, TIMEOUT, _LOOPBACK)

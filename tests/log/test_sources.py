@@ -220,6 +220,13 @@ def test_no_address(url: str) -> None:
         HttpReader(url)
 
 
+@pytest.mark.parametrize("url", ["http://name:word@log.example/x", "ftp://name:word@log.example", "http://:word@a:b:c"])
+def test_an_address_that_carries_a_password_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(ReadError) as refused:
+        HttpReader(url)
+    assert "word@" not in str(refused.value) and "name:" not in str(refused.value)
+
+
 def test_a_folder_is_no_address(tmp_path: Path) -> None:
     assert isinstance(open_reader(str(tmp_path)), FolderReader)
     with pytest.raises(ReadError, match="is not a folder"):
