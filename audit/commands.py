@@ -53,6 +53,10 @@ def verify(
     pinned: Annotated[
         str | None, typer.Option("--manifest", metavar="HASH", help="The manifest's hash, as the letter shows it.")
     ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option("--also", metavar="SOURCE", help="Another source, whose rekeys must not be missing; repeatable."),
+    ] = None,
     result: Annotated[
         Path | None, typer.Option("--result", metavar="FILE", help="A result.json that must be the log's result.")
     ] = None,
@@ -63,7 +67,8 @@ def verify(
         # What is said on the command line comes first: an hour of checking must not end at a misspelt file.
         wanted, said = hash_in(pinned), None if result is None else read_result(result)
         with executor() as workers, told() as progress:
-            report = verify_record(open_reader(source), wanted, workers, progress)
+            others = [open_reader(other) for other in also or ()]
+            report = verify_record(open_reader(source), wanted, workers, progress, others)
         if said is not None:
             compare_result(report, said, str(result))
     except NotVerified as fault:

@@ -26,25 +26,28 @@ FIRST = "psephos/v1 evidence"
 MAX_EVIDENCE = 1 << 21
 """Bytes: a manifest, a claim, and a proof with the entry that it proves."""
 MEMBER = string(MAX_EVIDENCE)
-BODY = record(claim=MEMBER, manifest=MEMBER, rekeys=array(MEMBER), shown=MEMBER)
+MEMBERS = {"claim": MEMBER, "manifest": MEMBER, "rekeys": array(MEMBER), "shown": MEMBER}
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Claim and manifest as they are signed; `shown`: the proof of the log's answer, or the checkpoint searched;
-    `rekeys`: the proofs of all that changed a key below it, in the log's order.
+    `rekeys`: the proofs of all that changed a key below it, in the log's order; `refused`: the refused entry, if it
+    was at hand.
     """
 
     claim: bytes
     manifest: bytes
     shown: Proof | Note
     rekeys: tuple[Proof, ...] = ()
+    refused: bytes = b""
 
     @property
     def raw(self) -> bytes:
         """The file; `parse_evidence` gives this back."""
         members = {"claim": self.claim, "manifest": self.manifest, "shown": self.shown.raw}
         origin = self.manifest.split(b"\n", 2)[1].decode()
+        members |= {"refused": self.refused} if self.refused else {}
         rekeys = [proof.raw.decode() for proof in self.rekeys]
         body = canonical({**{name: value.decode() for name, value in members.items()}, "rekeys": rekeys})
         return f"{FIRST}\n{origin}\n".encode() + body + b"\n"
@@ -59,13 +62,16 @@ def parse_evidence(raw: bytes) -> Evidence:
     lines = raw.split(b"\n")
     if not is_evidence(raw) or len(lines) != 4 or lines[3]:
         raise Refused("syntax", f"evidence is three lines, the first of them {FIRST}")
-    fields = BODY(parse_canonical(lines[2]), "")
+    body = parse_canonical(lines[2])
+    shapes = {**MEMBERS, "refused": MEMBER} if isinstance(body, dict) and "refused" in body else MEMBERS
+    fields = record(**shapes)(body, "")
     claim, manifest, shown = (fields[name].encode() for name in ("claim", "manifest", "shown"))
     if manifest.count(b"\n") < 2:
         raise Refused("syntax", "this manifest is no entry", "manifest")
     proves = shown.startswith(f"{HEADER}\n".encode())
     rekeys = tuple(parse_proof(text.encode()) for text in fields["rekeys"])
-    evidence = Evidence(claim, manifest, parse_proof(shown) if proves else parse_note(shown), rekeys)
+    refused = fields.get("refused", "").encode()
+    evidence = Evidence(claim, manifest, parse_proof(shown) if proves else parse_note(shown), rekeys, refused)
     if evidence.raw != raw:
         raise Refused("not-canonical", "the evidence is not written the way this evidence would be")
     return evidence

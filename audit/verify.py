@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +35,7 @@ from audit.protocol.canonical import canonical
 from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import PREFIX, Entry, parse_entry
-from audit.record.heads import open_head
+from audit.record.heads import expect_rekeys, open_head, open_log
 from audit.record.manifest import Manifest, open_manifest
 from audit.record.outcome import first_difference, result_of
 from audit.record.seen import MemorySeen
@@ -74,22 +74,32 @@ def kind_of(raw: bytes) -> str:
 
 
 def verify_record(
-    reader: Reader, pinned: bytes | None, executor: Executor, progress: Progress = lambda done, total: None
+    reader: Reader,
+    pinned: bytes | None,
+    executor: Executor,
+    progress: Progress = lambda done, total: None,
+    others: Sequence[Reader] = (),
 ) -> Report:
     """What a log or an exported record shows, all of it checked; `pinned` is the manifest's hash (32 bytes), if known.
 
+    No rekey that one of `others` shows may be kept back by it: that could be another log, signed with keys that were
+    replaced. The rest of what those show is not looked at.
     The proofs of ballots, rolls and mixes are checked by `executor`, in chunks; `progress` is told how many entries of
     how many are done. Of a folder every file is checked, and no other may be there. NotVerified names the first entry
     or file at fault, or why the log cannot be read.
     """
     try:
         manifest = first_manifest(reader, pinned)
+        also = [(str(other), manifest_shown(other, manifest.hash)) for other in others]
         head = verified_head(reader, manifest)
         verification = Verification(reader, head, executor, progress)
         election = verification.run()
         check_keys(head, election.manifest)
+        expect_rekeys(str(reader), head, election.manifest, also)
     except ReadError as error:
         raise NotVerified(error.detail, error.reason, error.where) from None
+    except Refused as refusal:
+        raise NotVerified(refusal.detail, refusal.reason) from None
     return Report(
         election=election,
         pinned=pinned is not None,
@@ -99,6 +109,8 @@ def verify_record(
         refusals=dict(verification.refusals),
         superseded=len(verification.index.superseded),
         result=verification.result(),
+        source=str(reader),
+        compared=tuple(map(str, others)),
     )
 
 
@@ -112,6 +124,14 @@ def first_manifest(reader: Reader, pinned: bytes | None) -> Manifest:
         return open_manifest(raw, pinned)[0]
     except Refused as refusal:
         raise entry_fault(0, raw, refusal) from None
+
+
+def manifest_shown(other: Reader, pinned: bytes) -> Manifest:
+    """The manifest with all rekeys as another source shows it. NotVerified if it shows none; ReadError."""
+    try:
+        return open_log(other, pinned)[0]
+    except Refused as refusal:
+        raise NotVerified(str(refusal), refusal.reason, str(other)) from None
 
 
 def verified_head(reader: Reader, manifest: Manifest) -> Head:

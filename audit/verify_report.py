@@ -31,7 +31,7 @@ class Refusal(NamedTuple):
 @dataclass(frozen=True)
 class Report:
     """A record that holds. `custodians` have cosigned its head; `kinds` counts entries, `refusals` those refused;
-    `result` may still be missing.
+    `result` may still be missing. `source` is where it was read, `compared` those that show no rekey beyond its own.
     """
 
     election: Election
@@ -42,6 +42,8 @@ class Report:
     refusals: Mapping[Refusal, int]
     superseded: int
     result: Mapping[str, Any] | None
+    source: str
+    compared: tuple[str, ...]
 
     @property
     def manifest(self) -> Manifest:
@@ -72,6 +74,7 @@ class Report:
             "origin": self.manifest.origin,
             "manifest": b64(self.manifest.hash),
             "pinned": self.pinned,
+            "compared": list(self.compared),
             "size": self.head.size,
             "root": b64(self.head.root),
             "custodians": list(self.custodians),
@@ -171,6 +174,11 @@ def trusted(report: Report) -> Iterator[str]:
             f"that the manifest {b64(manifest.hash)} is that of your election: compare it with your letter, or give it "
             "as --manifest"
         )
+    sources = ", ".join([report.source, *report.compared])
+    yield (
+        f"that {f'of {sources} one at least' if report.compared else sources} keeps no rekey back: whoever has keys "
+        "that were replaced could show another log, without the rekey; others are asked with --also"
+    )
     yield from issuers_trusted(manifest)
     t, n = manifest.trustees.threshold, len(election.ceremony.participants)
     yield f"that no {t} of the {n} trustees decrypt anything but totals: together they could open any ballot or weight"
@@ -189,7 +197,8 @@ def trusted(report: Report) -> Iterator[str]:
     if report.refusals:
         yield (
             f"tally's word on the {sum(report.refusals.values())} entries that it refused: that they were handed in, "
-            "by whom, and are against the rules; the log does not hold them, and who has handed one in can show it"
+            "by whom, and are against the rules; the log does not hold them, but names each by its leaf hash, so that "
+            "whoever has one can show it"
         )
     if manifest.minimum_pseudonyms == 1:
         yield (

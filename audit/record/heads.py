@@ -12,22 +12,22 @@ there (`infra.follow`, `audit.verify`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from audit.log.checkpoint import open_note
 from audit.log.merkle import CompactRange, leaf_hash
 from audit.log.notes import parse_note
 from audit.log.proving import TreeTiles
-from audit.log.reader import Head, Reader, ReadError, bundle_entries, read_entries
+from audit.log.reader import Head, Reader, ReadError, bundle_entries, read_entries, unverified_first_entry
 from audit.log.sources import CHECKPOINT
 from audit.log.tiles import WIDTH, width_of
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 from audit.record.admission import check_signatures
 from audit.record.election import check_binding
-from audit.record.entries import PREFIX, parse_entry
-from audit.record.manifest import Manifest
+from audit.record.entries import PREFIX, Entry, parse_entry
+from audit.record.manifest import Manifest, open_manifest
 from audit.record.rekeying import KIND, rekeyed
 
 FIRST_LINE = f"{PREFIX}{KIND}\n".encode()
@@ -90,6 +90,21 @@ def open_head(
     return claim, manifest
 
 
+def open_log(reader: Reader, pinned: bytes | None) -> tuple[Manifest, Entry, Head]:
+    """The log's manifest with all its rekeys, entry 0 that holds it, and its newest head, witnessed. ReadError, also if
+    nothing is published; Refused as `open_manifest`.
+    """
+    raw = unverified_first_entry(reader)
+    if raw is None:
+        raise ReadError("has published no log yet", str(reader), "not-found")
+    manifest, entry = open_manifest(raw, pinned)
+    found = open_head(reader, manifest, whole=True)
+    if found is None:
+        raise ReadError("has published no log yet", str(reader), "not-found")
+    head, manifest = found
+    return with_rekeys(reader, manifest, head), entry, head
+
+
 def with_rekeys(
     reader: Reader, manifest: Manifest, head: Head, *, whole: bool = True, others: Sequence[Reader] = ()
 ) -> Manifest:
@@ -101,6 +116,22 @@ def with_rekeys(
     for index, entry in _rekeys(reader, manifest, head, whole, others):
         manifest = succeed(manifest, entry, index)
     return manifest
+
+
+def expect_rekeys(where: str, head: Head, manifest: Manifest, others: Iterable[tuple[str, Manifest]]) -> None:
+    """Whoever was replaced, or has stolen a key that was, may show another log in which that never happened; the
+    officials' quorum signed what others show, so nobody has made it up. `manifest` is as all rekeys under the head have
+    made it, `others` as other sources show it.
+
+    Refused `fork` if one of them shows a rekey below the head's size by which the head was not judged.
+    """
+    mine = {rekey.index: rekey.raw for rekey in manifest.rekeys}
+    for other, shown in others:
+        for rekey in shown.rekeys:
+            if rekey.index < head.size and mine.get(rekey.index) != rekey.raw:
+                text = f"with {head.size} entries, keeps back the rekey of {rekey.name} that {other} shows"
+                said = f"{text} as entry {rekey.index}: it is another log, or signed with keys that are over"
+                raise Refused("fork", f"{where}: {said}")
 
 
 def _rekeys(

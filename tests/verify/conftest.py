@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.simulator.ceremonies import with_complaint
 from tests.simulator.meeting import Meeting
 from tests.simulator.parties import contest
 from tests.simulator.record import MemoryReader, files_of
+from tests.verify.disputing import Voter
 
 FOR, AGAINST, ABSTAIN = ({"nominee-1": choice} for choice in ((1, 0, 0), (0, 1, 0), (0, 0, 1)))
 
@@ -69,3 +71,13 @@ class Auditor:
 @pytest.fixture(scope="session")
 def auditor(held: Meeting, executor: Executor) -> Auditor:
     return Auditor(held, executor)
+
+
+@pytest.fixture
+def meeting() -> Meeting:
+    return Meeting().prepared()
+
+
+@pytest.fixture
+def voter(tmp_path: Path, meeting: Meeting) -> Voter:
+    return Voter(tmp_path, meeting)

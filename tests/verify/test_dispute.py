@@ -1,100 +1,36 @@
-"""`psephos dispute`: a receipt or a ballot against a log, decided without anybody's word; and the evidence of it."""
+"""`psephos dispute`: a receipt or a ballot against a log, decided without anybody's word."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
-from typer.testing import CliRunner, Result
 
-from audit import dispute_command
-from audit.dispute import log_time, open_claim, open_log, search
-from audit.dispute_command import evidence_of
+from audit.dispute import log_time
 from audit.evidence import parse_evidence
-from audit.log.keys import Signer
 from audit.log.merkle import CompactRange, leaf_hash
 from audit.log.notes import Note
-from audit.log.reader import open_reader
 from audit.log.treehead import Checkpoint
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
-from audit.record.entries import Entry, make_text, parse_entry, seal
+from audit.record.entries import parse_entry, seal
 from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
-from tests.simulator.record import TIME, files_of, write
+from tests.simulator.record import TIME
 from tests.simulator.rekeys import rekey
-
-FOR, AGAINST = {"nominee-1": (1, 0, 0)}, {"nominee-1": (0, 1, 0)}
-RECORDED, REFUSED, UNDECIDED, MISSING = 0, 3, 4, 5
-BEFORE, AFTER = TIME - 1, TIME
-
-
-@pytest.fixture
-def meeting() -> Meeting:
-    return Meeting().prepared()
-
-
-class Voter:
-    """A folder with what a voter keeps, and a copy of the log beside it."""
-
-    def __init__(self, folder: Path, meeting: Meeting) -> None:
-        self.folder, self.meeting = folder, meeting
-        self.record = folder / "record"
-
-    def ballot(self, account: int = 0, intake: int = 0, revision: int = 0) -> Entry:
-        body = self.meeting.ballot(self.meeting.accounts[account], FOR, revision)
-        return parse_entry(self.meeting.signed("ballot", body, self.intake(intake)))
-
-    def intake(self, number: int) -> Signer:
-        return self.meeting.parties.intakes[number]
-
-    def receipt(self, entry: Entry, deadline: int = BEFORE, intake: int = 0, name: str = "A1.receipt") -> Path:
-        ids = {"identity": b64(entry.identity), "kind": entry.kind, "leaf": b64(entry.leaf)}
-        text = make_text("receipt", self.meeting.origin, {"deadline": deadline, "manifest": self.meeting.hash, **ids})
-        return self.file(name, seal(text, [self.intake(intake)]))
-
-    def refuse(self, entry: Entry, intake: str, signer: Signer | None = None, **changes: Any) -> bytes:
-        """The log's refusal of the entry as this intake handed it in."""
-        fields = {"detail": "a proof does not hold", "kind": entry.kind, "reason": "bad-proof", "intake": intake}
-        ids = {"identity": b64(entry.identity), "leaf": b64(entry.leaf), "manifest": self.meeting.hash}
-        body = {**fields, **ids, **changes}
-        return self.meeting.signed("refusal", body, signer or self.meeting.parties.log[0])
-
-    def file(self, name: str, content: bytes) -> Path:
-        path = self.folder / name
-        path.write_bytes(content)
-        return path
-
-    def export(self, entries: list[bytes] | None = None, name: str = "record") -> Path:
-        """A record over these entries, the meeting's if None, for which log and custodians have signed."""
-        meeting = self.meeting
-        entries = meeting.entries if entries is None else entries
-        return write(files_of(entries, meeting.parties, meeting.origin), self.folder / name)
-
-
-@pytest.fixture
-def voter(tmp_path: Path, meeting: Meeting) -> Voter:
-    return Voter(tmp_path, meeting)
-
-
-def run(*arguments: object) -> Result:
-    app = typer.Typer()
-    dispute_command.register(app)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def asked(voter: Voter, file: Path, *more: object) -> tuple[int, dict[str, Any]]:
-    """Exit code and JSON of a dispute over the meeting's log as it is now."""
-    if not voter.record.exists():
-        voter.export()
-    pinned = b64(voter.meeting.manifest.hash)
-    result = run(file, "--election", voter.record, "--manifest", pinned, "--json", *more)
-    return result.exit_code, json.loads(result.stdout)
+from tests.verify.disputing import (
+    AFTER,
+    BEFORE,
+    MISSING,
+    RECORDED,
+    REFUSED,
+    UNDECIDED,
+    Voter,
+    asked,
+    nothing,
+    offline,
+    run,
+)
 
 
 def test_a_recorded_ballot(voter: Voter) -> None:
@@ -119,8 +55,8 @@ def test_a_refused_ballot(voter: Voter) -> None:
     assert (code, shown["verdict"], shown["reason"]) == (REFUSED, "refused", "bad-proof")
     said = run(voter.receipt(entry), "--election", voter.record).stdout
     assert f"refused: entry {shown['index']} of the log refuses {b64(entry.identity)}: a proof does not hold" in said
-    assert "reason: bad-proof; the refused entry, which tally keeps, shows whether that is so" in said
-    assert f"unless its leaf hash is {b64(entry.leaf)}, intake-1 passed on other bytes than promised" in said
+    assert f"reason: bad-proof; refused is the entry of leaf hash {b64(entry.leaf)}, by intake-1" in said
+    assert f"{b64(entry.identity)}.intake-1.{b64(entry.leaf)}.entry, decides it: give it as --refused" in said
 
 
 def test_another_intakes_refusal_answers_no_receipt_of_this_one(voter: Voter) -> None:
@@ -276,137 +212,6 @@ def test_keys_that_were_replaced(voter: Voter, office: str) -> None:
     kept = parse_evidence((voter.folder / "recorded").read_bytes())
     without = voter.file("without", dataclasses.replace(kept, rekeys=()).raw)
     assert offline(voter, without)[0] == 1
-
-
-# What is handed to a third party.
-
-
-def offline(voter: Voter, evidence: Path, *more: object) -> tuple[int, dict[str, Any]]:
-    result = run(evidence, "--manifest", b64(voter.meeting.manifest.hash), "--json", *more)
-    return result.exit_code, json.loads(result.stdout)
-
-
-Answered = Callable[[Voter], tuple[Entry, bytes]]
-"""An entry, and what the log holds of it."""
-
-
-def a_ballot(voter: Voter) -> tuple[Entry, bytes]:
-    entry = voter.ballot()
-    return entry, entry.raw
-
-
-def a_refused_act(voter: Voter) -> tuple[Entry, bytes]:
-    early = parse_entry(voter.meeting.resolution("close", overruled=[]))
-    return early, voter.refuse(early, "", reason="not-complete")
-
-
-@pytest.mark.parametrize(("answered", "code"), [(a_ballot, RECORDED), (a_refused_act, REFUSED)])
-def test_an_answer_of_the_log_is_proved_without_the_log(voter: Voter, answered: Answered, code: int) -> None:
-    entry, answer = answered(voter)
-    voter.meeting.add(answer)
-    evidence = voter.folder / "evidence"
-    assert asked(voter, voter.receipt(entry), "--out", evidence)[0] == code
-    assert offline(voter, evidence)[0] == code
-    assert offline(voter, evidence, "--election", voter.record)[0] == code
-
-
-def test_a_recorded_ballot_is_not_said_to_count(voter: Voter) -> None:
-    entry = voter.ballot()
-    voter.meeting.add(entry.raw)
-    evidence = voter.folder / "evidence"
-    assert asked(voter, voter.receipt(entry), "--out", evidence)[0] == RECORDED
-    assert "its place in the log, not that it counts" in run(evidence).stdout
-
-
-def test_that_a_ballot_was_refused_in_time_is_seen_in_the_log_alone(voter: Voter) -> None:
-    entry, evidence = voter.ballot(), voter.folder / "evidence"
-    voter.meeting.add(voter.refuse(entry, "intake-1"))
-    assert asked(voter, voter.receipt(entry), "--out", evidence)[0] == REFUSED
-    code, shown = offline(voter, evidence)
-    assert (code, shown["reason"]) == (1, "missing-entry") and "give --election" in shown["detail"]
-    assert offline(voter, evidence, "--election", voter.record)[0] == REFUSED
-
-
-def test_evidence_that_an_intake_made_of_a_refusal_after_the_close(voter: Voter) -> None:
-    """It kept the ballot back till then, and shows the log's refusal of it as if that had come in time."""
-    entry = voter.ballot()
-    voter.meeting.closing().reconcile().close()
-    voter.meeting.add(voter.refuse(entry, "intake-1", reason="closed"))
-    manifest, zero, head = open_log(reader := open_reader(str(voter.export())), None)
-    found = search(reader, head, open_claim(voter.receipt(entry).read_bytes(), manifest), manifest)
-    assert found.late is not None
-    evidence = voter.file("evidence", evidence_of(reader, dataclasses.replace(found, refusal=found.late), zero).raw)
-    assert offline(voter, evidence)[0] == 1
-    assert offline(voter, evidence, "--election", voter.record)[0] == MISSING
-
-
-def test_that_the_log_holds_nothing_is_shown_again_by_any_copy(voter: Voter) -> None:
-    evidence = voter.folder / "evidence"
-    entry = voter.ballot()
-    assert asked(voter, voter.receipt(entry), "--out", evidence)[0] == MISSING
-    code, shown = offline(voter, evidence)
-    assert (code, shown["reason"]) == (1, "missing-entry")
-    assert "give --election" in shown["detail"]
-    size = len(voter.meeting.entries)
-    voter.meeting.vote(voter.meeting.accounts[1], AGAINST)
-    assert offline(voter, evidence, "--election", voter.export(name="later"))[0] == MISSING
-    code, shown = offline(voter, evidence, "--election", voter.export(voter.meeting.entries[: size - 1], "shorter"))
-    assert (code, shown["reason"]) == (1, "stale") and "fewer than" in shown["detail"]
-    voter.meeting.add(entry.raw)
-    assert offline(voter, evidence, "--election", voter.export(name="in the end"))[0] == RECORDED
-
-
-def test_two_logs_are_told(voter: Voter) -> None:
-    """The checkpoint in the evidence and a copy that does not continue it: a fork, whoever made it."""
-    evidence, size = voter.folder / "evidence", len(voter.meeting.entries)
-    voter.meeting.vote(voter.meeting.accounts[1], AGAINST)
-    assert asked(voter, voter.receipt(voter.ballot()), "--out", evidence)[0] == MISSING
-    other = [*voter.meeting.entries[:size], voter.ballot(2).raw]
-    code, shown = offline(voter, evidence, "--election", voter.export(other, "other"))
-    assert (code, shown["reason"]) == (1, "fork")
-
-
-def test_every_changed_byte_of_evidence_is_noticed(voter: Voter) -> None:
-    entry, path = voter.ballot(), voter.folder / "evidence"
-    voter.meeting.add(entry.raw)
-    asked(voter, voter.receipt(entry), "--out", path)
-    raw = path.read_bytes()
-    evidence = parse_evidence(raw)
-    assert evidence.raw == raw
-    step = len(raw) // 97
-    for place in range(0, len(raw), step):
-        path.write_bytes(raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :])
-        code, shown = offline(voter, path)
-        assert (code, shown["verdict"]) == (1, "nothing"), place
-
-
-def test_a_proof_of_another_entry_answers_no_claim(voter: Voter) -> None:
-    first, second = voter.ballot(0), voter.ballot(1)
-    for entry in (first, second):
-        voter.meeting.add(entry.raw)
-    asked(voter, voter.receipt(first), "--out", voter.folder / "first")
-    asked(voter, voter.receipt(second, name="A2.receipt"), "--out", voter.folder / "second")
-    mine, other = (parse_evidence((voter.folder / name).read_bytes()) for name in ("first", "second"))
-    mixed = dataclasses.replace(mine, shown=other.shown)
-    code, shown = offline(voter, voter.file("mixed", mixed.raw))
-    assert (code, shown["reason"]) == (1, "another-entry")
-
-
-def test_evidence_is_not_written_over_anything(voter: Voter) -> None:
-    taken = voter.file("taken", b"mine")
-    result = run(voter.receipt(voter.ballot()), "--election", voter.export(), "--out", taken)
-    assert isinstance(result.exception, FileExistsError)
-    assert taken.read_bytes() == b"mine"
-
-
-# What decides nothing.
-
-
-def nothing(*arguments: object) -> str:
-    """The reason why nothing could be decided."""
-    result = run(*arguments, "--json")
-    assert result.exit_code == 1
-    return json.loads(result.stdout)["reason"]
 
 
 def test_a_receipt_by_no_intake_and_a_receipt_of_a_rehearsal(voter: Voter) -> None:
