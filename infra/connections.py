@@ -1,6 +1,7 @@
 """What one connection to a service may cost it. A client that sends its request byte by byte, never finishes it, or
 does not read the answer is cut off; when there are as many connections as there may be, the one that has kept the
-service waiting longest makes room for the next; one that is in the middle of a body only if all others are, too.
+service waiting longest makes room for the next; one that is in the middle of a body, or of reading an answer, only if
+all others are, too.
 
 Whoever keeps the service waiting cannot be told from whoever is slow, so the times are generous and the number is not.
 """
@@ -15,7 +16,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_CONNECTIONS = 400
 """A process may have 1,024 files open unless its host says otherwise."""
 MAX_HEAD = 1 << 15
-"""Bytes of a request's first line and header fields, and what one read may bring beyond."""
+"""Bytes of a request's first line and header fields, and what one read may bring beyond. As many may stand beside its
+body, between chunks and after the last, where fields may follow that nobody asks for."""
+BODY_PER_BYTE_BESIDE = 16
+"""Bytes of body for each of which there may be one more beside it: who sends by the kilobyte needs less."""
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 120.0
 """From the end of the head to the end of the body."""
@@ -32,8 +36,10 @@ class BoundedProtocol(HttpToolsProtocol):
     """How many connections there may be, if not MAX_CONNECTIONS."""
     _number = 0
     """The higher, the later it was made, or brought or was given something whole."""
-    _head = 0
-    """Bytes since the end of the last request, as long as the next one's head is not whole."""
+    _read = 0
+    """Bytes since the end of the last request."""
+    _body = 0
+    """Those of them that are body."""
     _in_body = False
     _to_send: asyncio.TimerHandle | None = None
     _to_read: asyncio.TimerHandle | None = None
@@ -46,7 +52,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(others) >= (self.most or MAX_CONNECTIONS):
             waiting = (other for other in others if other.keeps_waiting)
             # If all of them are being answered, it is the new one that must come again.
-            min(waiting, key=lambda other: (other._in_body, other._number), default=self).transport.abort()
+            min(waiting, key=lambda other: (other._at_work, other._number), default=self).transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect(None)
@@ -55,17 +61,25 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def keeps_waiting(self) -> bool:
-        """Whether it is the client's turn: to send a request, or the rest of one."""
-        return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
+        """Whether it is the client's turn: to send a request, or the rest of one, or to read on."""
+        reads = self._to_read is not None
+        return reads or self.cycle is None or self.cycle.response_complete or self.cycle.more_body
+
+    @property
+    def _at_work(self) -> bool:
+        return self._in_body or self._to_read is not None
 
     def data_received(self, data: bytes) -> None:
-        if not self._in_body:
-            self._head += len(data)
-            if self._to_send is None:
-                self._expect(HEAD_SECONDS)
+        self._read += len(data)
+        if not self._in_body and self._to_send is None:
+            self._expect(HEAD_SECONDS)
         super().data_received(data)
-        if not self._in_body and self._head > MAX_HEAD:
+        if self._read - self._body > MAX_HEAD + self._body // BODY_PER_BYTE_BESIDE:
             self.transport.abort()
+
+    def on_body(self, body: bytes) -> None:
+        self._body += len(body)
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         self._in_body = True
@@ -73,7 +87,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._in_body, self._head = False, 0
+        self._in_body, self._read, self._body = False, 0, 0
         self._number = next(_numbers)
         self._expect(None)
         super().on_message_complete()

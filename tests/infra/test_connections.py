@@ -30,6 +30,10 @@ def service() -> Iterator[str]:
     async def body(request: Request) -> Response:
         return Response(await http.read_body(request, 10))
 
+    @app.post("/size")
+    async def size(request: Request) -> Response:
+        return Response(str(len(await http.read_body(request, 1 << 20))))
+
     @app.get("/long")
     def long() -> Response:
         return Response(bytes(1 << 24))
@@ -107,6 +111,31 @@ def test_a_head_that_never_ends_is_cut_off(service: str) -> None:
             endless.sendall(b"a" * 4096)
 
 
+CHUNKED = b"POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "rest"),
+    [(b"1\r\nx\r\n0\r\nA: ", b"a" * 4096), (b"1\r\nx\r\n0\r\n", b"A: a\r\n" * 500), (b"1;", b"a" * 4096)],
+    ids=["one-field-after-the-body", "many-fields-after-it", "words-beside-a-chunk"],
+)
+def test_what_stands_beside_a_body_has_an_end_too(service: str, first: bytes, rest: bytes) -> None:
+    """Nobody asks for it; it would be kept, all the same, until the request is whole."""
+    with connect(service) as endless, pytest.raises(OSError, match="reset|Broken pipe"):
+        endless.sendall(CHUNKED + first)
+        for _ in range(1 << 12):
+            endless.sendall(rest)
+
+
+def test_a_body_in_many_chunks_is_whole(service: str) -> None:
+    with connect(service) as connection:
+        connection.sendall(CHUNKED.replace(b"/body", b"/size"))
+        for _ in range(1024):
+            connection.sendall(b"400\r\n" + bytes(1024) + b"\r\n")
+        connection.sendall(b"0\r\n\r\n")
+        assert connection.recv(1 << 12).endswith(b"\r\n\r\n1048576")
+
+
 def test_a_body_is_no_part_of_the_head(service: str) -> None:
     with connect(service) as connection:
         connection.sendall(HEAD.replace(b"10", b"99999") + b"x" * 99_999)
@@ -148,6 +177,27 @@ def test_when_there_are_too_many_the_one_that_waits_longest_makes_room(
     finally:
         for connection in idle:
             connection.close()
+
+
+def test_who_reads_on_slowly_makes_room(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
+    slow = [connect(service) for _ in range(3)]
+    try:
+        for connection in slow:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(12) == b"HTTP/1.1 200"
+        wait_until(lambda: answers(service))
+    finally:
+        for connection in slow:
+            connection.close()
+
+
+def answers(listen: str) -> bool:
+    try:
+        return served(listen)
+    except httpx.TransportError:
+        return False
 
 
 def test_one_that_is_used_and_one_in_the_middle_of_a_body_stay(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
