@@ -1,0 +1,93 @@
+"""What the log refuses under an intake's name is an answer to the bytes it names, and to no others."""
+
+from __future__ import annotations
+
+import pytest
+
+from audit.log.merkle import leaf_hash
+from audit.protocol.group import b64
+from audit.record.entries import Entry, parse_entry
+from audit.record.voting import reconcile_root
+from infra.metrics import Metrics
+from intake.door import watch
+from tests.door.conftest import Place, signed
+from tests.door.test_closing import reconciliations, tally
+from tests.door.test_copies import lose
+from tests.door.test_figures import Watched, told
+from tests.loopback import serving, wait_until
+
+
+def refuse(place: Place, entry: Entry, leaf: bytes) -> None:
+    """The log refuses bytes with this leaf hash, as if intake-1 had passed them on as this ballot."""
+    fields = {"detail": "", "identity": b64(entry.identity), "intake": "intake-1", "kind": "ballot"}
+    body = {**fields, "leaf": b64(leaf), "manifest": place.meeting.hash, "reason": "bad-signature"}
+    place.board.record(place.meeting.signed("refusal", body, place.meeting.parties.log[0]))
+
+
+def spoil(place: Place, raw: bytes) -> bytes:
+    """What a thief of the intake's key makes of a ballot on its way."""
+    body = parse_entry(raw).body
+    signature = {**body["signature"], "z": b64(bytes([1]) + bytes(31))}
+    return place.meeting.signed("ballot", {**body, "signature": signature}, place.intake)
+
+
+def test_a_spoiled_copy_settles_nothing_and_is_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[tuple[str, object]] = []
+    monkeypatch.setattr(watch.log, "error", lambda event, **fields: said.append((event, fields)))
+    with place.running() as client:
+        entry = signed(raw := place.text(), client.accepted(raw)["line"])
+        wait_until(lambda: place.queue.entries != [])
+        refuse(place, entry, leaf_hash(spoil(place, entry.raw)))
+        wait_until(lambda: said != [])
+        assert said == [("refused-otherwise", {"refusals": 1})]
+        assert place.waiting == 1 and client.ready
+        # Also the account waits for the answer to what was promised, and then is of all, once.
+        client.read_closing()
+        assert reconciliations(place) == []
+        tally(place, entry.raw)
+        wait_until(lambda: reconciliations(place) != [])
+        (account,) = reconciliations(place)
+        assert (account.fields["count"], account.fields["root"]) == reconcile_root([entry.identity])
+        place.board.record(account.raw)
+        place.meeting.close("intake-2")
+    assert place.meeting.election.phase == "closed" and place.meeting.election.ballots == 1
+
+
+def test_it_is_told_again_after_a_restart_and_the_ballot_still_waits(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with place.running() as client:
+        entry = signed(raw := place.text(), client.accepted(raw)["line"])
+    refuse(place, entry, bytes(32))
+    said: list[str] = []
+    monkeypatch.setattr(watch.log, "error", lambda event, **fields: said.append(event))
+    with place.running() as client:
+        wait_until(lambda: client.ready)
+        assert (said, place.waiting) == (["refused-otherwise"], 1)
+
+
+def test_an_outbox_that_was_lost_is_not_settled_by_it_either(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "WAITS", 0)
+    with place.running() as client:
+        entry = signed(raw := place.text(), client.accepted(raw)["line"])
+    refuse(place, entry, bytes(32))
+    lose(place)
+    with place.running() as client:
+        client.accepted(raw)
+        place.queue.batches.clear()
+        client.read_closing()
+        wait_until(lambda: place.queue.entries == [entry.raw])
+        assert place.waiting == 1
+        tally(place, entry.raw)
+        wait_until(lambda: reconciliations(place) != [])
+    assert place.meeting.election.ballots == 1
+
+
+def test_who_looks_at_the_figures_sees_the_alarm_and_it_stays_ready(place: Place) -> None:
+    with place.running() as client:
+        entry = signed(raw := place.text(), client.accepted(raw)["line"])
+    refuse(place, entry, bytes(32))
+    watched = Watched(place, Metrics())
+    with serving(watched.app):
+        wait_until(lambda: told(watched.metrics).get('alarm{alarm="refused-otherwise"}') == 1)
+        wait_until(lambda: watched.ready() == "")
