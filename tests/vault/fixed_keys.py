@@ -20,8 +20,11 @@ class FixedKeys:
     def places(self) -> tuple[int, ...]:
         return ()
 
-    def claimed(self, reader: object, size: int) -> LogPolicy:
+    def claimed(self, reader: object, size: int, others: object = ()) -> LogPolicy:
         return self.policy
+
+    def shown(self, reader: object, note: object) -> dict[int, bytes]:
+        return {}
 
     def learn(self, index: int, entry: bytes) -> None:
         pass

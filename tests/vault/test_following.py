@@ -12,7 +12,7 @@ import pytest
 from audit.log.encoding import decode_base64
 from audit.log.export import check_tiles
 from audit.log.merkle import verify_consistency
-from audit.log.notes import parse_note
+from audit.log.notes import Note, parse_note
 from audit.log.tiles import bundle_path, frame, tile_path
 from audit.log.treehead import Checkpoint, parse_checkpoint
 from tests.databases import Database
@@ -48,9 +48,10 @@ class Watch:
             self.alarms,
             self.folder / "shown.json",
             clock=lambda: self.time,
-            now=lambda: NOW,
+            now=lambda: NOW + int(self.time),
             choose=lambda n: n - 1,
             silence=self.settings.get("silence", 100.0),
+            idle=self.settings.get("idle"),
             sample=int(self.settings.get("sample", 2)),
         )
         return self.follower
@@ -298,27 +299,69 @@ def test_a_damaged_head_is_followed_no_further(watch: Watch, monkeypatch) -> Non
         assert real(watch.store, watch.log.origin).size == 10
 
 
-def test_silence_is_no_answer_or_nothing_new_for_too_long(database: Database, tmp_path: Path) -> None:
+def test_silence_is_no_answer_for_too_long_and_an_idle_log_is_not_silent(database: Database, tmp_path: Path) -> None:
     watch = Watch(SqlStore(database.engine), tmp_path, sources=2, silence=100)
     watch.fill(10)
-    watch.time = 99
+    watch.time = 10_000
     assert watch.raised() == {}
     watch.sources[1].down = True
-    watch.time = 150
-    watch.log.grow(1)
-    watch.sources[0].show()
-    # Something new, but the second has not answered since 99.
+    watch.time += 99
     assert watch.raised() == {}
-    watch.time = 200
+    watch.time += 1
     assert watch.raised() == {"silence": 1}
     assert watch.alarms.code == 7
     watch.sources[1].down = False
-    watch.time = 260
-    # Both answer; nothing new from anybody since 150.
-    assert watch.raised() == {"silence": 1}
-    watch.log.grow(1)
-    watch.sources[0].show()
     assert watch.raised() == {}
+
+
+def test_a_source_that_stands_still_behind_another_is_silent(database: Database, tmp_path: Path) -> None:
+    watch = Watch(SqlStore(database.engine), tmp_path, sources=2, silence=100)
+    watch.fill(10)
+    watch.log.grow(10)
+    watch.sources[0].show()
+    watch.time = 99
+    assert watch.raised() == {}
+    # It lags, and goes on.
+    watch.sources[1].show(15)
+    assert watch.raised() == {}
+    watch.time = 198
+    assert watch.raised() == {}
+    watch.time = 199
+    assert watch.raised() == {"silence": 1}
+    watch.sources[1].show()
+    assert watch.raised() == {}
+
+
+def test_a_source_that_shows_nothing_of_use_is_silent(watch: Watch) -> None:
+    watch.fill(10)
+    watch.log.grow(1)
+    watch.sources[0].show(custodians=1)
+    watch.time = 99
+    assert watch.raised() == {}
+    watch.time = 100
+    assert watch.raised() == {"silence": 1}
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_log_that_is_said_to_go_on_is_silent_when_nobody_has_cosigned_since(
+    database: Database, tmp_path: Path, restart: bool
+) -> None:
+    watch = Watch(SqlStore(database.engine), tmp_path, idle=500)
+    watch.fill(10)
+    watch.time = 499
+    assert watch.raised() == {}
+    if restart:
+        watch.begin()
+    watch.time = 500
+    assert watch.raised() == {"silence": 1}
+    # A custodian whose clock is ahead, or that lies, does not hide it.
+    watch.log.grow(1)
+    text = watch.log.head().text
+    times = {key: NOW + (10_000 if key in CUSTODIANS[0] else 100) for keys in (LOG, *CUSTODIANS[:2]) for key in keys}
+    watch.sources[0].note = Note(text, tuple(key.sign(text, time) for key, time in times.items())).raw
+    assert watch.raised() == {}
+    watch.time = 600
+    assert watch.raised() == {"silence": 1}
 
 
 def test_another_logs_checkpoint_is_nothing(watch: Watch) -> None:
@@ -351,5 +394,10 @@ def test_a_slow_source_holds_up_no_other_and_loses_nothing(database: Database, t
 
 def test_evidence_does_not_grow_for_ever(watch: Watch) -> None:
     for number in range(150):
-        watch.alarms.keep("changed", {"number": number})
-    assert len(list(watch.folder.glob("evidence/changed-*.json"))) == 100
+        assert (watch.alarms.keep("changed", "one", {"number": number}) is not None) == (number < 100)
+    # Nor does one source keep out what is found against another, or of another kind.
+    assert watch.alarms.keep("changed", "other", {"number": 0})
+    assert watch.alarms.keep("fork", "one", {"number": 0})
+    assert len(list(watch.folder.glob("evidence/changed-*.json"))) == 101
+    first = watch.alarms.keep("changed", "one", {"number": 0})
+    assert first is not None and json.loads(first.read_bytes())["number"] == 0

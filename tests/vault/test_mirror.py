@@ -25,9 +25,9 @@ from tests.vault.conftest import CUSTODIANS, LOG, TOKEN, WITNESS, Growing, Serve
 from tests.vault.test_witness import cosigned as witnessed
 from tests.vault.test_witness import submission
 from vault.custodian import standard_calls
-from vault.custodian.folder_store import FolderStore
 from vault.custodian.mirror import NoPackage, Packages, parse_beginning
 from vault.custodian.serve import custodian_app
+from vault.custodian.stored import line_of
 
 OCTETS = {"Content-Type": "application/octet-stream"}
 
@@ -68,6 +68,12 @@ def cosigned(served: Served, body: bytes, **headers: str) -> list[int]:
     lines = parse_signature_lines(answer.content)
     text = served.log.head(served.stored().size).text
     return [key.verifier.verify(text, line.sig) for key, line in zip(CUSTODIANS[0], lines, strict=True)]
+
+
+def brought(served: Served) -> int:
+    """How many entries are stored apart, before their head."""
+    assert served.store().staged(served.log.origin) == served.stored().size
+    return served.store().brought(served.log.origin, line_of(served.log.policy))
 
 
 def info(served: Served, body: bytes, status: int) -> tuple[int, int]:
@@ -216,8 +222,7 @@ def test_an_upload_may_break_off_after_any_byte(served: Served, seed: int) -> No
             assert reached > following
             following = reached
         elif answer.status_code == 400:
-            assert served.store().staged(served.log.origin) == following
-            following = served.store().staged(served.log.origin)
+            assert brought(served) == following
             if dice.random() < 0.5:
                 assert add(served, upload(served, following, 700)).status_code == 200
                 break
@@ -254,7 +259,7 @@ def test_a_changed_entry_or_hash_is_refused_and_nothing_of_it_is_stored(served: 
         body = head + good[0] + bytes(broken) + good[2]
         assert refused(served, body, 422) == "wrong-proof"
         # What was proven before stays, and the next call goes on from there.
-        assert served.store().staged(served.log.origin) == 256
+        assert brought(served) == 256
     assert refused(served, beginning(served.log.origin, 256, 600) + good[2] + good[1], 400) == "syntax"
     cosigned(served, upload(served, 256, 600))
 
@@ -264,7 +269,7 @@ def test_entries_of_another_tree_are_refused_whatever_their_proof(served: Served
     truth = list(served.log.entries)
     served.log.entries[3] = b"rewritten"
     assert refused(served, upload(served, 0, 300), 422) == "wrong-proof"
-    assert served.store().staged(served.log.origin) == 0
+    assert brought(served) == 0
     served.log.entries[:] = truth
     cosigned(served, upload(served, 0, 300))
 
@@ -321,12 +326,6 @@ def test_another_form_is_not_read(served: Served, headers: dict[str, str]) -> No
     assert refused(served, upload(served, 0, 2), 415, **headers) in ("bad-encoding", "wrong-type")
 
 
-def test_more_uploads_than_there_may_be_at_once_come_again(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(standard_calls, "MAX_UPLOADS", 0)
-    seen(served, 2)
-    assert refused(served, upload(served, 0, 2), 503) == "busy"
-
-
 def test_a_clock_that_went_backwards_signs_nothing_and_keeps_what_came(served: Served) -> None:
     seen(served, 2)
     served.time -= 1
@@ -355,7 +354,52 @@ def test_a_log_that_forked_gets_no_further(served: Served) -> None:
     assert refused(served, upload(served, 512, 600), 422) == "fork"
     served.log.entries[3] = b"rewritten"
     served.log.entries[300] = b"rewritten, too"
-    assert served.refused("append", served.log.append(256, 500), 422) == "fork"
+    served.cosigned(served.log.append(256, 500))
+    assert served.refused("append", served.log.append(500), 422) == "fork"
+
+
+def test_entries_that_only_came_before_a_head_keep_no_place_from_what_is_appended(served: Served) -> None:
+    """As if the log's keys were stolen: the false tree and its entries came first."""
+    truth = Growing(served.log.origin)
+    truth.grow(590)
+    served.fill(10)
+    served.log.grow(590)
+    served.log.entries[20] = b"made up"
+    seen(served, 600)
+    assert info(served, upload(served, 10, 600, most=2), 202) == (600, 512)
+    served.log.entries[:] = truth.entries
+    for old, size in ((10, 200), (200, 400), (400, 590)):
+        served.cosigned(served.log.append(old, size))
+    served.restart()
+    assert served.stored().root == served.log.head().root
+    assert served.store().entries(served.log.origin, 0, 600) == truth.entries
+    assert served.store().hashes(served.log.origin, 0, 0, 600) == [truth.source(0, i) for i in range(590)]
+    assert served.store().hashes(served.log.origin, 1, 0, 2) == [truth.source(8, i) for i in range(2)]
+    # Nor is what came of any use to those who brought it.
+    assert refused(served, beginning(served.log.origin, 590, 600), 400) == "syntax"
+
+
+def test_an_upload_goes_on_although_what_it_began_with_was_appended_meanwhile(served: Served) -> None:
+    seen(served, 300, 700)
+    assert info(served, upload(served, 0, 700, most=1), 202) == (700, 256)
+    served.cosigned(served.log.append(0, 200))
+    assert info(served, upload(served, 256, 700, most=1), 202) == (700, 512)
+    served.cosigned(served.log.append(200, 400))
+    cosigned(served, upload(served, 512, 700))
+    served.restart()
+    assert served.store().entries(served.log.origin, 0, 701) == served.log.entries
+    assert served.store().hashes(served.log.origin, 1, 0, 3) == [served.log.source(8, i) for i in range(2)]
+
+
+def test_no_more_is_taken_ahead_of_what_is_held_than_there_may_be(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vault.custodian.mirror.MOST_AHEAD", 512)
+    seen(served, 500, 600)
+    assert refused(served, upload(served, 0, 600), 422) == "too-far-ahead"
+    assert brought(served) == 512
+    cosigned(served, upload(served, 500, 500))
+    cosigned(served, upload(served, 512, 600))
 
 
 def test_mirrors_readers_are_shown_what_is_published_with_the_custodians_lines(served: Served) -> None:
@@ -438,6 +482,4 @@ def test_packages_come_back_however_the_bytes_are_cut(entries: list[bytes], star
 def test_the_folder_of_a_half_uploaded_log_opens(in_folder: Served) -> None:
     seen(in_folder, 600)
     info(in_folder, upload(in_folder, 0, 600, most=1), 202)
-    store = in_folder.store()
-    assert isinstance(store, FolderStore)
-    assert (store.staged(in_folder.log.origin), store.newest(in_folder.log.origin).size) == (256, 0)
+    assert (brought(in_folder), in_folder.stored().size) == (256, 0)

@@ -13,14 +13,16 @@ from typing import Any
 
 from infra import log
 
-CODES = {"fork": 3, "changed": 4, "shrunken": 5, "damaged": 6, "silence": 7}
-"""The worst has the lowest number: that is the exit code, whatever else there was."""
+CODES = {"fork": 3, "rekey": 8, "changed": 4, "shrunken": 5, "damaged": 6, "silence": 7}
+"""The worst first: its code is the exit code, whatever else there was."""
 SAID_AGAIN_SECONDS = 600.0
 MOST_KEPT = 100
+"""Of one kind and from one source: the first of them, which nobody can push out by making up others."""
 
 _log = log.Log(
     "vault.follow",
     fork=("source", "size", "held"),
+    rekey=("source", "number"),
     changed=("source", "what", "number"),
     shrunken=("source", "size", "was"),
     damaged=("what",),
@@ -47,7 +49,7 @@ class Alarms:
     @property
     def code(self) -> int:
         """The exit code: 0 if there was no alarm."""
-        return min((CODES[kind] for kind in self.raised), default=0)
+        return next((code for kind, code in CODES.items() if self.raised[kind]), 0)
 
     def stored(self, source: str, size: int, entries: int) -> None:
         """Reports that the log has grown here."""
@@ -58,14 +60,16 @@ class Alarms:
         if self._seldom.setdefault(f"unusable {source}", log.Seldom(SAID_AGAIN_SECONDS)).due(reason):
             _log.warning("unusable", source=source, reason=log.word(reason))
 
-    def keep(self, kind: str, evidence: dict[str, Any]) -> Path:
-        """Writes evidence to a file of its own, durably, and never over another; the same again is one file.
-
-        Of a kind there are at most MOST_KEPT: a source could go on making up others for ever.
+    def keep(self, kind: str, source: str, evidence: dict[str, Any]) -> Path | None:
+        """Writes evidence against a source to a file of its own, durably, and never over another; the same again is one
+        file. None if MOST_KEPT are there already.
         """
-        raw = (json.dumps({"kind": kind, **evidence}, indent=1, sort_keys=True) + "\n").encode()
-        file = self._folder / f"{kind}-{sha256(raw).hexdigest()[:16]}.json"
-        if not file.exists() and len(list(self._folder.glob(f"{kind}-*.json"))) < MOST_KEPT:
+        raw = (json.dumps({"kind": kind, "source": source, **evidence}, indent=1, sort_keys=True) + "\n").encode()
+        first = f"{kind}-{sha256(source.encode()).hexdigest()[:8]}-"
+        file = self._folder / f"{first}{sha256(raw).hexdigest()[:16]}.json"
+        if not file.exists():
+            if len(list(self._folder.glob(f"{first}*.json"))) >= MOST_KEPT:
+                return None
             write_whole(file, raw)
         return file
 

@@ -158,19 +158,21 @@ class Custodian:
         """As `next_head`. A tree that was only seen here is no fork if its signature is by a key of the log that the
         officials have replaced, at the latest by these very entries: what this custodian has signed itself, it holds.
         """
-        held, observed = self.kept.newest(keys.origin), self._store.observed(keys.origin)
-        try:
-            return next_head(held, append, self.kept.time_to_sign, observed)
-        except Refused as refusal:
-            replaced = after.at(append.checkpoint.size).log != keys.at(held.size).log and not self.kept.witnessed
-            if refusal.reason != "fork" or not (replaced or self.kept.overrules(after, observed)):
-                raise
-        # Both stay stored, as evidence.
-        _log.error("replaced-key-signed", size=observed.size)
-        return next_head(held, append, self.kept.time_to_sign)
+        held, seen = self.kept.newest(keys.origin), self._store.observed(keys.origin)
+        binds = self.kept.observed(keys.origin, after.at(append.checkpoint.size)) if seen.size > held.size else seen
+        decided = next_head(held, append, self.kept.time_to_sign, binds)
+        if binds != seen:
+            try:
+                next_head(held, append, self.kept.time_to_sign, seen)
+            except Refused:
+                # Both stay stored, as evidence.
+                _log.error("replaced-key-signed", size=seen.size)
+        return decided
 
     def _check_staged(self, origin: str, new: Head, leaves: Sequence[bytes], staged: int) -> None:
-        """Entries that came before their head were proven to be in a tree that the log has signed."""
+        """Entries that a rebuild stored before their head were proven to be in a tree that W custodians have cosigned.
+        What was brought to the mirror is kept apart, and hinders nothing.
+        """
         end = min(staged, new.size)
         there = staged_leaves(self._store, origin, new.old_size, end)
         if there != list(leaves[: len(there)]):

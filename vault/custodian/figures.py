@@ -91,7 +91,7 @@ def follower_readiness(follower: Follower) -> Ready:
     def ready() -> str:
         if not follower.rounds:
             return "not-ready"
-        worst = [kind for kind in ("fork", "damaged") if follower.alarms.raised[kind]]
+        worst = [kind for kind in ("fork", "rekey", "damaged") if follower.alarms.raised[kind]]
         return worst[0] if worst else ""
 
     return ready

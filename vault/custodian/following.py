@@ -11,12 +11,9 @@ What its loss buys an attacker: one copy, and a memory of what the sources once 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from audit.log.checkpoint import LogPolicy, open_note
 from audit.log.encoding import encode_base64
@@ -28,48 +25,33 @@ from audit.log.reader import Reader, ReadError
 from audit.log.tiles import WIDTH
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
-from infra import log
-from vault.custodian.alarms import Alarms, write_whole
+from vault.custodian.alarms import Alarms
 from vault.custodian.comparing import Comparison
 from vault.custodian.cosign import Head
 from vault.custodian.keys import Keys
+from vault.custodian.peers import line_times
 from vault.custodian.pulling import Progress, pull
+from vault.custodian.sources import Memory, Source
 from vault.custodian.storage import Damaged, Store
-from vault.custodian.stored import StoreReader, check_head, root_at, tree
+from vault.custodian.stored import StoreReader, check_head, readable_published, root_at, tree
 
 Clock = Callable[[], float]
 
 
 class Fork(Exception):
-    """The log signed two heads that contradict each other; `evidence` is the file that holds both notes."""
-
-    def __init__(self, text: str, evidence: Path) -> None:
-        super().__init__(f"{text}; both notes are kept in {evidence}")
-        self.evidence = evidence
-
-
-@dataclass
-class Source:
-    """One custodian to pull from. `largest`: the most entries it ever showed; `answered`: when it last did; `cursor`:
-    the bundle that is compared next; `shown`: the note it gave last.
+    """The log signed two heads that contradict each other; `evidence` is the file that holds both notes, None if as
+    many of this source are kept already as may be.
     """
 
-    reader: Reader
-    largest: int = 0
-    answered: float = 0.0
-    cursor: int = 0
-    shown: bytes = b""
-
-    @property
-    def label(self) -> str:
-        """A word for the log."""
-        return log.word(urlsplit(str(self.reader)).netloc.rpartition("@")[2] or str(self.reader))
+    def __init__(self, text: str, evidence: Path | None) -> None:
+        super().__init__(f"{text}; both notes are kept in {evidence}" if evidence else text)
+        self.evidence = evidence
 
 
 class Follower:
     """Follows the log of `keys` into `store`. `clock` gives seconds, of which only differences count; `now` POSIX
     seconds; `choose(n)` any number below n. `memory` is the file in which it remembers what each source showed;
-    `published` is told when there is a newer checkpoint to serve.
+    `silence` and `idle` are seconds, see `FollowConfig`; `published` is told when there is a newer checkpoint to serve.
 
     Not for several threads. Figures: `alarms.raised`, `size`, `compared` (bundles), `rounds`.
     """
@@ -86,16 +68,17 @@ class Follower:
         now: Callable[[], int],
         choose: Callable[[int], int],
         silence: float,
+        idle: float | None = None,
         sample: int,
         published: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._keys, self.alarms = store, keys, alarms
-        self._memory, self._clock, self._now, self._choose = memory, clock, now, choose
-        self._silence, self._sample, self._published = silence, sample, published
-        self.sources = [Source(reader, answered=clock()) for reader in readers]
-        self._grew = clock()
+        self._clock, self._now, self._choose = clock, now, choose
+        self._silence, self._idle, self._sample, self._published = silence, idle, sample, published
+        self.sources = [Source(reader, heard=clock()) for reader in readers]
+        self._memory = Memory(memory, self.sources)
+        self._signed = 0, now()
         self.size = self.compared = self.rounds = 0
-        self._recall()
 
     def round(self) -> None:
         """Asks every source once. Fork, after which nothing more is stored; SQLAlchemyError or OSError of the store."""
@@ -108,57 +91,81 @@ class Follower:
                 self.alarms.unusable(source.label, refusal.reason)
             except Damaged:
                 self.alarms("damaged", what="stored")
-        self._remember()
+        self._memory.keep()
         self._listen()
         self.rounds += 1
 
     def _ask(self, source: Source) -> None:
         held = self._held()
         raw = source.reader.checkpoint()
-        source.answered = self._clock()
         if raw is None:
             if source.largest:
                 self.alarms("shrunken", source=source.label, size=0, was=source.largest)
+            source.hear(self._clock(), 0, held.size)
             return
         note = parse_note(raw)
-        head, policy = self._open(source.reader, note)
-        if head.size < source.largest:
-            self.alarms("shrunken", source=source.label, size=head.size, was=source.largest)
-        if head.size <= held.size:
-            if head.size and root_at(self._store, self._keys.origin, held, head.size) != head.root:
-                proof = consistency_proof(tree(self._store, self._keys.origin, held), head.size, held.size)
-                self._fork(source, held, head, "held", root_at(self._store, self._keys.origin, held, head.size), proof)
-        else:
-            held = self._grow(source, held, head, policy)
-        if head.size > self._store.published(self._keys.origin)[0]:
-            # After the head is stored; a crash between the two is made good by the next round.
-            self._witnessed(source.reader, head, self._keys.at(head.size))
-            self._store.publish(self._keys.origin, head.size, note.raw)
-            self._published()
-        source.largest, source.shown = max(source.largest, head.size), raw
+        try:
+            head, held = self._take(source, note, held)
+        except (Refused, ReadError):
+            self._check_rekeys(source, note, held)
+            raise
+        source.shown = raw
+        source.hear(self._clock(), head.size, held.size)
         self._compare(source, min(head.size, held.size))
 
-    def _open(self, reader: Reader, note: Note) -> tuple[SignedHead, LogPolicy]:
+    def _take(self, source: Source, note: Note, held: Head) -> tuple[SignedHead, Head]:
+        """The head that a source shows, and the one that is held after what it adds was stored."""
+        head, policy = self._open(source, note)
+        if head.size < source.largest:
+            self.alarms("shrunken", source=source.label, size=head.size, was=source.largest)
+        if head.size > held.size:
+            held = self._grow(source, held, head, policy)
+        elif head.size and root_at(self._store, self._keys.origin, held, head.size) != head.root:
+            proof = consistency_proof(tree(self._store, self._keys.origin, held), head.size, held.size)
+            self._fork(source, held, head, "held", root_at(self._store, self._keys.origin, held, head.size), proof)
+        if head.size > self._store.published(self._keys.origin)[0]:
+            # After the head is stored; a crash between the two is made good by the next round.
+            self._witnessed(source, head, self._keys.at(head.size))
+            self._store.publish(self._keys.origin, head.size, note.raw)
+            self._published()
+        return head, held
+
+    def _check_rekeys(self, source: Source, note: Note, held: Head) -> None:
+        """Raises an alarm if the source, whose head cannot be taken, proves in its tree that the officials have
+        replaced keys where something else is held: then it is that which hides it, and by keys that may be over.
+        """
+        with suppress(Refused, ReadError):
+            for index, entry in self._keys.shown(source.reader, note).items():
+                if index < held.size:
+                    evidence = {"note": note.raw.decode(), "number": index, "rekey": entry.decode()}
+                    self.alarms.keep("rekey", str(source.reader), evidence)
+                    self.alarms("rekey", source=source.label, number=index)
+
+    def _others(self, source: Source) -> list[Reader]:
+        return [other.reader for other in self.sources if other is not source]
+
+    def _open(self, source: Source, note: Note) -> tuple[SignedHead, LogPolicy]:
         """The head of a note that the log signed, and whose signatures count over it. Refused; ReadError.
 
-        The log must not contradict itself, whoever has cosigned what: so its own signatures are enough here.
+        The log must not contradict itself, whoever has cosigned what: so its own signatures are enough here. Where keys
+        were replaced the other sources are asked, too, and each place is shown to be in the tree of this note.
         """
         size = parse_checkpoint(note.text).size
         policy = self._keys.at(size)
         try:
             return SignedHead(open_note(note, policy, witnessed=False), note), policy
         except Refused:
-            policy = self._keys.claimed(reader, size)
+            policy = self._keys.claimed(source.reader, size, self._others(source))
             return SignedHead(open_note(note, policy, witnessed=False), note), policy
 
-    def _witnessed(self, reader: Reader, head: SignedHead, policy: LogPolicy) -> LogPolicy:
+    def _witnessed(self, source: Source, head: SignedHead, policy: LogPolicy) -> LogPolicy:
         """By whose signatures the log and W custodians stand for a head: `policy`, or what the reader shows has
         replaced some of it. Refused; ReadError.
         """
         try:
             open_note(head.note, policy, exact=True)
         except Refused:
-            policy = self._keys.claimed(reader, head.size)
+            policy = self._keys.claimed(source.reader, head.size, self._others(source))
             open_note(head.note, policy, exact=True)
         return policy
 
@@ -171,14 +178,14 @@ class Follower:
     def _grow(self, source: Source, held: Head, head: SignedHead, policy: LogPolicy) -> Head:
         """Stores what the source has beyond what is held, if W custodians stand for it."""
         try:
-            policy = self._witnessed(source.reader, head, policy)
+            policy = self._witnessed(source, head, policy)
         except (Refused, ReadError):
             # The log has signed it: whoever has not cosigned it, it must continue what is held.
             with suppress(ReadError):
                 self._check_fork(source, held, head)
             raise
         try:
-            patience = self._patience(source.reader)
+            patience = self._patience(source)
             new = pull(self._store, self._keys, source.reader, head, policy, self._now(), patience)
         except ReadError as error:
             if error.reason == "wrong-root":
@@ -186,19 +193,21 @@ class Follower:
             if error.reason in ("wrong-root", "wrong-entry"):
                 self.alarms("changed", source=source.label, what=error.reason, number=held.size)
             raise
-        self._grew, self.size = self._clock(), new.size
+        self.size = new.size
         self.alarms.stored(source.label, new.size, new.size - held.size)
         return new
 
-    def _patience(self, reader: Reader) -> Progress:
+    def _patience(self, source: Source) -> Progress:
         """Lets no source hold up the others, and the alarm for silence, by being slow: what it has given stays, and the
         next round goes on from there.
         """
         end = self._clock() + self._silence / 2
 
         def progress(done: int, total: int) -> None:
-            if self._clock() > end and done < total:
-                raise ReadError(f"has given {done} of {total} entries in {self._silence / 2:g} s", str(reader), "slow")
+            source.heard = self._clock()
+            if source.heard > end and done < total:
+                said = f"has given {done} of {total} entries in {self._silence / 2:g} s"
+                raise ReadError(said, str(source.reader), "slow")
 
         return progress
 
@@ -228,12 +237,11 @@ class Follower:
         evidence = {
             "held": held.note.decode(),
             "other": head.note.raw.decode(),
-            "source": str(source.reader),
             "larger": larger,
             "root": encode_base64(root),
             "proof": [encode_base64(value) for value in proof],
         }
-        file = self.alarms.keep("fork", evidence)
+        file = self.alarms.keep("fork", str(source.reader), evidence)
         self.alarms("fork", source=source.label, size=head.size, held=held.size)
         text = f"{source.reader} shows a tree of {head.size} entries that contradicts the {held.size} held, both signed"
         raise Fork(f"FORK: {text} by {self._keys.origin}", file)
@@ -254,27 +262,23 @@ class Follower:
             self.compared += 1
 
     def _listen(self) -> None:
-        """Silence: nothing new from anybody, or no answer from one, for longer than the limit."""
+        """Silence: of a source that gives nothing, and stands behind what others gave, for longer than the limit. A log
+        in which nothing happens is not silent, unless somebody has said within what time it is to go on.
+        """
         time = self._clock()
-        if time - self._grew >= self._silence:
-            self.alarms("silence", source="all", seconds=int(self._silence))
         for source in self.sources:
-            if time - source.answered >= self._silence:
+            if time - source.heard >= self._silence:
                 self.alarms("silence", source=source.label, seconds=int(self._silence))
+        if self._idle is not None and self._now() - self._signed_at() >= self._idle:
+            self.alarms("silence", source="all", seconds=int(self._idle))
 
-    def _recall(self) -> None:
-        """What each source showed before a restart. A file that cannot be read is as if there were none."""
-        try:
-            shown = json.loads(self._memory.read_bytes())
-            sizes = {str(url): int(size) for url, size in shown.items()}
-        except (OSError, ValueError, AttributeError, TypeError):
-            sizes = {}
-        for source in self.sources:
-            source.largest = sizes.get(str(source.reader), 0)
-        self._remembered = sizes
-
-    def _remember(self) -> None:
-        sizes = {str(source.reader): source.largest for source in self.sources}
-        if sizes != self._remembered:
-            write_whole(self._memory, json.dumps(sizes, indent=1, sort_keys=True).encode() + b"\n")
-            self._remembered = sizes
+    def _signed_at(self) -> int:
+        """When the newest checkpoint was cosigned, by the custodian that says the earliest time; when this process
+        began if there is none. Of W custodians one that is honest suffices: it has not signed since.
+        """
+        size, raw = readable_published(self._store, self._keys.origin)
+        if size != self._signed[0]:
+            with suppress(Refused):
+                times = line_times(parse_note(raw), self._keys.at(size))
+                self._signed = size, min(times.values(), default=self._signed[1])
+        return self._signed[1]

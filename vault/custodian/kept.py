@@ -7,15 +7,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from audit.log.checkpoint import open_note
+from audit.log.checkpoint import LogPolicy
 from audit.log.keys import Signer
-from audit.log.notes import parse_note
 from audit.protocol.refused import Refused
 from infra import failpoints
 from vault.custodian.cosign import EMPTY, Head, WrongOldSize, check_clock, cosignatures
 from vault.custodian.keys import Keys, in_office
 from vault.custodian.storage import Damaged, Overtaken, Store
-from vault.custodian.stored import check_head
+from vault.custodian.stored import check_head, line_of
 
 Clock = Callable[[], int]
 Examined = Callable[[], None]
@@ -76,34 +75,40 @@ class Kept:
         """The largest tree of which this custodian knows that the log signed it, its entries held or not: in the terms
         of C2SP tlog-mirror, the pending checkpoint.
         """
-        observed, held = self.store.observed(origin), self.newest(origin)
-        if observed.size < held.size or self.overrules(self.keys(origin), observed):
-            return held
-        return observed
+        held = self.newest(origin)
+        observed = self.observed(origin, self.keys(origin).at(held.size))
+        return held if observed.size < held.size else observed
 
-    def overrules(self, keys: Keys, observed: Head) -> bool:
-        """Whether these keys say of a head that was seen that only one of the log's has signed it that the officials
-        have replaced: who has stolen that could make any tree. Never if a witness may have signed it, too, which must
-        not sign another one.
+    def observed(self, origin: str, policy: LogPolicy) -> Head:
+        """The largest tree that was seen and that binds where these keys count: not one that only keys have signed that
+        the officials have replaced, since who has stolen these could make any tree; but that one, too, if a witness may
+        have signed it, which must not sign another one.
         """
-        if self.witnessed or not observed.size:
-            return False
-        try:
-            open_note(parse_note(observed.note), keys.at(observed.size), witnessed=False)
-        except Refused:
-            return True
-        return False
+        return self.store.observed(origin, None if self.witnessed else line_of(policy))
+
+    def line(self, origin: str) -> str:
+        """Where it is kept what the log's keys of now have signed."""
+        return line_of(self.keys(origin).at(self.newest(origin).size))
 
     def time_to_sign(self) -> int:
         """The time of the next cosignature. Refused `clock-backwards`, or as the clock or `examined` refuses."""
         self._examined()
         now = self._clock()
-        check_clock(self.store.last_time(), now)
+        # Of a head that was mended only the head itself says the time.
+        check_clock(max([self.store.last_time(), *(head.time for head in self._newest.values())]), now)
         return now
 
-    def keep(self, origin: str, new: Head, leaves: Sequence[bytes], entries: Sequence[bytes], staged: int) -> None:
-        """Stores a head and its entries, those left out that are staged, which are so many from the first on. When this
-        returns the head may be cosigned.
+    def keep(
+        self,
+        origin: str,
+        new: Head,
+        leaves: Sequence[bytes],
+        entries: Sequence[bytes],
+        staged: int,
+        line: str | None = None,
+    ) -> None:
+        """Stores a head and its entries, those left out that are staged, or brought towards the trees of `line`, which
+        are so many from the first on. When this returns the head may be cosigned.
 
         WrongOldSize if another process was faster.
         """
@@ -111,7 +116,7 @@ class Kept:
         first = len(entries) - min(missing, len(entries))
         failpoints.at("custodian.storing")
         try:
-            self.store.append(origin, new, leaves[first:], entries[first:])
+            self.store.append(origin, new, leaves[first:], entries[first:], line)
         except Overtaken:
             raise WrongOldSize(self.store.newest(origin).size) from None
         self._newest[origin] = new

@@ -13,11 +13,14 @@ from typing import Protocol
 
 from audit.log.checkpoint import LogPolicy
 from audit.log.keys import Signer
-from audit.log.reader import Reader, ReadError
+from audit.log.notes import Note
+from audit.log.reader import Head, Reader, ReadError
+from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
-from audit.record.heads import is_rekey, open_head, succeed
+from audit.record.heads import is_rekey, open_head, succeed, with_rekeys
 from audit.record.manifest import Manifest
 from vault.custodian.storage import Damaged, Store
+from vault.custodian.stored import readable_published
 
 
 class Keys(Protocol):
@@ -31,9 +34,14 @@ class Keys(Protocol):
     def after(self, start: int, entries: Sequence[bytes]) -> Keys:
         """What they are if these entries follow, from number `start` on; nothing is learned. Refused."""
 
-    def claimed(self, reader: Reader, size: int) -> LogPolicy:
-        """Those that count over the reader's `size` entries, by rekeys that it shows in its tree; nothing is learned.
-        ReadError.
+    def claimed(self, reader: Reader, size: int, others: Sequence[Reader] = ()) -> LogPolicy:
+        """Those that count over the reader's `size` entries, by rekeys that it shows in its tree, where it or one of
+        `others` says they are; nothing is learned. ReadError.
+        """
+
+    def shown(self, reader: Reader, note: Note) -> dict[int, bytes]:
+        """By number the rekeys, signed by the officials, that the reader shows in the tree of this note and that are
+        not among those learned. ReadError; Refused.
         """
 
     def learn(self, index: int, entry: bytes) -> None:
@@ -58,9 +66,15 @@ class ManifestKeys:
             keys.learn(index, entry)
         return keys
 
-    def claimed(self, reader: Reader, size: int) -> LogPolicy:
-        found = open_head(reader, self.manifest, exact=True)
+    def claimed(self, reader: Reader, size: int, others: Sequence[Reader] = ()) -> LogPolicy:
+        found = open_head(reader, self.manifest, exact=True, others=others)
         return (self.manifest if found is None else found[1]).at(size).log
+
+    def shown(self, reader: Reader, note: Note) -> dict[int, bytes]:
+        first, claim = self.manifest.history[0], Head(parse_checkpoint(note.text), note)
+        known = [rekey.raw for rekey in self.manifest.rekeys]
+        found = with_rekeys(reader, first, claim, whole=False).rekeys
+        return {rekey.index: rekey.raw for rekey in found if rekey.raw not in known}
 
     def learn(self, index: int, entry: bytes) -> None:
         known = self.manifest.rekey
@@ -77,7 +91,7 @@ def stored_keys(store: Store, manifest: Manifest) -> ManifestKeys:
     A rekey that was changed on disk is passed over: it is the examination that finds it, before anything is signed.
     """
     keys = ManifestKeys(manifest)
-    size = store.newest(manifest.origin).size
+    size, _ = held_size(store, manifest.origin)
     for index in store.rekeys(manifest.origin):
         if index < size:
             with suppress(Damaged, Refused):
@@ -91,14 +105,24 @@ def proven_keys(store: Store, manifest: Manifest, peers: Iterable[Reader]) -> Ma
     the officials' quorum: so that a damaged rekey, too, can be mended.
     """
     keys = stored_keys(store, manifest)
-    size = store.newest(manifest.origin).size
+    size, head_lost = held_size(store, manifest.origin)
     for peer in peers:
-        if not {index for index in store.rekeys(manifest.origin) if index < size} - set(keys.places()):
+        missing = {index for index in store.rekeys(manifest.origin) if index < size} - set(keys.places())
+        # With the newest head it may be lost that there is a rekey at all.
+        if not (missing or head_lost):
             break
         with suppress(ReadError):
             found = open_head(peer, manifest, exact=True, every=True)
             keys = keys if found is None else ManifestKeys(found[1])
     return keys
+
+
+def held_size(store: Store, origin: str) -> tuple[int, bool]:
+    """How many entries are held; if the newest head cannot be read, as many as were published, and True."""
+    try:
+        return store.newest(origin).size, False
+    except Damaged:
+        return readable_published(store, origin)[0], True
 
 
 def in_office(signers: Sequence[Signer], policy: LogPolicy) -> Sequence[Signer]:

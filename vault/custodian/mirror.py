@@ -1,6 +1,8 @@
 """The mirror beside a custodian (C2SP tlog-mirror): the log, or anybody who has its entries, brings them in packages of
 256, each proven to be in a tree that the log has signed and that `add-checkpoint` has shown. What is proven is stored
-at once, so that an upload that breaks off goes on where it stopped.
+at once, so that an upload that breaks off goes on where it stopped; but apart from what is held, and for each line of
+trees by itself (`stored.line_of`): who has stolen the log's keys can bring false entries, which then keep no place from
+the true ones that `append` brings, or that come here once the officials have replaced the keys.
 
 The mirror's cosignature is the custodian's own, and says the same: it holds every entry. So it is made only here, and
 by `append`, when all entries are stored; never by `add-checkpoint`, which the witness answers with its own key.
@@ -18,13 +20,16 @@ from audit.log.notes import parse_note
 from audit.log.subtree import verify_subtree
 from audit.log.tiles import WIDTH
 from audit.protocol.refused import Refused
+from audit.record.heads import is_rekey
 from vault.custodian.cosign import Head, WrongOldSize
 from vault.custodian.kept import Kept
 from vault.custodian.storage import Overtaken
-from vault.custodian.stored import by_log, staged_leaves, whole
+from vault.custodian.stored import by_log, right_leaves, staged_leaves, whole
 
 MAX_PACKAGES = 32
 """Packages of one call; the rest of its body is not read."""
+MOST_AHEAD = 1 << 20
+"""Entries that may be brought beyond the newest head: more must lead to a smaller tree first, which is then held."""
 
 
 class NothingSeen(Refused):
@@ -136,14 +141,26 @@ class Packages:
         return package
 
 
+@dataclass(frozen=True)
+class Target:
+    """The tree that an upload leads to, as the log has signed it, and in which line of trees."""
+
+    head: Head
+    line: str
+
+    @property
+    def size(self) -> int:
+        return self.head.size
+
+
 class Mirror:
     """Stores what is proven, and cosigns when everything is there. Nothing in it waits for the network."""
 
     def __init__(self, kept: Kept) -> None:
         self._kept = kept
 
-    def begin(self, beginning: Beginning) -> Head:
-        """The tree that the upload leads to, as the log has signed it.
+    def begin(self, beginning: Beginning) -> Target:
+        """The tree that the upload leads to.
 
         Refused `unknown-log` (404); NothingSeen (422); Elsewhere (409) if no such tree has been seen, if all of a
         larger one is held, if entries before the first are missing, or if more are there already than one call brings.
@@ -153,40 +170,48 @@ class Mirror:
         seen, held = self._kept.seen(origin), self._kept.newest(origin)
         if not seen.note:
             raise NothingSeen
-        stored = self._kept.store.staged(origin)
+        line = self._kept.line(origin)
+        stored = self.stored(origin, line)
         if not held.size <= end <= seen.size:
             raise Elsewhere(seen.size, stored)
-        target = held if end == held.size and held.note else self._kept.store.observed_at(origin, end)
+        target = held if end == held.size and held.note else self._kept.store.observed_at(origin, line, end)
         if target is None:
             raise Elsewhere(seen.size, stored)
         if start > stored or min(end, stored) - start > MAX_PACKAGES * WIDTH:
             raise Elsewhere(end, stored)
-        return target
+        return Target(target, line)
 
-    def stored(self, origin: str) -> int:
-        """How many entries are stored, from the first on."""
-        return self._kept.store.staged(origin)
+    def stored(self, origin: str, line: str) -> int:
+        """How many entries are stored, from the first on, those included that were brought in a line."""
+        return max(self._kept.newest(origin).size, self._kept.store.brought(origin, line))
 
-    def take(self, origin: str, target: Head, package: Package) -> None:
-        """Stores the entries of one package, those left out that are stored. Refused `wrong-proof` (422)."""
+    def take(self, origin: str, target: Target, package: Package) -> int:
+        """Stores the entries of one package, those left out that are stored; how many were not. Refused `wrong-proof`
+        or `too-far-ahead` (422).
+        """
         first, end = package.start // WIDTH * WIDTH, package.start + len(package.entries)
         leaves = [leaf_hash(entry) for entry in package.entries]
         part = CompactRange()
-        part.extend(self._hashes(origin, first, package.start))
+        part.extend(self._hashes(origin, target.line, first, package.start))
         part.extend(leaves)
         try:
-            verify_subtree(first, end, part.root(), target.size, target.root, package.proof)
+            verify_subtree(first, end, part.root(), target.size, target.head.root, package.proof)
         except Refused as refusal:
             raise Refused("wrong-proof", refusal.detail) from None
         with self._kept.deciding:
-            stored = self._kept.store.staged(origin)
+            held, stored = self._kept.newest(origin).size, self.stored(origin, target.line)
+            if end > held + MOST_AHEAD:
+                text = f"{held} entries are held, and at most {MOST_AHEAD} may come before their head"
+                raise Refused("too-far-ahead", f"{text}: lead them to a smaller tree first")
             new = stored - package.start
             if package.start <= stored < end:
-                # Overtaken by another process with the same entries: both are proven to be in this tree.
+                # Overtaken by another process with the same entries: both are proven to be in trees of this line.
                 with suppress(Overtaken):
-                    self._kept.store.stage(origin, stored, leaves[new:], package.entries[new:])
+                    self._kept.store.bring(origin, target.line, stored, leaves[new:], package.entries[new:])
+                    return end - stored
+        return 0
 
-    def finish(self, origin: str, target: Head) -> bytes:
+    def finish(self, origin: str, target: Target) -> bytes:
         """Stores the head, if all of its entries are, and returns the cosignature lines over it.
 
         Unfinished (202) if some are missing; Elsewhere (409) if a larger tree is held by now; Refused `fork` (422) if
@@ -194,7 +219,7 @@ class Mirror:
         `examining` or `damaged` (503). Damaged.
         """
         with self._kept.deciding:
-            held, stored = self._kept.newest(origin), self._kept.store.staged(origin)
+            held, stored = self._kept.newest(origin), self.stored(origin, target.line)
             if stored < target.size:
                 raise Unfinished(target.size, stored)
             if held.size > target.size:
@@ -203,32 +228,38 @@ class Mirror:
                 held = self._commit(origin, held, target)
         return self._kept.lines(origin, held)
 
-    def _commit(self, origin: str, held: Head, target: Head) -> Head:
-        grown = CompactRange.from_bytes(held.frontier)
+    def _commit(self, origin: str, held: Head, target: Target) -> Head:
+        grown, rekeys = CompactRange.from_bytes(held.frontier), list[tuple[int, bytes]]()
+        staged = self._kept.store.staged(origin)
         for start in range(held.size, target.size, WIDTH):
             # What is signed is that the entries are held, so they are read, and not their hashes alone.
-            grown.extend(staged_leaves(self._kept.store, origin, start, min(start + WIDTH, target.size)))
-        if grown.root() != target.root:
+            end = min(start + WIDTH, target.size)
+            entries = self._kept.store.brought_entries(origin, target.line, start, end)
+            hashes = self._kept.store.brought_hashes(origin, target.line, start, end)
+            leaves = right_leaves(start, end, entries, hashes)
+            there = staged_leaves(self._kept.store, origin, start, min(staged, end))
+            if there != leaves[: len(there)]:
+                raise Refused("fork", "the log has signed a tree with other entries at these places")
+            rekeys += [(index, entry) for index, entry in enumerate(entries, start) if is_rekey(entry)]
+            grown.extend(leaves)
+        if grown.root() != target.head.root:
             raise Refused("fork", "the log has signed this tree and another one, which is held here")
-        rekeys = self._rekeys(origin, held.size, target.size)
         keys = later = self._kept.keys(origin)
         for index, entry in rekeys:
             later = later.after(index, [entry])
         # When the checkpoint was seen it was not known yet which keys it must be signed by.
-        by_log(later.at(target.size), parse_note(target.note))
-        new = replace(target, old_size=held.size, frontier=grown.to_bytes(), time=self._kept.time_to_sign())
+        by_log(later.at(target.size), parse_note(target.head.note))
+        new = replace(target.head, old_size=held.size, frontier=grown.to_bytes(), time=self._kept.time_to_sign())
         try:
-            self._kept.keep(origin, new, (), (), target.size)
+            self._kept.keep(origin, new, (), (), target.size, target.line)
         except WrongOldSize as refusal:
             raise Elsewhere(self._kept.seen(origin).size, refusal.size) from None
         for index, entry in rekeys:
             keys.learn(index, entry)
         return new
 
-    def _rekeys(self, origin: str, start: int, end: int) -> list[tuple[int, bytes]]:
-        """The entries of [start, end) by which keys are changed, with their numbers."""
-        found = [index for index in self._kept.store.rekeys(origin) if start <= index < end]
-        return [(index, entry) for index in found for entry in self._kept.store.entries(origin, index, index + 1)]
-
-    def _hashes(self, origin: str, start: int, end: int) -> Sequence[bytes]:
-        return whole(self._kept.store.hashes(origin, 0, start, end), end - start) if start < end else []
+    def _hashes(self, origin: str, line: str, start: int, end: int) -> Sequence[bytes]:
+        held = min(max(self._kept.newest(origin).size, start), end)
+        found = self._kept.store.hashes(origin, 0, start, held) if start < held else []
+        found += self._kept.store.brought_hashes(origin, line, held, end) if held < end else []
+        return whole(found, end - start)

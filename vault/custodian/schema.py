@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from audit.record.heads import FIRST_LINE
 from infra.insert_only import guard
-from infra.migrations import Schema, Step, adding, existing
+from infra.migrations import Schema, Step, WouldLoseRows, adding, existing
 
 metadata = MetaData()
 
@@ -57,21 +57,34 @@ head = Table(
 )
 Index("head_time", desc(head.c.time))
 
-# Heads that were seen, their entries held or not (C2SP tlog-witness): each continues exactly one other, too. The empty
-# tree, which follows no size, has the old size -1.
+# Heads that were seen, their entries held or not (C2SP tlog-witness): in the line of one set of the log's keys each
+# continues exactly one other, too. The empty tree, which follows no size, has the old size -1.
 observed = Table(
     "observed",
     metadata,
     Column("origin", Text, primary_key=True),
+    Column("line", Text, primary_key=True, server_default=""),
     Column("size", BigInteger, primary_key=True, autoincrement=False),
     Column("old_size", BigInteger, nullable=False),
     Column("root", LargeBinary, CheckConstraint("octet_length(root) = 32"), nullable=False),
     Column("note", LargeBinary, nullable=False),
     Column("time", BigInteger, nullable=False),
-    UniqueConstraint("origin", "old_size"),
+    UniqueConstraint("origin", "line", "old_size", name="observed_follows"),
     CheckConstraint("-1 <= old_size AND old_size < size"),
 )
 Index("observed_time", desc(observed.c.time))
+
+# Entries that were brought before their head (C2SP tlog-mirror), for each line by themselves: they become rows of
+# `entry` when their head is stored, and keep nothing else from these places.
+brought = Table(
+    "brought",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("line", Text, primary_key=True),
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("leaf", LargeBinary, CheckConstraint("octet_length(leaf) = 32"), nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
 
 published = Table(
     "published",
@@ -107,7 +120,8 @@ mended = Table(
 def _create(connection: Connection) -> None:
     metadata.create_all(connection)
     # Entries are mostly random bytes in base64: trying to compress them only costs time.
-    connection.execute(text("ALTER TABLE entry ALTER COLUMN data SET STORAGE EXTERNAL"))
+    for table in ("entry", "brought"):
+        connection.execute(text(f"ALTER TABLE {table} ALTER COLUMN data SET STORAGE EXTERNAL"))
 
 
 _second = adding(observed, mended)
@@ -123,8 +137,42 @@ def _to_first(connection: Connection) -> None:
     entry_rekey.drop(connection)
 
 
+_third = adding(brought)
+
+
+def _to_third(connection: Connection) -> None:
+    _third.forward(connection)
+    for change in (
+        # The step before makes the table as it is now.
+        "ADD COLUMN IF NOT EXISTS line TEXT NOT NULL DEFAULT ''",
+        "DROP CONSTRAINT IF EXISTS observed_origin_old_size_key",
+        "DROP CONSTRAINT IF EXISTS observed_follows",
+        "DROP CONSTRAINT observed_pkey",
+        "ADD PRIMARY KEY (origin, line, size)",
+        "ADD CONSTRAINT observed_follows UNIQUE (origin, line, old_size)",
+    ):
+        connection.execute(text(f"ALTER TABLE observed {change}"))
+    connection.execute(text("ALTER TABLE brought ALTER COLUMN data SET STORAGE EXTERNAL"))
+
+
+def _back_to_second(connection: Connection) -> None:
+    _third.back(connection)
+    connection.execute(text("LOCK TABLE observed IN ACCESS EXCLUSIVE MODE"))
+    if connection.execute(text("SELECT 1 FROM observed GROUP BY origin HAVING count(DISTINCT line) > 1")).first():
+        raise WouldLoseRows("observed has trees by several keys of one log, which the version before cannot tell apart")
+    for change in (
+        "DROP CONSTRAINT observed_follows",
+        "DROP CONSTRAINT observed_pkey",
+        "DROP COLUMN line",
+        "ADD PRIMARY KEY (origin, size)",
+        "ADD CONSTRAINT observed_origin_old_size_key UNIQUE (origin, old_size)",
+    ):
+        connection.execute(text(f"ALTER TABLE observed {change}"))
+
+
 # 2: heads seen before their entries, bytes that mend damaged ones, and an index over what changes keys.
-SCHEMA = Schema("custodian", "entry", _create, (Step(_to_second, _to_first),))
+# 3: what was seen or brought before its head, for each set of the log's keys by itself.
+SCHEMA = Schema("custodian", "entry", _create, (Step(_to_second, _to_first), Step(_to_third, _back_to_second)))
 
 
 def install(connection: Connection, role: str, to: int | None = None) -> tuple[int, int]:

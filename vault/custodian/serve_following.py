@@ -65,6 +65,7 @@ def run(path: Path, urls: Sequence[str]) -> int:
         now=lambda: int(time.time()),
         choose=random.SystemRandom().randrange,
         silence=config.silence,
+        idle=config.idle,
         sample=config.sample,
         published=lambda: served.refresh(manifest.origin),
     )

@@ -7,13 +7,11 @@ none, and nothing has been cosigned before the commit is on disk.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, Row, Select, insert, literal, select, text, union
+from sqlalchemy import Column, Select, insert, select, union
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.exc import IntegrityError
 
 from audit.log.merkle import leaf_hash
 from infra import failpoints
@@ -35,21 +33,17 @@ from vault.custodian.mended import (
 from vault.custodian.nodes import new_nodes
 from vault.custodian.pages import by_index, first_row, on_readable_pages, readable
 from vault.custodian.schema import IS_REKEY, entry, head, node, observed, published
-from vault.custodian.storage import Damaged, DamagedCheckpoint, Overtaken, Truth
+from vault.custodian.sql_ahead import FIELDS, RowsAhead, insert_entries, keep_brought
+from vault.custodian.storage import Damaged, DamagedCheckpoint, Truth
 
 PAGE = 1024
 """Heads read at a time."""
 
 
-class SqlStore:
+class SqlStore(RowsAhead):
     """The tables of one custodian, for all logs it keeps: a `storage.Store`. Methods raise SQLAlchemyError when the
     database cannot be used.
     """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        # Each read is one statement: it needs no transaction around it, and saves the way to the server and back.
-        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def check_safe(self) -> None:
         """Unsafe unless the cluster writes through to disk and checks every page it reads, this role only adds, and the
@@ -117,8 +111,8 @@ class SqlStore:
         made = new_nodes(hashes, held.frontier, new, first, leaves)
         nodes = [{"origin": origin, "level": k, "index": i, "hash": value} for (k, i), value in made.items()]
         with self._adding(origin) as connection:
-            connection.execute(insert(head).values(origin=origin, **{name: getattr(new, name) for name in _FIELDS}))
-            if line is not None and start < first:
+            connection.execute(insert(head).values(origin=origin, **{name: getattr(new, name) for name in FIELDS}))
+            if line is not None:
                 keep_brought(connection, origin, line, start, first)
             insert_entries(connection, origin, first, leaves, entries)
             if nodes:
@@ -142,59 +136,6 @@ class SqlStore:
         """Stores entries ahead of their head. Overtaken if there is an entry at `start` already."""
         with self._adding(origin) as connection:
             insert_entries(connection, origin, start, leaves, entries)
-
-    def brought(self, origin: str, line: str) -> int:
-        """The end of what was brought in a line, 0 if nothing was."""
-        mine = (brought.c.origin == origin, brought.c.line == line)
-        with self._reading.connect() as connection:
-            last = connection.scalar(select(brought.c.index).where(*mine).order_by(brought.c.index.desc()).limit(1))
-        return 0 if last is None else last + 1
-
-    def bring(self, origin: str, line: str, start: int, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
-        """Stores entries apart from all others. Overtaken if there is one at `start` already."""
-        with self._adding(origin) as connection:
-            insert_brought(connection, origin, line, start, leaves, entries)
-
-    def brought_hashes(self, origin: str, line: str, start: int, end: int) -> list[bytes]:
-        """The leaf hashes of what was brought of [start, end)."""
-        return self._brought(brought.c.leaf, origin, line, start, end)
-
-    def brought_entries(self, origin: str, line: str, start: int, end: int) -> list[bytes]:
-        """What was brought of the entries [start, end)."""
-        return self._brought(brought.c.data, origin, line, start, end)
-
-    def _brought(self, column: Column[Any], origin: str, line: str, start: int, end: int) -> list[bytes]:
-        places = (brought.c.origin == origin, brought.c.line == line, brought.c.index >= start, brought.c.index < end)
-        with readable(), self._reading.connect() as connection:
-            return [bytes(value) for value in connection.scalars(select(column).where(*places).order_by("index"))]
-
-    def observed(self, origin: str, line: str | None = None) -> Head:
-        """The largest tree whose head was seen here."""
-        query = select(*_SEEN).where(observed.c.origin == origin, *_in_line(line))
-        return self._head(query.order_by(observed.c.size.desc()).limit(1)) or EMPTY
-
-    def observed_at(self, origin: str, line: str, size: int) -> Head | None:
-        """The head of exactly this size that was observed in a line, None if there is none."""
-        return self._head(select(*_SEEN).where(observed.c.origin == origin, *_in_line(line), observed.c.size == size))
-
-    def observe(self, origin: str, line: str, new: Head) -> None:
-        """Stores a head that was seen. Overtaken if the old size has been continued in this line already."""
-        fields = {name: getattr(new, name) for name in _FIELDS if name != "frontier"}
-        with self._adding(origin) as connection:
-            connection.execute(insert(observed).values(origin=origin, line=line, **fields))
-
-    @contextmanager
-    def _adding(self, origin: str) -> Iterator[Connection]:
-        """A transaction that is on disk when the block has been left. Overtaken if another has taken its place."""
-        try:
-            with self._engine.begin() as connection:
-                # Whatever the role or the cluster is set to: the commit waits for the disk.
-                connection.execute(text("SET LOCAL synchronous_commit TO on"))
-                # A cluster may be set otherwise while it runs.
-                check_settings(connection, *SAFE)
-                yield connection
-        except IntegrityError:
-            raise Overtaken(origin) from None
 
     def published(self, origin: str, below: int | None = None) -> tuple[int, bytes]:
         """Size and note of the newest published checkpoint, or of the newest of fewer than `below` entries; (0, b"") if
@@ -256,7 +197,7 @@ class SqlStore:
         """Stores the right hash of a tile level, 1 and above, beside what is there."""
         self._mend(origin, NODE, level, index, truth)
 
-    def mend_head(self, origin: str, truth: Head) -> None:
+    def mend_head(self, origin: str, truth: Head, entries: Truth) -> None:
         """Stores the right head of a size beside what is there."""
         self._mend(origin, HEAD, 0, truth.size, pack(truth))
 
@@ -299,37 +240,8 @@ class SqlStore:
             repair = last_repair(connection, origin, HEAD, size)
         return None if repair is None else unpack(repair[1])
 
-    def _head(self, query: Select[Any]) -> Head | None:
-        row = first_row(self._engine, query)
-        return head_of(row) if row else None
 
-
-_HEAD = (head.c.old_size, head.c.size, head.c.root, head.c.frontier, head.c.note, head.c.time)
-_FIELDS = tuple(column.name for column in _HEAD)
-_SEEN = tuple(observed.c[name] if name != "frontier" else literal(b"").label(name) for name in _FIELDS)
-
-
-def head_of(row: Row[Any]) -> Head:
-    return Head(row.old_size, row.size, bytes(row.root), bytes(row.frontier), bytes(row.note), row.time)
-
-
-# One statement for all of them: row by row, or as so many parameters, they would take thrice the time.
-_INSERT = text("""
-    INSERT INTO entry (origin, index, leaf, data) SELECT :origin, place, leaf, data FROM unnest(
-        CAST(:places AS bigint[]), CAST(:leaves AS bytea[]), CAST(:entries AS bytea[])
-    ) AS row (place, leaf, data)
-""")
-
-
-def insert_entries(
-    connection: Connection, origin: str, start: int, leaves: Sequence[bytes], entries: Sequence[bytes]
-) -> None:
-    if len(leaves) != len(entries):
-        raise ValueError("every entry has one leaf hash")
-    if entries:
-        places = list(range(start, start + len(entries)))
-        values = {"origin": origin, "places": places, "leaves": list(leaves), "entries": list(entries)}
-        connection.execute(_INSERT, values)
+_HEAD = tuple(head.c[name] for name in FIELDS)
 
 
 def unrepaired(start: int, end: int, repaired: Mapping[int, bytes]) -> Iterator[tuple[int, int]]:

@@ -7,6 +7,7 @@ No token is asked for: what the log has not signed gets nowhere. What anybody ca
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import partial
@@ -19,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from audit.log.keys import Signer
 from audit.protocol.refused import Refused
 from infra.http import Problem, problem, read_body
-from vault.custodian.cosign import MAX_HEADER, Head
+from vault.custodian.cosign import MAX_HEADER
 from vault.custodian.custody import Custodian
 from vault.custodian.mirror import (
     MAX_PACKAGES,
@@ -27,15 +28,17 @@ from vault.custodian.mirror import (
     Elsewhere,
     Mirror,
     NoPackage,
+    Package,
     Packages,
     Unfinished,
     parse_beginning,
 )
 from vault.custodian.public import TEXT, add_checkpoint_of, add_tiles
+from vault.custodian.uploads import Upload, Uploads
 from vault.custodian.witness import Witness, parse_submission
 
 MAX_UPLOADS = 8
-"""At once. Each keeps at most a package, of up to 17 MB, in memory."""
+"""At once, see `uploads`. Each keeps at most a package, of up to 17 MB, in memory."""
 STEP = 1 << 18
 """Bytes that are unpacked at a time."""
 GZIP = {"Accept-Encoding": "gzip"}
@@ -45,7 +48,7 @@ def add_standard_calls(app: FastAPI, custodian: Custodian, origins: Iterable[str
     """Adds them to a custodian's service; `witness` are the keys that answer `add-checkpoint`."""
     app.add_exception_handler(Elsewhere, _on_elsewhere)
     seeing, mirror = Witness(custodian.kept, witness), Mirror(custodian.kept)
-    uploads: set[object] = set()
+    uploads = Uploads(MAX_UPLOADS, time.monotonic)
 
     @app.post("/add-checkpoint")
     async def add_checkpoint(request: Request) -> Response:
@@ -60,13 +63,8 @@ def add_standard_calls(app: FastAPI, custodian: Custodian, origins: Iterable[str
     @app.post("/add-entries")
     async def add_entries(request: Request) -> Response:
         _check_form(request)
-        if len(uploads) >= MAX_UPLOADS:
-            raise Problem(503, "busy", "as many uploads as may be are under way; come again")
-        uploads.add(request)
-        try:
-            return await _upload(mirror, _unpacked(request))
-        finally:
-            uploads.discard(request)
+        with uploads.place() as upload:
+            return await _upload(mirror, upload, _unpacked(request, upload))
 
     for origin in origins:
         witnessed, mirrored = APIRouter(), APIRouter()
@@ -78,16 +76,19 @@ def add_standard_calls(app: FastAPI, custodian: Custodian, origins: Iterable[str
         app.include_router(mirrored, prefix=f"/mirror/{hashed}")
 
 
-async def _upload(mirror: Mirror, chunks: AsyncIterator[bytes]) -> Response:
+async def _upload(mirror: Mirror, upload: Upload, chunks: AsyncIterator[bytes]) -> Response:
     beginning, packages = await _begin(chunks)
     target = await run_in_threadpool(mirror.begin, beginning)
-    taken = await _take(mirror, beginning.origin, target, packages, chunks)
+    taken = 0
+    async for package in _packages(packages, chunks):
+        upload.new += await run_in_threadpool(mirror.take, beginning.origin, target, package)
+        taken += 1
     if packages.whole:
         lines = await run_in_threadpool(mirror.finish, beginning.origin, target)
         return Response(lines, headers=GZIP, media_type=TEXT)
     if not taken:
         raise Problem(400, "syntax", "the body ends before its first package does")
-    raise Unfinished(target.size, await run_in_threadpool(mirror.stored, beginning.origin))
+    raise Unfinished(target.size, await run_in_threadpool(mirror.stored, beginning.origin, target.line))
 
 
 async def _begin(chunks: AsyncIterator[bytes]) -> tuple[Beginning, Packages]:
@@ -103,10 +104,8 @@ async def _begin(chunks: AsyncIterator[bytes]) -> tuple[Beginning, Packages]:
     raise Problem(400, "syntax", "the body does not say whose entries it brings")
 
 
-async def _take(mirror: Mirror, origin: str, target: Head, packages: Packages, chunks: AsyncIterator[bytes]) -> int:
-    """Stores package after package, up to as many as one call may bring; how many. Whatever comes that is no package
-    ends the body.
-    """
+async def _packages(packages: Packages, chunks: AsyncIterator[bytes]) -> AsyncIterator[Package]:
+    """Package after package, up to as many as one call may bring. Whatever comes that is no package ends the body."""
     taken = 0
     while not packages.whole and taken < MAX_PACKAGES:
         try:
@@ -115,17 +114,16 @@ async def _take(mirror: Mirror, origin: str, target: Head, packages: Packages, c
                 packages.add(await anext(chunks))
                 continue
         except (StopAsyncIteration, NoPackage):
-            break
-        await run_in_threadpool(mirror.take, origin, target, package)
+            return
+        yield package
         taken += 1
-    return taken
 
 
-async def _unpacked(request: Request) -> AsyncIterator[bytes]:
-    """The body as it comes, without its content encoding, up to where it breaks off."""
+async def _unpacked(request: Request, upload: Upload) -> AsyncIterator[bytes]:
+    """The body as it comes, without its content encoding, up to where it breaks off, or its place is taken."""
     unpack = zlib.decompressobj(wbits=31) if request.headers.get("content-encoding") == "gzip" else None
     try:
-        async for chunk in request.stream():
+        async for chunk in upload.chunks(request.stream()):
             if unpack is None:
                 yield chunk
                 continue

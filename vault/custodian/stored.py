@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from audit.log.checkpoint import LogPolicy, open_note
 from audit.log.merkle import CompactRange, frontier, leaf_hash
 from audit.log.notes import Note, Signature, parse_note, verified_lines
@@ -53,13 +55,17 @@ def staged_leaves(store: Store, origin: str, start: int, end: int) -> list[bytes
     leaves: list[bytes] = []
     for at in range(start, end, WIDTH):
         until = min(at + WIDTH, end)
-        computed = hash_all(whole(store.entries(origin, at, until), until - at))
-        stored = whole(store.hashes(origin, 0, at, until), until - at)
-        for index, (leaf, other) in enumerate(zip(computed, stored, strict=True), at):
-            if leaf != other:
-                raise Damaged(f"entry {index} is not as it was stored")
-        leaves += computed
+        leaves += right_leaves(at, until, store.entries(origin, at, until), store.hashes(origin, 0, at, until))
     return leaves
+
+
+def right_leaves(start: int, end: int, entries: list[bytes], stored: list[bytes]) -> list[bytes]:
+    """The leaf hashes of the entries [start, end), which must be all of them and lead to the stored hashes. Damaged."""
+    computed = hash_all(whole(entries, end - start))
+    for index, (leaf, other) in enumerate(zip(computed, whole(stored, end - start), strict=True), start):
+        if leaf != other:
+            raise Damaged(f"entry {index} is not as it was stored")
+    return computed
 
 
 def readable_published(store: Store, origin: str) -> tuple[int, bytes]:
@@ -105,6 +111,13 @@ def tree(store: Store, origin: str, head: Head) -> TreeTiles:
 def root_at(store: Store, origin: str, head: Head, size: int) -> bytes:
     """The root of the first `size` entries under a stored head, from the stored hashes."""
     return head.root if size == head.size else frontier(tree(store, origin, head), size).root()
+
+
+def line_of(policy: LogPolicy) -> str:
+    """The line of trees that these keys of the log have signed, under which is kept what was seen or brought ahead of
+    its head: where a key was stolen and the officials have replaced it, another one begins.
+    """
+    return sha256("\n".join(key.vkey for key in policy.log).encode()).hexdigest()
 
 
 def by_log(policy: LogPolicy, note: Note) -> Note:

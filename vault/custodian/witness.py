@@ -19,7 +19,7 @@ from audit.protocol.refused import Refused
 from vault.custodian.cosign import Head, WrongOldSize, cosignatures, parse_header
 from vault.custodian.kept import Kept
 from vault.custodian.storage import Overtaken
-from vault.custodian.stored import by_log
+from vault.custodian.stored import by_log, line_of
 
 Submission = tuple[int, tuple[bytes, ...], Note, Checkpoint]
 
@@ -39,7 +39,8 @@ class Witness:
         (422), `clock-backwards` or `clock-leapt` (503); WrongOldSize (409).
         """
         old, proof, note, head = submission
-        signed = by_log(self._kept.keys(head.origin).at(head.size), note)
+        policy = self._kept.keys(head.origin).at(head.size)
+        signed = by_log(policy, note)
         if old > head.size:
             raise Refused("old-size-above", f"the old size {old} is above the checkpoint's {head.size}", "old")
         with self._kept.deciding:
@@ -53,7 +54,8 @@ class Witness:
             except Refused as refusal:
                 raise Refused("wrong-proof", refusal.detail) from None
             if old < head.size or not seen.note:
-                seen = self._observe(head, signed, old if seen.note else -1 if not head.size else 0)
+                follows = old if seen.note else -1 if not head.size else 0
+                seen = self._observe(head, signed, follows, line_of(policy))
         return cosignatures(self._signers, seen)
 
     def checkpoint(self, origin: str) -> bytes | None:
@@ -66,10 +68,10 @@ class Witness:
             shown = self._shown[origin] = seen, seen.note + cosignatures(self._signers, seen)
         return shown[1]
 
-    def _observe(self, head: Checkpoint, signed: Note, old: int) -> Head:
+    def _observe(self, head: Checkpoint, signed: Note, old: int, line: str) -> Head:
         new = Head(old, head.size, head.root, b"", signed.raw, self._kept.time_to_sign())
         try:
-            self._kept.store.observe(head.origin, new)
+            self._kept.store.observe(head.origin, line, new)
         except Overtaken:
             raise WrongOldSize(self._kept.seen(head.origin).size) from None
         return new

@@ -1,0 +1,60 @@
+"""Whom a follower asks, and what each has shown, which is remembered beyond a restart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from audit.log.reader import Reader
+from infra import log
+from vault.custodian.alarms import write_whole
+
+
+@dataclass
+class Source:
+    """One custodian to pull from. `largest`: the most entries it ever showed; `heard`: when it last gave something, or
+    had as much as there was; `cursor`: the bundle that is compared next; `shown`: the note it gave last.
+    """
+
+    reader: Reader
+    largest: int = 0
+    heard: float = 0.0
+    cursor: int = 0
+    shown: bytes = b""
+
+    @property
+    def label(self) -> str:
+        """A word for the log."""
+        return log.word(urlsplit(str(self.reader)).netloc or str(self.reader))
+
+    def hear(self, time: float, size: int, held: int) -> None:
+        """It has answered, with a tree of `size` entries where `held` are held. One that stands still behind what
+        others have shown is as one that is silent.
+        """
+        if size >= held or size > self.largest:
+            self.heard = time
+        self.largest = max(self.largest, size)
+
+
+class Memory:
+    """The file in which it is remembered how much each source has shown."""
+
+    def __init__(self, file: Path, sources: Sequence[Source]) -> None:
+        self._file, self._sources = file, sources
+        # A file that cannot be read is as if there were none.
+        try:
+            self._kept = {str(url): int(size) for url, size in json.loads(file.read_bytes()).items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            self._kept = {}
+        for source in sources:
+            source.largest = self._kept.get(str(source.reader), 0)
+
+    def keep(self) -> None:
+        """On disk when it returns."""
+        sizes = {str(source.reader): source.largest for source in self._sources}
+        if sizes != self._kept:
+            write_whole(self._file, json.dumps(sizes, indent=1, sort_keys=True).encode() + b"\n")
+            self._kept = sizes
