@@ -1,7 +1,8 @@
 """What one connection to a service may cost it. A client that sends its request byte by byte, never finishes it, or
 does not read the answer is cut off; when there are as many connections as there may be, the one that has kept the
-service waiting longest makes room for the next; one that is in the middle of a body, or of reading an answer, only if
-all others are, too.
+service waiting longest makes room for the next: first of those that were answered and have asked for nothing since.
+Whoever has just come is the last to go, so that nobody who fills the places keeps others out for longer than it takes
+them to ask.
 
 Whoever keeps the service waiting cannot be told from whoever is slow, so the times are generous and the number is not.
 """
@@ -52,7 +53,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(others) >= (self.most or MAX_CONNECTIONS):
             waiting = (other for other in others if other.keeps_waiting)
             # If all of them are being answered, it is the new one that must come again.
-            min(waiting, key=lambda other: (other._at_work, other._number), default=self).transport.abort()
+            min(waiting, key=lambda other: (not other._idle, other._number), default=self).transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect(None)
@@ -66,8 +67,9 @@ class BoundedProtocol(HttpToolsProtocol):
         return reads or self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
     @property
-    def _at_work(self) -> bool:
-        return self._in_body or self._to_read is not None
+    def _idle(self) -> bool:
+        """Whether it was answered, and has asked for nothing since."""
+        return self.cycle is not None and self.cycle.response_complete and not self._read
 
     def data_received(self, data: bytes) -> None:
         self._read += len(data)

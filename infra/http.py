@@ -18,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from audit.protocol.refused import Refused
 from infra import log
@@ -77,6 +78,7 @@ def application(title: str) -> FastAPI:
     app.add_exception_handler(Refused, _on_refused)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(ClientDisconnect, _on_gone)
     app.add_exception_handler(Exception, _on_failure)
 
     @app.get("/healthz", status_code=204)
@@ -257,6 +259,17 @@ async def _on_http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     reasons = {404: "not-found", 405: "method-not-allowed"}
     return problem(error.status_code, reasons.get(error.status_code, "refused"), HTTPStatus(error.status_code).phrase)
+
+
+async def _on_gone(_: Request, error: Exception) -> Response:
+    return Unanswered()
+
+
+class Unanswered(Response):
+    """For a client that has gone in the middle of its request, which is no failure, and nobody's to know of."""
+
+    async def __call__(self, *_: object) -> None:
+        return
 
 
 async def _on_failure(_: Request, error: Exception) -> Response:

@@ -13,9 +13,11 @@ from functools import partial
 import httpx
 import pytest
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import Request, Response
 
 from infra import connections, http
+from infra.metrics import Metrics
+from infra.private import Counting
 from tests.loopback import PATIENCE, wait_until
 
 HEAD = b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
@@ -43,7 +45,7 @@ def service() -> Iterator[str]:
 
 
 @contextmanager
-def running(app: FastAPI) -> Iterator[str]:
+def running(app: http.App) -> Iterator[str]:
     sockets = http.bind("127.0.0.1:0")
     server = uvicorn.Server(http.server_config(app))
     thread = threading.Thread(target=server.run, args=(sockets,), daemon=True)
@@ -179,25 +181,26 @@ def test_when_there_are_too_many_the_one_that_waits_longest_makes_room(
             connection.close()
 
 
-def test_who_reads_on_slowly_makes_room(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
-    slow = [connect(service) for _ in range(3)]
+def test_who_fills_the_places_keeps_nobody_out_who_has_just_come(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 5)
+    filling = []
     try:
-        for connection in slow:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            connection.sendall(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert connection.recv(12) == b"HTTP/1.1 200"
-        wait_until(lambda: answers(service))
+        for _ in range(5):
+            filling.append(connect(service))
+            filling[-1].sendall(HEAD + b"01234")
+        with connect(service) as honest:
+            for _ in range(3):
+                filling.append(connect(service))
+                filling[-1].sendall(HEAD + b"01234")
+                # Cut off in their turn, as they came.
+                wait_until(partial(closed, filling[len(filling) - 6]))
+            honest.sendall(HEAD + b"0123456789")
+            assert honest.recv(12) == b"HTTP/1.1 200"
     finally:
-        for connection in slow:
+        for connection in filling:
             connection.close()
-
-
-def answers(listen: str) -> bool:
-    try:
-        return served(listen)
-    except httpx.TransportError:
-        return False
 
 
 def test_one_that_is_used_and_one_in_the_middle_of_a_body_stay(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,6 +234,21 @@ def test_many_that_say_nothing_keep_nobody_out(service: str, monkeypatch: pytest
     finally:
         for connection in silent:
             connection.close()
+
+
+def test_who_leaves_in_the_middle_of_a_request_leaves_no_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line in the log would tell when; and a failure is what somebody is called for."""
+    app, metrics = http.application("tests"), Metrics()
+
+    @app.post("/body")
+    async def body(request: Request) -> Response:
+        return Response(await http.read_body(request, 10))
+
+    with running(Counting(app, metrics)) as listen:
+        with connect(listen) as connection:
+            connection.sendall(HEAD + b"01234")
+        wait_until(lambda: b'requests_total{route="/body",status="none"} 1.0' in metrics.text())
+    assert capsys.readouterr().err == ""
 
 
 def test_a_connection_is_used_again_and_again(service: str) -> None:
