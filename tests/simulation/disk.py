@@ -11,7 +11,8 @@ from sqlalchemy.exc import OperationalError
 
 from tests.simulation.kernel import Kernel
 
-Change = Callable[[Any], None]
+Change = Callable[[Any], object]
+WRITE_SECONDS = 0.008
 
 
 def failing(what: str) -> OperationalError:
@@ -32,6 +33,7 @@ class Disk:
         self.synced = 0
         self.state = blank()
         self.full = False
+        self.seconds = WRITE_SECONDS  # that a write may take
         self.failures = 0  # so many of the next calls fail
         self.unreliable = 0.0  # a share of writes is lost, another is made and reported lost
 
@@ -40,6 +42,10 @@ class Disk:
         if self.failures:
             self.failures -= 1
             raise failing("storage error")
+
+    def wait(self) -> None:
+        """For the disk's turn, while others have theirs: what is to be written is decided after it."""
+        self._kernel.pause(self.seconds * self._kernel.dice.random())
 
     def write(self, change: Change, sync: bool = True) -> None:
         """Commits a change."""
@@ -71,7 +77,7 @@ class Disk:
         return self.state if self.synced == len(self.journal) else self._replayed(self.synced)
 
     def mend(self) -> None:
-        self.full, self.failures, self.unreliable = False, 0, 0.0
+        self.full, self.failures, self.unreliable, self.seconds = False, 0, 0.0, WRITE_SECONDS
 
     def _replayed(self, length: int) -> Any:
         state = self._blank()

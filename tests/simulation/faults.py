@@ -28,11 +28,14 @@ class Faults:
             self.stop,
             self.fail_storage,
             self.fill_disk,
+            self.slow_disk,
             self.shift_clock,
             self.lie,
             self.lose_a_custodian,
             self.lose_ledger,
         ]
+        if world.officials:
+            kinds.append(self.lose_an_intake)
         self._kinds = [kind for kind in kinds if self._dice.random() < 0.35]
         if self._dice.random() < 0.5:
             world.crash_rate = self._dice.choice([0.01, 0.05, 0.2])
@@ -65,7 +68,7 @@ class Faults:
                 tally.crash()
             world.ledger.lose_power()
             return
-        zone = self._dice.choice([*world.vaults, world.queue, world.intake])
+        zone = self._dice.choice([*world.vaults, world.queue, *world.intakes])
         zone.crash()
         zone.disk.lose_power()
 
@@ -74,7 +77,8 @@ class Faults:
         self._later(self._calm)
 
     def partition(self) -> None:
-        names = ["intake", "tally", "queue", "voters", *(vault.name for vault in self._world.vaults)]
+        zones = (*self._world.intakes, *self._world.vaults)
+        names = ["tally", "queue", "voters", "officials", "public", *(zone.name for zone in zones)]
         cut = frozenset(self._dice.sample(names, 2))
         self._world.network.cuts.add(cut)
         self._later(lambda: self._world.network.cuts.discard(cut))
@@ -98,6 +102,13 @@ class Faults:
         disk.full = True
         self._later(disk.mend)
 
+    def slow_disk(self) -> None:
+        """Of a ledger or an outbox: of the others, nobody else has a turn while they write."""
+        world = self._world
+        disk = self._dice.choice([world.ledger, *(intake.disk for intake in world.intakes)])
+        disk.seconds = self._dice.choice([0.5, 5.0])
+        self._later(disk.mend)
+
     def shift_clock(self) -> None:
         clock = self._any().clock
         if self._dice.random() < 0.5:
@@ -119,13 +130,19 @@ class Faults:
     def lose_a_custodian(self) -> None:
         """With its disk: no more than N - W may go so."""
         world = self._world
-        gone = sum(vault.lost for vault in world.vaults)
+        gone = sum(vault.lost is not None for vault in world.vaults)
         if world.restored or len(world.honest) < len(world.vaults) or gone >= len(world.vaults) - world.policy.W:
             return
         vault = self._dice.choice([vault for vault in world.vaults if not vault.lost])
-        vault.crash()
-        vault.disk.restore(0)
-        vault.lost = True
+        vault.lose()
+
+    def lose_an_intake(self) -> None:
+        """For good, with its disk: at most one, so that there is another one to hand in at."""
+        world = self._world
+        if not any(intake.gone for intake in world.intakes):
+            intake = self._dice.choice(world.intakes)
+            intake.gone = True
+            intake.crash()
 
     def lose_ledger(self) -> None:
         """Lost as a whole; or an old copy of it is put in its place, and nobody says so."""

@@ -19,26 +19,34 @@ class Killed(BaseException):
     """The process of this task has ended."""
 
 
+class Crash(BaseException):
+    """The process that carries out this task's request has ended."""
+
+
 class Overrun(Exception):
     """The schedule does not end."""
 
 
 class Process:
-    """What ends at once: its tasks, and all that only they hold in memory."""
+    """What ends at once: its tasks, and all that only they hold in memory. `lives`: how many times it has ended."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.alive = True
         self.stopped = False
+        self.lives = 0
 
 
 @dataclass
 class Task:
+    """`serving`: the process whose code runs in it while it makes a request, and that process's `lives` then."""
+
     process: Process
     name: str
     ready: Callable[[], bool] | None = None
     until: float | None = 0.0
     killed: bool = False
+    serving: tuple[Process, int] | None = None
     baton: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -80,6 +88,7 @@ class Kernel:
     def kill(self, process: Process) -> None:
         """Ends all tasks of a process when their turn comes; the caller's own goes on until it raises Killed."""
         process.alive, process.stopped = False, False
+        process.lives += 1
         for task in self.tasks:
             if task.process is process:
                 task.killed = True
@@ -95,6 +104,8 @@ class Kernel:
     def _check(self, task: Task) -> None:
         if task.killed:
             raise Killed
+        if task.serving is not None and task.serving[0].lives != task.serving[1]:
+            raise Crash
         if task is self.director and self.steps > MOST_STEPS:
             raise Overrun
 
@@ -129,7 +140,7 @@ class Kernel:
             for task in self.tasks:
                 if task.killed:
                     able.append(task)
-                elif not task.process.stopped:
+                elif not task.process.stopped and not (task.serving and task.serving[0].stopped):
                     if (task.until is not None and task.until <= now) or (task.ready is not None and task.ready()):
                         able.append(task)
                     elif task.until is not None and (soonest is None or task.until < soonest):

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from sqlalchemy.exc import OperationalError
 
-from audit.log.sources import ReadError
+from audit.log.sources import ReadError, parse_rekeys
 from audit.log.tiles import WIDTH
 from audit.protocol.refused import Refused
 from infra.exchange import Answer
@@ -19,7 +19,7 @@ from infra.queue.frames import Row
 from intake.door.mover import NotStored
 from tally.sequencer.custodian import Unavailable
 from tally.sequencer.egress import QueueUnavailable
-from tests.simulation.kernel import Kernel, Process
+from tests.simulation.kernel import Crash, Kernel, Process
 from vault.custodian.cosign import WrongOldSize
 from vault.custodian.custody import Custodian as Keeper
 from vault.custodian.serve import STATUS
@@ -33,18 +33,13 @@ class NoAnswer(Exception):
     """Nobody knows whether the request was carried out."""
 
 
-class Crash(BaseException):
-    """The process that carries out a request has ended."""
-
-
 class Network:
-    """Carries requests from zone to zone. `serving`: the process whose code runs in a request now, None outside."""
+    """Carries requests from zone to zone."""
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self.trouble = 0.0  # the share of requests to which something happens
         self.cuts: set[frozenset[str]] = set()
-        self.serving: Process | None = None
 
     def call(self, source: str, target: Process, request: Callable[[], T]) -> T:
         """What `request` answers, carried out by `target`. NoAnswer."""
@@ -73,13 +68,14 @@ class Network:
     def _carry_out(self, target: Process, request: Callable[[], T]) -> T:
         if not target.alive:
             raise NoAnswer
-        before, self.serving = self.serving, target
+        task = self._kernel.current
+        task.serving = target, target.lives
         try:
             return request()
         except Crash:
             raise NoAnswer from None
         finally:
-            self.serving = before
+            task.serving = None
 
     def _later(self, target: Process, request: Callable[[], object]) -> None:
         def late() -> None:
@@ -106,6 +102,8 @@ def answer_of(keeper: Keeper, origin: str, method: str, path: str, content: byte
 
 
 def _routed(keeper: Keeper, origin: str, method: str, path: str, content: bytes) -> tuple[int, str, bytes]:
+    if path == "rekeys":
+        return 200, "text/plain", keeper.rekeys(origin)
     if path == "append":
         return 200, "text/plain", keeper.append(origin, content)
     if path == "publish":
@@ -137,8 +135,11 @@ class Exchange:
 class Reader:
     """A custodian as anybody reads it: `audit.log.reader.Reader`."""
 
-    def __init__(self, network: Network, target: Process, keeper: Callable[[], Keeper], origin: str) -> None:
-        self._network, self._target, self._keeper, self._origin = network, target, keeper, origin
+    def __init__(
+        self, network: Network, source: str, target: Process, keeper: Callable[[], Keeper], origin: str
+    ) -> None:
+        self._network, self._source, self._target = network, source, target
+        self._keeper, self._origin = keeper, origin
 
     def __str__(self) -> str:
         return self._target.name
@@ -146,8 +147,8 @@ class Reader:
     def checkpoint(self) -> bytes | None:
         return self._get(lambda: self._keeper().checkpoint(self._origin))
 
-    def rekeys(self) -> None:
-        return None
+    def rekeys(self) -> list[int]:
+        return parse_rekeys(self._some(self._get(lambda: self._keeper().rekeys(self._origin))), str(self))
 
     def tile(self, level: int, index: int, width: int) -> bytes:
         return self._some(self._get(lambda: self._keeper().tile(self._origin, level, index, width)))
@@ -158,7 +159,7 @@ class Reader:
 
     def _get(self, request: Callable[[], bytes | None]) -> bytes | None:
         try:
-            return self._network.call("intake", self._target, request)
+            return self._network.call(self._source, self._target, request)
         except (NoAnswer, OperationalError):
             raise ReadError("no answer", str(self), "unreachable") from None
 
@@ -171,12 +172,12 @@ class Reader:
 class Ingress:
     """The queue as the mover reaches it."""
 
-    def __init__(self, network: Network, target: Process, put: Callable[[Sequence[bytes]], None]) -> None:
-        self._network, self._target, self._put = network, target, put
+    def __init__(self, network: Network, source: str, target: Process, put: Callable[[Sequence[bytes]], None]) -> None:
+        self._network, self._source, self._target, self._put = network, source, target, put
 
     def __call__(self, entries: Sequence[bytes]) -> None:
         try:
-            self._network.call("intake", self._target, lambda: self._put(entries))
+            self._network.call(self._source, self._target, lambda: self._put(entries))
         except (NoAnswer, OperationalError):
             raise NotStored("no-answer") from None
 

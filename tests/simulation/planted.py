@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
+from unittest.mock import patch
 
+from audit.record.entries import Entry
+from audit.record.seen import Seen
+from intake.door import watch
+from intake.door.watch import settled_by
+from tally.sequencer import decide
 from tally.sequencer.decide import Decision
 from tally.sequencer.ledger import Stage
 from tally.sequencer.sequence import Checked, Sequencer
 
 
 class Plant:
-    """What a schedule is run with: as it is, or with a fault planted, which a schedule must find."""
+    """What a schedule is run with: as it is, or with a fault planted, which a schedule must find by the very thing that
+    does not hold because of it.
+    """
 
     Sequencer: type[Sequencer] = Sequencer
     lazy_disks = False
     compares = True
     marks = True
+    votes: bool | None = None  # whether the whole vote is held; as the seed says, if it is not said
 
     def failpoint(self, name: str) -> None:
         """Is told of every failpoint that is passed."""
+
+    def planted(self) -> AbstractContextManager[object]:
+        """Within the block the code under test has the fault."""
+        return nullcontext()
 
 
 class Eager:
@@ -83,3 +96,27 @@ class NoSwap(Plant):
     """Two sequencers on one ledger that does not compare."""
 
     compares = False
+
+
+def settled_by_anybody(entries: Sequence[Entry], intake: str, seen: Seen) -> Iterator[bytes]:
+    """As `intake.door.watch.settled_by`, but whichever intake a ballot came through."""
+    yield from settled_by(entries, intake, seen)
+    yield from (entry.identity for entry in entries if entry.kind == "ballot")
+
+
+class SettlesAnybodys(Plant):
+    """An intake takes a ballot for answered that has come through another one, before or after it has passed it on."""
+
+    votes = True
+
+    def planted(self) -> AbstractContextManager[object]:
+        return patch.object(watch, "settled_by", settled_by_anybody)
+
+
+class RefusesSilently(Plant):
+    """What may not be recorded is left out, and the log does not say so."""
+
+    votes = True
+
+    def planted(self) -> AbstractContextManager[object]:
+        return patch.object(decide, "refuse", lambda *_: None)

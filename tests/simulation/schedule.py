@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from unittest.mock import patch
 
+from audit.record import entries as record_entries
 from infra import failpoints, log
+from intake.door import reception, watch
 from tally.sequencer import service
 from tests.simulation.faults import Faults
 from tests.simulation.kernel import Overrun
 from tests.simulation.keys import cheap_signatures
+from tests.simulation.outbox import DoorSeen, sign_again
 from tests.simulation.planted import Plant
 from tests.simulation.world import World
 
+read_text = cache(record_entries.read_text)
+"""As every zone reads every entry: once for all of them, since what it says depends on its bytes alone."""
 REST_SECONDS = 7200.0
 """Longer than an intake waits to pass an entry on again."""
 
@@ -38,8 +44,9 @@ class Outcome:
 
 def run(seed: int, plant: Plant | None = None) -> Outcome:
     """Runs the schedule of this seed, to its end or to the first thing that does not hold."""
-    with _simulated():
-        world = World(seed, plant or Plant())
+    plant = plant or Plant()
+    with _simulated(), plant.planted():
+        world = World(seed, plant)
         failpoints.set(world.failpoint)
         try:
             _direct(world)
@@ -78,4 +85,8 @@ def _simulated() -> Iterator[None]:
         stack.enter_context(cheap_signatures())
         stack.enter_context(patch.object(log.Log, "_write", lambda *_: None))
         stack.enter_context(patch.object(service, "POLL_SECONDS", 2.0))
+        stack.enter_context(patch.object(watch, "sign_again", sign_again))
+        stack.enter_context(patch.object(record_entries, "read_text", read_text))
+        for module in (watch, reception):
+            stack.enter_context(patch.object(module, "SqlSeen", DoorSeen))
         yield

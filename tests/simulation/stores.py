@@ -1,26 +1,24 @@
-"""The ledger, a custodian's store, the outbox and the queue, as the code under test asks for them, each over a
-simulated disk.
-"""
+"""The ledger, a custodian's store and the queue, as the code under test asks for them, each over a simulated disk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from typing import NamedTuple
 
 from audit.log.merkle import leaf_hash
-from audit.record.entries import Entry
-from audit.record.seen import MemorySeen
+from audit.record.entries import Entry, parse_entry
+from audit.record.heads import is_rekey
+from audit.record.seen import MemorySeen, intake_of
 from infra import failpoints
 from infra.queue.frames import Row
-from intake.door.mover import Waiting
-from intake.door.outbox import LONGEST_MS, MAX_BACKOFF
 from tally.sequencer.ledger import EMPTY, Overtaken, Stage
 from tests.simulation.disk import Disk
 from tests.simulation.kernel import Kernel
 from vault.custodian import cosign, storage
 
-WRITE_SECONDS = 0.004
 LEASE_SECONDS = 30.0
 
 
@@ -28,7 +26,8 @@ class Seen(MemorySeen):
     """The index over the log within one transaction."""
 
     def __init__(self, of: MemorySeen) -> None:
-        self.identities, self.refusals = dict(of.identities), set(of.refusals)
+        self.identities = dict(of.identities)
+        self.refusals = {entry: set(leaves) for entry, leaves in of.refusals.items()}
         self.by_intake = {intake: list(found) for intake, found in of.by_intake.items()}
         self.latest = dict(of.latest)
         self.added: list[Entry] = []
@@ -96,10 +95,13 @@ class Transaction:
 
 
 class Ledger:
-    """See `tally.sequencer.ledger.Ledger`."""
+    """See `tally.sequencer.ledger.Ledger`. `staged` is told how many entries a stage continues, and the ledger held."""
 
-    def __init__(self, kernel: Kernel, disk: Disk, origin: str, compares: bool) -> None:
+    def __init__(
+        self, kernel: Kernel, disk: Disk, origin: str, compares: bool, staged: Callable[[int, int], None]
+    ) -> None:
         self._kernel, self._disk, self.origin, self._compares = kernel, disk, origin, compares
+        self._staged = staged
 
     @property
     def _state(self) -> LedgerState:
@@ -111,8 +113,11 @@ class Ledger:
         transaction = Transaction(self._state, self._compares)
         yield transaction
         failpoints.at("sequencer.staging")
-        self._kernel.pause(WRITE_SECONDS)
+        self._disk.wait()
+        size = self._disk.state.newest.size
         self._disk.write(transaction.change)
+        if transaction.stages:
+            self._staged(transaction.stages[0][0].old_size, size)
 
     @contextmanager
     def seen(self) -> Iterator[Seen]:
@@ -152,18 +157,42 @@ class Ledger:
         yield from list(self._state.entries)
 
     def _store(self, table: str, size: int, note: bytes) -> bytes:
-        self._kernel.pause(WRITE_SECONDS)
+        self._disk.wait()
         self._disk.write(lambda state: getattr(state, table).setdefault(size, note))
         return getattr(self._state, table)[size]
 
 
+class Answer(NamedTuple):
+    """An entry by its identity and its intake ("": of none), and if it is refused, by its leaf hash."""
+
+    identity: bytes
+    intake: str
+    refused: bytes = b""
+
+
+@cache
+def answer_of(raw: bytes) -> Answer:
+    """What this entry of the log answers: what it records, or what it refuses."""
+    entry = parse_entry(raw)
+    if entry.kind == "refusal":
+        return Answer(entry.fields["identity"], entry.fields["intake"], entry.fields["leaf"])
+    return Answer(entry.identity, intake_of(entry))
+
+
+def is_answered(identity: bytes, intake: str, leaf: bytes, answers: Container[Answer]) -> bool:
+    """Whether an entry is recorded, or refused in the very bytes with this leaf hash."""
+    return Answer(identity, intake) in answers or Answer(identity, intake, leaf) in answers
+
+
 @dataclass
 class VaultState:
+    """`answers`: what its entries are the answers to."""
+
     entries: list[bytes] = field(default_factory=list)
     heads: dict[int, cosign.Head] = field(default_factory=dict)
     newest: cosign.Head = cosign.EMPTY
     published: tuple[int, bytes] = (0, b"")
-    raws: set[bytes] = field(default_factory=set)
+    answers: set[Answer] = field(default_factory=set)
 
 
 class Store:
@@ -186,14 +215,16 @@ class Store:
     def last_time(self) -> int:
         return max((head.time for head in self._state.heads.values()), default=0)
 
-    def append(self, origin: str, new: cosign.Head, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
+    def append(
+        self, origin: str, new: cosign.Head, leaves: Sequence[bytes], entries: Sequence[bytes], line: str | None = None
+    ) -> None:
         entries = list(entries)
 
         def change(state: VaultState) -> None:
             if state.newest.size != new.old_size:
                 raise storage.Overtaken(origin)
             state.entries += entries
-            state.raws.update(entries)
+            state.answers.update(map(answer_of, entries))
             state.heads[new.size] = state.newest = new
 
         failpoints.at("custodian.committing")
@@ -219,82 +250,13 @@ class Store:
         return len(self._state.entries)
 
     def rekeys(self, origin: str) -> list[int]:
-        return []
+        return [index for index, entry in enumerate(self._state.entries) if is_rekey(entry)]
 
-    def observed(self, origin: str) -> cosign.Head:
+    def observed(self, origin: str, line: str | None = None) -> cosign.Head:
         return cosign.EMPTY
-
-    def observed_at(self, origin: str, size: int) -> None:
-        return None
 
     def heads(self, origin: str) -> Iterator[int]:
         return iter(sorted(self._state.heads))
-
-
-@dataclass
-class OutboxState:
-    accepted: set[bytes] = field(default_factory=set)
-    waiting: dict[bytes, list] = field(default_factory=dict)  # identity -> [entry, due, puts]
-
-
-class Outbox:
-    """What the door and the mover ask of the outbox; see `intake.door.outbox.Outbox`."""
-
-    def __init__(self, disk: Disk) -> None:
-        self._disk = disk
-
-    @property
-    def _state(self) -> OutboxState:
-        self._disk.check()
-        return self._disk.state
-
-    def accept(self, entry: Entry) -> None:
-        def change(state: OutboxState) -> None:
-            if entry.identity not in state.accepted:
-                state.accepted.add(entry.identity)
-                state.waiting[entry.identity] = [entry.raw, 0, 0]
-
-        failpoints.at("outbox.committing")
-        self._disk.write(change)
-        failpoints.at("outbox.committed")
-
-    def settle(self, identities: Sequence[bytes]) -> None:
-        def change(state: OutboxState) -> None:
-            for identity in identities:
-                state.waiting.pop(identity, None)
-
-        failpoints.at("outbox.settling")
-        self._disk.write(change)
-        failpoints.at("outbox.settled")
-
-    def fresh(self, start: bytes, most: int) -> list[Waiting]:
-        found = [Waiting(identity, row[0]) for identity, row in self._state.waiting.items() if row[1] == 0]
-        return sorted(found, key=lambda one: (one.identity < start, one.identity))[:most]
-
-    def count_fresh(self, most: int) -> int:
-        return min(most, sum(row[1] == 0 for row in self._state.waiting.values()))
-
-    def due_again(self, now: int, most: int) -> list[Waiting]:
-        due = [(row[1], identity) for identity, row in self._state.waiting.items() if 0 < row[1] <= now]
-        return [Waiting(identity, self._state.waiting[identity][0]) for _, identity in sorted(due)[:most]]
-
-    def offered(self, identities: Sequence[bytes], due: int) -> None:
-        def change(state: OutboxState) -> None:
-            for identity in identities:
-                if identity in state.waiting:
-                    state.waiting[identity][1] = due
-
-        self._disk.write(change, sync=False)
-
-    def passed_on(self, identities: Sequence[bytes], now: int, again_after: int) -> None:
-        def change(state: OutboxState) -> None:
-            for identity in identities:
-                if identity in state.waiting:
-                    entry, _, puts = state.waiting[identity]
-                    due = now + min(again_after * 2**puts, max(again_after, LONGEST_MS))
-                    state.waiting[identity] = [entry, due, min(puts + 1, MAX_BACKOFF)]
-
-        self._disk.write(change, sync=False)
 
 
 class Queue:

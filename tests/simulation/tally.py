@@ -15,6 +15,7 @@ from tally.sequencer.service import Term
 from tests.simulation import network as net
 from tests.simulation.disk import Disk
 from tests.simulation.kernel import Ahead, Condition, Event
+from tests.simulation.proofs import Pool
 from tests.simulation.stores import Ledger
 from tests.simulation.zone import Zone
 
@@ -34,6 +35,7 @@ class Signer:
             head = parse_checkpoint(text)
             staged = any((s.size, s.root) == (head.size, head.root) for s in self._world.ledger.state.stages)
             self._world.expect(staged, f"a tree of {head.size} entries is signed that is not staged")
+            self._world.must.signed(head.size, head.root)
         return self._signer.sign(text, time)
 
 
@@ -66,7 +68,7 @@ class Tally(Zone):
     def _term(self) -> Term:
         world, kernel = self.world, self.world.kernel
         world.ledger.lazy = world.plant.lazy_disks
-        ledger: Any = Ledger(kernel, world.ledger, world.origin, world.plant.compares)
+        ledger: Any = Ledger(kernel, world.ledger, world.origin, world.plant.compares, world.must.staged)
         manifest = world.made.manifest
         custodians = [Custodian(v.name, net.Exchange(world.network, v.process, v.ask)) for v in world.vaults]
         egress: Any = net.Egress(world.network, world.queue.process, self._take, world.queue.ack)
@@ -77,11 +79,12 @@ class Tally(Zone):
             changed=Condition(kernel),
             start=lambda name, run: kernel.spawn(self.process, name, run),
         )
-        signers: Any = [Signer(world, signer) for signer in world.made.parties.log]
+        signers: Any = [Signer(world, signer) for signer in world.made.keys(world.made.parties.log)]
         ahead: Any = Ahead(kernel, self.process) if self._looks_ahead else None
+        make_pool: Any = Pool
         mark = Mark(ledger, self._marked, self._set_mark)
         sequencer = world.plant.Sequencer(
-            ledger, manifest, signers, push, egress, lambda checker: None, lambda: int(self.clock()), mark, None, ahead
+            ledger, manifest, signers, push, egress, make_pool, lambda: int(self.clock()), mark, None, ahead
         )
         return Term(ledger, manifest, custodians, NOBODY, push, sequencer, mark, lambda _: None)
 

@@ -7,13 +7,25 @@ import re
 import pytest
 
 from infra import failpoints
-from tests.simulation.planted import AckBeforeW, NoFsync, NoSwap, Plant, SignBeforeStage
+from tests.simulation.planted import (
+    AckBeforeW,
+    NoFsync,
+    NoSwap,
+    Plant,
+    RefusesSilently,
+    SettlesAnybodys,
+    SignBeforeStage,
+)
 from tests.simulation.schedule import run
 
 SCHEDULES = 2_000
 PARTS = 8
-FEW = 60
+FEW = 30
 """Within so many schedules a planted fault is found."""
+NOT_SIMULATED = {
+    *("outbox.renewing", "outbox.renewed", "outbox.learning", "outbox.restoring", "outbox.restored"),
+    *("queue.restoring", "queue.restored"),
+}
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -26,18 +38,27 @@ def test_schedules_hold(part: int) -> None:
 @pytest.mark.parametrize(
     ("plant", "found"),
     [
-        (SignBeforeStage(), "is signed that is not staged"),
-        (AckBeforeW(), "is acknowledged to the queue that|does not come to rest"),
-        (NoFsync(), "and may lose them"),
-        (NoSwap(), "LedgerBehind|Damaged|is acknowledged to the queue that"),
+        (SignBeforeStage(), "a tree of [0-9]+ entries is signed that is not staged"),
+        (AckBeforeW(), "an entry is acknowledged to the queue that [0-9]+ custodians hold"),
+        (NoFsync(), "custodian-[a-e] has cosigned [0-9]+ entries and may lose them"),
+        (NoSwap(), "a stage continues [0-9]+ entries of a ledger that holds [0-9]+"),
+        (SettlesAnybodys(), "intake-[12] accounts for a ballot whose answer [0-9]+ custodians hold"),
+        (RefusesSilently(), "an entry is acknowledged to the queue that [0-9]+ custodians hold"),
     ],
-    ids=["sign before stage", "acknowledge before W", "no fsync", "no compare-and-swap"],
+    ids=[
+        "sign before stage",
+        "acknowledge before W",
+        "no fsync",
+        "no compare-and-swap",
+        "settle what came through another",
+        "refuse without saying so",
+    ],
 )
-def test_a_planted_fault_is_found(plant: Plant, found: str) -> None:
+def test_a_planted_fault_is_found_by_what_it_breaks(plant: Plant, found: str) -> None:
+    """Whatever else it breaks in other schedules says nothing."""
     for seed in range(1, 1 + FEW):
         outcome = run(seed, plant)
-        if outcome.broken:
-            assert re.search(found, outcome.broken[0]), outcome.report
+        if any(re.fullmatch(found, text) for text in outcome.broken):
             assert f"python -m tests.simulation --seed {seed}" in outcome.report
             return
     pytest.fail(f"not found in {FEW} schedules")
@@ -49,13 +70,18 @@ def test_one_seed_is_one_schedule() -> None:
 
 
 def test_every_failpoint_is_passed() -> None:
-    """But the ones that stand within a real database's transaction, and in what is not simulated."""
+    """But the ones of what is not simulated: a copy is taken in, and what an older one does not know is learned."""
     passed = set[str]()
 
     class Noting(Plant):
+        votes = True
+
         def failpoint(self, name: str) -> None:
             passed.add(name)
 
-    for seed in range(1, 6):
+    simulated = {*failpoints.NAMES, *failpoints.SELDOM} - NOT_SIMULATED
+    for seed in range(1, 1 + FEW):
         run(seed, Noting())
-    assert passed == set(failpoints.NAMES)
+        if passed == simulated:
+            return
+    assert passed == simulated

@@ -10,28 +10,40 @@ from tests.simulation.disk import Disk
 from tests.simulation.stores import Store, VaultState
 from tests.simulation.zone import Zone
 from vault.custodian.custody import Custodian as Keeper
-from vault.custodian.keys import ManifestKeys
+from vault.custodian.keys import stored_keys
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
 class Vault(Zone):
-    """A custodian. `lost`: its disk was lost once; `liar`: it answers what it likes now and then."""
+    """A custodian. `lost`: what was on its disk when that went; `liar`: it answers what it likes now and then."""
 
     def __init__(self, world: World, index: int) -> None:
         self.disk = Disk(world.kernel, f"custodian {index}", VaultState)
-        self.lost = self.liar = self.lying = False
+        self.lost: VaultState | None = None
+        self.liar = self.lying = False
         self.slow = 0.0
-        self.signers = world.made.parties.custodians[index]
+        self.signers = world.made.keys(world.made.parties.custodians[index])
         self._said: list[Answer] = []
         super().__init__(world, world.policy.custodians[index][0])
 
     def boot(self) -> None:
         self.disk.lazy = self.world.plant.lazy_disks
         world = self.world
-        keys = {world.origin: ManifestKeys(world.made.manifest)}
-        self.keeper = Keeper(Store(self.disk), keys, self.signers, lambda: int(self.clock()))
+        store = Store(self.disk)
+        self.keys = stored_keys(store, world.made.manifest)
+        self.keeper = Keeper(store, {world.origin: self.keys}, self.signers, lambda: int(self.clock()))
+
+    def lose(self) -> None:
+        """Its disk goes, and an empty one takes its place."""
+        self.crash()
+        self.lost = self.disk.durable()
+        self.disk.restore(0)
+
+    def had(self) -> list[VaultState]:
+        """What is on its disk for certain, and what was on the one that was lost."""
+        return [self.disk.durable(), *([self.lost] if self.lost else [])]
 
     def ask(self, method: str, path: str, content: bytes | None) -> Answer:
         """What it answers to the sequencer."""
@@ -40,7 +52,7 @@ class Vault(Zone):
             return self._lie(method)
         answer = net.answer_of(self.keeper, world.origin, method, path, content)
         if path == "publish" and answer.status == 204 and not self.liar:
-            world.must.published(content or b"")
+            world.must.published(content or b"", self.keys.manifest)
         if answer.status == 200 and path in ("append", "held"):
             state = self.disk.state
             world.must.cosigned(self, state.newest.size, state.newest.root)
@@ -76,6 +88,9 @@ class Forger:
         newest = self._vault.disk.state.newest.note
         lines = b"".join(answer.body for answer in self._vault._said[-1:])
         return self._dice.choice([None, b"", self._dice.randbytes(90), newest, newest + lines])
+
+    def rekeys(self, origin: str) -> bytes:
+        return self._dice.choice([b"", b"1\n", b"3\n14\n", self._dice.randbytes(4)])
 
     def tile(self, origin: str, *which: int) -> bytes | None:
         return self._dice.choice([None, b"", self._dice.randbytes(32)])

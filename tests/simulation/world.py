@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from audit.log.reader import Reader
 from tests.simulation import network as net
 from tests.simulation.disk import Disk
 from tests.simulation.intake import Intake, QueueZone
 from tests.simulation.invariants import Invariants
-from tests.simulation.kernel import Kernel, Killed
+from tests.simulation.kernel import Crash, Kernel, Killed, Process
+from tests.simulation.officials import Officials
 from tests.simulation.planted import Plant
-from tests.simulation.rehearsal import rehearsal
+from tests.simulation.public import Public
+from tests.simulation.rehearsal import notices, vote
 from tests.simulation.stores import LedgerState
 from tests.simulation.tally import Tally
 from tests.simulation.vault import Vault
-from tests.simulation.voters import Voters
+from tests.simulation.voters import Notices, Voter
 from tests.simulation.zone import Zone
+
+VOTES = 0.1
+"""The share of schedules in which a whole vote is held: each costs as much as some of the others."""
 
 
 class World:
@@ -24,7 +30,8 @@ class World:
         self.dice, self.plant = kernel.dice, plant
         self.network = net.Network(kernel)
         custodians, W = (5, 3) if self.dice.random() < 0.2 else (3, 2)
-        self.made = rehearsal(custodians, W)
+        votes = self.dice.random() < VOTES if plant.votes is None else plant.votes
+        self.made = vote(custodians, W) if votes else notices(custodians, W)
         self.origin, self.policy = self.made.manifest.origin, self.made.manifest.log
         self.broken: list[str] = []
         self.crash_rate = 0.0
@@ -34,16 +41,21 @@ class World:
         self.queue = QueueZone(self, 3 if self.dice.random() < 0.25 else 1)
         self.ledger = Disk(kernel, "ledger", LedgerState)
         self.tallies = [Tally(self, i) for i in range(2 if self.dice.random() < 0.3 else 1)]
-        self.intake = Intake(self)
-        self.voters = Voters(self, self.dice.randint(3, 12))
+        self.intakes = [Intake(self, i) for i in range(2 if votes else 1)]
+        self.public = Public(self)
+        self.notices = None if votes else Notices(self, self.dice.randint(3, 12))
+        self.voters = [Voter(self, texts) for texts in self.made.ballots]
+        self.officials = Officials(self) if votes else None
+        if votes:
+            kernel.spawn(Process("public"), "public", self.public.read)
 
     @property
     def zones(self) -> list[Zone]:
-        return [*self.vaults, self.queue, *self.tallies, self.intake]
+        return [*self.vaults, self.queue, *self.tallies, *self.intakes]
 
     @property
     def disks(self) -> list[Disk]:
-        return [self.ledger, self.queue.disk, *(tally.disk for tally in self.tallies), self.intake.disk, *(vault.disk for vault in self.vaults)]
+        return [self.ledger, *(zone.disk for zone in (self.queue, *self.intakes, *self.vaults, *self.tallies))]
 
     @property
     def honest(self) -> list[Vault]:
@@ -54,6 +66,10 @@ class World:
         """How many honest custodians there are among any W."""
         return self.policy.W - sum(vault.liar for vault in self.vaults)
 
+    def readers(self, source: str) -> list[Reader]:
+        """The custodians, as whoever is called so reads them."""
+        return [net.Reader(self.network, source, v.process, v.checkpoint_keeper, self.origin) for v in self.vaults]
+
     def expect(self, holds: bool, text: str) -> None:
         if not holds:
             self.broken.append(text)
@@ -62,14 +78,18 @@ class World:
         """The hook: now and then the process that comes here ends."""
         self.plant.failpoint(name)
         if self.crash_rate and self.dice.random() < self.crash_rate:
-            process = self.network.serving or self.kernel.current.process
+            task = self.kernel.current
+            process = task.serving[0] if task.serving else task.process
             zone = next((zone for zone in self.zones if zone.process is process), None)
             if zone is not None:
                 zone.crash()
-                raise net.Crash if self.network.serving else Killed
+                raise Crash if task.serving else Killed
 
     def at_rest(self) -> bool:
         """Everything has gone where it should be."""
+        people = (*self.voters, *(one for one in (self.notices, self.officials) if one is not None))
+        if not all(one.done for one in people) or self.queue.disk.state:
+            return False
         size = self.ledger.state.newest.size
-        done = self.voters.done and not self.intake.disk.state.waiting and not self.queue.disk.state
-        return done and all(vault.disk.state.published[0] == size for vault in self.vaults)
+        settled = all(intake.gone or not intake.disk.state.waiting for intake in self.intakes)
+        return settled and all(vault.disk.state.published[0] == size for vault in self.vaults)

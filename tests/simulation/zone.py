@@ -34,7 +34,7 @@ class Zone:
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name, self.process = world, name, Process(name)
         self.process.alive = False
-        self.held_down = False
+        self.held_down = self.gone = False
         self.clock = Clock(world.kernel)
         world.kernel.spawn(Process("supervisor"), f"supervisor of {name}", self._supervise)
 
@@ -52,6 +52,8 @@ class Zone:
                 kernel.pause(1.0)
                 continue
             kernel.pause(None, lambda: not self.process.alive)
+            if self.gone:
+                return
             kernel.pause(0.2 + kernel.dice.random() * 6.0)
             kernel.pause(None, lambda: not self.held_down)
 
