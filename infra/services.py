@@ -1,5 +1,5 @@
 """How several services are, in one table: read from their private ports, and of tally, which listens on nothing, from
-the file that it writes."""
+the file that it writes. A service may have been captured: what it says is bounded, and fit for a terminal."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from infra.config import ConfigError, read_toml
+from infra.exchange import Unusable, ask, client, read_json
+from infra.log import word
 
 SECONDS = 5.0
 """For an answer of a private port; and how old tally's file may be."""
+MOST = 1 << 20
+"""Bytes of an answer."""
+PATHS = ("/readyz", "/metrics")
 COLUMNS = ("service", "ready", "log", "phase", "waiting", "oldest", "behind", "refused", "failed")
 
 
@@ -33,12 +38,12 @@ class Condition:
             self.name,
             self.reason or "yes",
             number(self._of("log_size")),
-            next((labels["phase"] for name, labels, value in self.figures if name == "log_phase" and value == 1), ""),
+            next((word(labels.get("phase", "")) for labels, value in self._with("log_phase") if value == 1), ""),
             number(self._of("outbox_depth", "queue_depth")),
             number(self._of("outbox_oldest_seconds", "queue_oldest_seconds"), " s"),
             number(self._of("custodian_behind")),
             number(self._of("refusals_total")),
-            number([value for labels, value in self._with("requests_total") if labels["status"] == "5xx"]),
+            number([value for labels, value in self._with("requests_total") if labels.get("status") == "5xx"]),
         )
 
     def _of(self, *names: str) -> list[float]:
@@ -75,11 +80,11 @@ def condition(path: Path) -> Condition:
 def asked(name: str, url: str) -> Condition:
     """How the service says that it is, at its private port."""
     try:
-        with httpx.Client(base_url=url, timeout=SECONDS, trust_env=False) as client:
-            ready = client.get("/readyz")
-            reason = "" if ready.status_code == 204 else str(ready.json()["reason"])
-            return Condition(name, reason, read(client.get("/metrics").text))
-    except (httpx.HTTPError, ValueError, LookupError, TypeError):
+        with client(httpx.Timeout(SECONDS), base_url=url, trust_env=False) as private:
+            ready, figures = (ask(private, "GET", path, None, most=MOST, seconds=SECONDS) for path in PATHS)
+        reason = "" if ready.status == 204 else word(str(read_json(ready.body)["reason"]))
+        return Condition(name, reason, read(figures.body.decode()))
+    except (httpx.HTTPError, Unusable, ValueError, LookupError, TypeError):
         return Condition(name, "no-answer")
 
 

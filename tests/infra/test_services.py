@@ -6,13 +6,17 @@ import socket
 from pathlib import Path
 
 import pytest
+from fastapi import Response
+from fastapi.responses import JSONResponse
 from typer.testing import CliRunner
 
 from infra.commands import root
 from infra.config import ConfigError
+from infra.http import application
 from infra.metrics import Metrics
 from infra.private import Private, shown
-from infra.services import condition, table, written
+from infra.services import MOST, condition, table, written
+from tests.loopback import serving
 
 
 def free() -> str:
@@ -53,6 +57,26 @@ def test_one_that_is_ready_and_one_that_is_not(tmp_path: Path) -> None:
     assert rows[0] == ("intake/config", "yes", "1,234", "open", "4", "?", "", "2", "1")
     assert rows[1][:3] == ("other/config", "wrong-log", "")
     assert condition(paths[0]).reason == "no-answer"
+
+
+def test_one_that_was_captured_says_nothing_to_the_terminal(tmp_path: Path) -> None:
+    app = application("captured")
+    reason, figures = "wrong\x1b[2J", 'psephos_log_phase{phase="open\x1b]0;x"} 1\npsephos_requests_total{} 1\n'
+
+    @app.get("/readyz")
+    def readyz() -> JSONResponse:
+        return JSONResponse({"reason": reason}, 503)
+
+    @app.get("/metrics")
+    def shows() -> Response:
+        return Response(figures)
+
+    with serving(app) as url:
+        path = config(tmp_path / "captured", private=url.removeprefix("http://"))
+        row = condition(path).row()
+        assert (row[1], row[3]) == ("wrong--2j", "open--0-x")
+        figures = "x" * (MOST + 1)
+        assert condition(path).reason == "no-answer"
 
 
 def test_tallys_file_says_how_it_is_unless_it_is_old(tmp_path: Path) -> None:
