@@ -8,11 +8,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import select
 
 from infra import failpoints
 from infra.postgres import Cluster
-from infra.queue.schema import queued
 from tests.faults.client import PATIENCE, Client
 from tests.faults.conftest import Counted, new_origin
 from tests.faults.voting import Voting
@@ -53,21 +51,14 @@ def all_at_once(town: Zones, points: dict[str, Sequence[str]]) -> None:
             done.result()
 
 
-def waiting(town: Zones, kind: str) -> int:
-    """How many different entries of this kind are in the queue."""
-    with town.databases["queue"].engine.connect() as connection:
-        entries = set(map(bytes, connection.scalars(select(queued.c.data))))
-    return sum(raw.startswith(f"psephos/v1 {kind}\n".encode()) for raw in entries)
-
-
 def test_killed_at_every_step_of_closing(voting: Voting) -> None:
     client, town = voting.client, voting.client.zones
     town.kill("tally", "custodian-1")
-    for account in range(12):
+    for account in voting.accounts(12):
         voting.vote(account, town.intakes[account % 2])
     closing = voting.act("closing", client.size("custodian-0"))
     assert client.hand_in(closing)
-    client.wait(lambda: (waiting(town, "ballot"), waiting(town, "closing")) == (12, 1))
+    client.wait(lambda: (voting.waiting("ballot"), voting.waiting("closing")) == (12, 1))
 
     # Ballots are still on their way when the closing is recorded, or after it.
     town.kill(*town.intakes)
@@ -77,7 +68,7 @@ def test_killed_at_every_step_of_closing(voting: Voting) -> None:
     all_at_once(town, dict.fromkeys(town.intakes, [*SETTLES, *DRAINS, *PASSES_ON]))
 
     voting.expect(*map(voting.account, town.intakes))
-    client.wait(lambda: waiting(town, "reconcile") == 2)
+    client.wait(lambda: voting.waiting("reconcile") == 2)
     town.kill(*town.intakes)
     all_at_once(town, {"tally": TALLY, "custodian-1": COSIGNS} | dict.fromkeys(town.intakes, SETTLES))
     client.check()

@@ -14,7 +14,6 @@ import pytest
 from sqlalchemy import text
 
 from infra.postgres import Cluster, temporary_cluster
-from tally.sequencer import schema
 from tests.faults.client import PATIENCE, Client
 from tests.faults.conftest import Counted, new_origin
 from tests.faults.zones import zones
@@ -34,15 +33,6 @@ class House:
         self.client.zones.databases["tally"].engine.dispose()
         self.client.zones.databases["tally"].owner.dispose()
         self.cluster.stop()
-
-    def empty_ledger(self) -> None:
-        """As the operator does with one that cannot be used any more."""
-        database = self.client.zones.databases["tally"]
-        with database.owner.begin() as connection:
-            names = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-            for table in list(connection.scalars(text(names))):
-                connection.execute(text(f"DROP TABLE {table} CASCADE"))
-            schema.install(connection, database.engine.url.username or "")
 
     def ends(self, *words: str) -> None:
         """Tally is started, ends by itself and says why; nothing is published meanwhile, and nothing cosigned."""
@@ -100,6 +90,30 @@ def give_to_its_account(folder: Path, cluster: Cluster) -> None:
         os.chown(path, cluster.account.uid, cluster.account.gid)
 
 
+def test_a_lost_ledger_is_read_back_by_one_that_fails_and_is_killed_meanwhile(house: House, counted: Counted) -> None:
+    client, town = house.client, house.client.zones
+    counted(client)
+    client.check()
+    town.kill("tally")
+    town.lose_disk("tally")
+    client.put(client.entries(10))
+    town.start("tally", at="sequencer.staging", fail=[1, 2], kill=[3], tells=["sequencer.adopted"])
+    assert town.process("tally").wait(PATIENCE), "does not begin to read it back three times"
+    assert not town.said("tally", "came-to")
+    town.start("tally", at="sequencer.adopted", kill=[1])
+    assert town.process("tally").wait(PATIENCE)
+    # What was read back stands: nothing is read a second time.
+    town.start("tally", at="sequencer.adopted", kill=[1])
+    client.check()
+    town.kill("tally")
+    town.lose_disk("tally")
+    client.put(client.entries(10))
+    town.start("tally", at="sequencer.adopted", fail=[1])
+    client.check()
+    client.check_ledger()
+    assert not town.said("tally", "broke")
+
+
 def test_a_flipped_bit_in_an_entry(house: House, counted: Counted) -> None:
     client, town = house.client, house.client.zones
     counted(client)
@@ -108,7 +122,7 @@ def test_a_flipped_bit_in_an_entry(house: House, counted: Counted) -> None:
     client.put(client.entries(10))
     Damage(town.databases["tally"], town.meeting.origin).flip("entry", "data", "index = 150", byte=250)
     house.ends("Damaged", "the ledger's entry 150 is not as it was staged")
-    house.empty_ledger()
+    town.lose_disk("tally")
     town.start("tally")
     client.check()
     client.check_ledger()
@@ -123,7 +137,7 @@ def test_a_flipped_bit_in_a_root(house: House, counted: Counted) -> None:
     newest = client.size("custodian-0")
     Damage(town.databases["tally"], town.meeting.origin).flip("stage", "root", f"size = {newest}")
     house.ends("Damaged", "do not have the root that was staged")
-    house.empty_ledger()
+    town.lose_disk("tally")
     town.start("tally")
     client.check()
     client.check_ledger()
@@ -142,7 +156,7 @@ def test_a_flipped_bit_on_a_heap_page(house: House, counted: Counted) -> None:
     house.cluster.start()
     client.put(client.entries(10))
     house.ends("invalid page")
-    house.empty_ledger()
+    town.lose_disk("tally")
     town.start("tally")
     client.check()
     client.check_ledger()

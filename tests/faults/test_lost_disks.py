@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import text
 
 from infra.postgres import Cluster
 from tests.faults.client import PATIENCE, Client
 from tests.faults.conftest import Counted, new_origin
 from tests.faults.zones import zones
-from vault.custodian import care, schema
+from vault.custodian import care
 from vault.custodian.rebuilding import SKEW
 
 N, W = 5, 3
@@ -34,23 +32,6 @@ def five(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield client
 
 
-def lose_disk(client: Client, name: str) -> None:
-    """Everything that a custodian holds is gone; its keys, which are kept elsewhere, are not."""
-    town = client.zones
-    town.kill(name)
-    if name in town.folders:
-        shutil.rmtree(town.folders[name])
-        town.folders[name].mkdir(mode=0o700)
-        return
-    database = town.databases[name]
-    database.engine.dispose()
-    with database.owner.begin() as connection:
-        tables = connection.scalars(text("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 2200"))
-        for table in list(tables):
-            connection.execute(text(f"DROP TABLE {table} CASCADE"))
-        schema.install(connection, database.engine.url.username or "")
-
-
 def test_as_many_custodians_as_may_go_with_their_disks_and_are_rebuilt(
     five: Client, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,7 +41,8 @@ def test_as_many_custodians_as_may_go_with_their_disks_and_are_rebuilt(
     with five.load():
         five.grows(by=30)
         for name in GONE:
-            lose_disk(five, name)
+            town.kill(name)
+            town.lose_disk(name)
         five.grows(by=30)
         others = [town.url(name) for name in town.custodians if name not in GONE]
         work = [threading.Thread(target=rebuild, args=(five, name, others), daemon=True) for name in GONE]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
+
+from sqlalchemy import select
+
 from audit.log.keys import Signer
 from audit.protocol.group import b64
 from audit.record.election import Election
 from audit.record.entries import make_text, parse_entry, seal
 from audit.record.seen import MemorySeen
 from audit.record.voting import reconcile_root
+from infra.queue.schema import queued
 from tests.faults.client import Client
 
 FOR = (1, 0, 0)
@@ -21,6 +27,7 @@ class Voting:
     def __init__(self, client: Client) -> None:
         self.client, self.meeting = client, client.zones.meeting
         self.passed: dict[str, set[bytes]] = {name: set() for name in client.zones.intakes}
+        self._accounts = itertools.count()
 
     def begin(self) -> None:
         """The log from entry 0 to the opening of the vote, entry after entry: each needs the one before it."""
@@ -36,6 +43,10 @@ class Voting:
         """Returns once this intake has read that the election is in this phase."""
         read = self.client.zones.said
         self.client.wait(lambda: any(line["phase"] == phase for line in read(intake, "log-read")))
+
+    def accounts(self, count: int) -> list[int]:
+        """So many accounts that have not voted."""
+        return list(itertools.islice(self._accounts, count))
 
     def vote(self, account: int, at: str, revision: int = 0) -> None:
         """A ballot, until this intake has promised it."""
@@ -64,6 +75,15 @@ class Voting:
         body = {"count": count, "manifest": self.meeting.hash, "root": b64(root), "signer": signer.name}
         return self.meeting.signed("reconcile", body, signer)
 
+    def waiting(self, kind: str) -> int:
+        """How many different entries of this kind are in the queue."""
+        with self.client.zones.databases["queue"].engine.connect() as connection:
+            return len(of_kind(kind, set(map(bytes, connection.scalars(select(queued.c.data))))))
+
+    def recorded(self, kind: str) -> list[bytes]:
+        """The entries of this kind that a custodian has published."""
+        return of_kind(kind, self.client.log("custodian-0"))
+
     def expect(self, *entries: bytes) -> None:
         """From now on, these must be in the log, once, as all that was acknowledged."""
         self.client.acknowledged.update(entries)
@@ -76,3 +96,7 @@ class Voting:
             election.take(entry, seen)
             seen.add(entry)
         return election
+
+
+def of_kind(kind: str, entries: Iterable[bytes]) -> list[bytes]:
+    return [raw for raw in entries if raw.startswith(f"psephos/v1 {kind}\n".encode())]

@@ -5,6 +5,7 @@ for it) and N custodians, each in a network namespace of its own, and a log that
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from audit.log.keys import Signer
 from audit.protocol.group import b64
@@ -178,6 +179,23 @@ class Zones:
                 self.go_on(name)
         self.start()
 
+    def lose_disk(self, name: str) -> None:
+        """Everything that a zone holds is gone, which does not run; its keys, which are kept elsewhere, are not. Its
+        empty tables, or its empty folder, are made anew.
+        """
+        self.faults += 1
+        if name in self.folders:
+            shutil.rmtree(self.folders[name])
+            self.folders[name].mkdir(mode=0o700)
+            return
+        database = self.databases[name]
+        database.engine.dispose()
+        with database.owner.begin() as connection:
+            query = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+            for table in list(connection.scalars(text(query))):
+                connection.execute(text(f"DROP TABLE {table} CASCADE"))
+            INSTALL[name.partition("-")[0]](connection, database.engine.url.username or "")
+
     def close(self) -> None:
         for zone in self.zones.values():
             if zone.process is not None:
@@ -188,15 +206,12 @@ class Zones:
         write_secret(self.folder / "token", TOKEN + "\n")
         (self.folder / "manifest").write_bytes(self.meeting.entries[0])
         parties, token = self.meeting.parties, "token"
-        own = {"manifest": "manifest", "manifest_hash": b64(self.meeting.manifest.hash)}
+        own = self._manifest()
         listen = {name: f"{self.network.address(name)}:{PORT}" for name in self.names}
         vaults = [{"url": self.url(name), "token": token} for name in self.custodians]
         for name, signer in zip(self.intakes, parties.intakes, strict=False):
-            self._write(
-                name, "intake", listen=listen[name], **self._database(name), **own,
-                key=self._keys(name, [signer])[0], custodians=[vault["url"] for vault in vaults],
-                queue={"url": self.url("ingress"), "token": token}, workers=1, poll_ms=100,
-            )  # fmt: skip
+            self._keys(name, [signer])
+            self.write_intake(name)
         for face in ("ingress", "egress"):
             self._write(face, f"queue-{face}", listen=listen[face], **self._database("queue"), token=token)
         for name in self.tallies:
@@ -211,6 +226,17 @@ class Zones:
             if name in self.folders:
                 care.create(self.zones[name].config)
 
+    def write_intake(self, name: str, **more: str) -> None:
+        """An intake's settings, and `more`."""
+        self._write(
+            name, "intake", listen=f"{self.network.address(name)}:{PORT}", **self._database(name), **self._manifest(),
+            key=f"{name}-0.key", custodians=[self.url(one) for one in self.custodians],
+            queue={"url": self.url("ingress"), "token": "token"}, workers=1, poll_ms=100, **more,
+        )  # fmt: skip
+
+    def _manifest(self) -> dict[str, str]:
+        return {"manifest": "manifest", "manifest_hash": b64(self.meeting.manifest.hash)}
+
     def _database(self, name: str) -> dict[str, str]:
         database = self.databases[name]
         return {"database": database.url, "passfile": str(database.passfile)}
@@ -224,7 +250,7 @@ class Zones:
     def _write(self, name: str, service: str, **settings: object) -> None:
         path = self.folder / f"{name}.toml"
         path.write_text("".join(f"{key} = {toml(value)}\n" for key, value in settings.items()))
-        self.zones[name] = Zone(name, service, path)
+        self.zones.setdefault(name, Zone(name, service, path))
 
 
 def numbered(service: str, count: int) -> list[str]:
