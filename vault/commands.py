@@ -12,11 +12,12 @@ from infra.commands import Config, group
 
 
 def register(app: typer.Typer) -> None:
-    """Adds `serve custodian`, `schema custodian`, `custodian scrub` and `custodian rebuild`."""
+    """Adds `serve custodian`, `schema custodian`, `custodian create`, `custodian scrub` and `custodian rebuild`."""
     group(app, "serve", "Runs one service until it is told to stop.").command("custodian")(serve_custodian)
     schema = group(app, "schema", "Makes a service's tables, as the owner of its database.")
     schema.command("custodian")(schema_custodian)
     custodian = group(app, "custodian", "Looks after what a custodian holds.")
+    custodian.command("create")(create)
     custodian.command("scrub")(scrub)
     custodian.command("rebuild")(rebuild)
 
@@ -29,7 +30,8 @@ def serve_custodian(
     ] = None,
 ) -> None:
     """Keeps and cosigns logs, and serves them as tiles. With --follow it keeps a log that others publish, cosigns
-    nothing, and ends with the code of the worst alarm: 3 fork, 4 changed byte, 5 shrunken log, 6 own damage, 7 silence.
+    nothing, and ends with the code of the worst alarm: 3 fork, 8 hidden rekey, 4 changed byte, 5 shrunken log, 6 own
+    damage, 7 silence.
     """
     if follow:
         from vault.custodian import serve_following
@@ -38,6 +40,15 @@ def serve_custodian(
     from vault.custodian import serve
 
     serve.run(config)
+
+
+def create(config: Config) -> None:
+    """Makes the folder of a new custodian, which has signed nothing yet, or has it keep a log more. One that was lost
+    is not created but rebuilt.
+    """
+    from vault.custodian import care
+
+    care.create(config)
 
 
 def scrub(

@@ -27,8 +27,8 @@ from tests.sequencer.house import TOKEN, House
 from tests.sequencer.test_recovery import signed_and_sent_to_one
 from tests.simulator.dice import Dice
 from tests.simulator.rekeys import rekeying, take_over
+from tests.vault.folders import opened
 from vault.custodian.custody import Custodian as Keeper
-from vault.custodian.folder_store import FolderStore
 from vault.custodian.keys import stored_keys
 from vault.custodian.serve import custodian_app
 
@@ -168,7 +168,7 @@ def made_up(house: House, folder: Path, entries: list[bytes], log: tuple[Signer,
     tree.extend(map(leaf_hash, entries))
     text = Checkpoint(origin, tree.size, tree.root()).text
     header = b"old 0\n\n" + Note(text, tuple(key.sign(text, 1_800_000_000) for key in log)).raw
-    store = FolderStore(str(folder), [origin])
+    store = opened(folder, [origin])
     keys = stored_keys(store, house.meeting.manifest.history[0])
     keeper = Keeper(store, {origin: keys}, own, house.vault.clock)
     keeper.append(origin, len(header).to_bytes(4, "big") + header + frame(entries))
@@ -235,7 +235,7 @@ def newcomer(open_house: House, tmp_path: Path) -> Iterator[House]:
     """A custodian of another name, which holds nothing, at the address of the third."""
     vault = open_house.vault
     record_rekey(open_house, "custodian", "custodian-c", NEWCOMER)
-    store = FolderStore(str(tmp_path), [open_house.meeting.origin])
+    store = opened(tmp_path, [open_house.meeting.origin])
     keys = stored_keys(store, open_house.meeting.manifest.history[0])
     keeper = Keeper(store, {open_house.meeting.origin: keys}, NEWCOMER, vault.clock)
     vault.apps[2] = custodian_app(keeper, [open_house.meeting.origin], TOKEN)

@@ -20,10 +20,10 @@ from audit.log.treehead import Checkpoint
 from infra.postgres import Cluster
 from tests.databases import Database, make_database
 from tests.vault.fixed_keys import FixedKeys
+from tests.vault.folders import opened
 from vault.custodian import schema
 from vault.custodian.cosign import Head
 from vault.custodian.custody import Custodian
-from vault.custodian.folder_store import FolderStore
 from vault.custodian.serve import custodian_app
 from vault.custodian.sql_store import SqlStore
 from vault.custodian.storage import Store
@@ -174,7 +174,7 @@ def in_database(database: Database) -> Iterator[Served]:
 def in_folder(tmp_path: Path) -> Iterator[Served]:
     """A custodian with a plain folder, which is empty."""
     tmp_path.chmod(0o700)
-    yield from kept(lambda origin: FolderStore(str(tmp_path), [origin]))
+    yield from kept(lambda origin: opened(tmp_path, [origin]))
 
 
 @pytest.fixture(params=["in_database", "in_folder"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,8 +21,8 @@ from infra.keys import new_token, write_secret
 from tests.loopback import serving, wait_until
 from tests.simulator.meeting import Meeting
 from tests.simulator.record import files_of
+from tests.vault.folders import KEEPER, opened
 from vault.custodian.cosign import Head
-from vault.custodian.folder_mending import MendableFolder
 
 PSEPHOS = [sys.executable, "-c", "from infra.commands import main; main()"]
 
@@ -57,7 +58,14 @@ class Town:
         return app
 
     def run(self, *command: str) -> tuple[int, str]:
-        done = CliRunner().invoke(root(), ["custodian", *command, "--config", str(self.config)])
+        return self._run("custodian", *command)
+
+    def serve(self) -> tuple[int, str]:
+        """Begins, where it ends at once."""
+        return self._run("serve", "custodian")
+
+    def _run(self, *command: str) -> tuple[int, str]:
+        done = CliRunner().invoke(root(), [*command, "--config", str(self.config)])
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             return 1, str(done.exception)
         return done.exit_code, done.output
@@ -85,6 +93,13 @@ def test_a_lost_custodian_is_rebuilt_damaged_scrubbed_and_runs(town: Town) -> No
         assert code == 3
         assert f"mended from {url}/{origin}" in said
         assert town.run("scrub") == (0, f"{origin}: all right, {size} entries\n")
+        (file,) = [file for file in town.kept.rglob("*") if file.is_file() and file.parts[-5] == "heads"]
+        raw = bytearray(file.read_bytes())
+        raw[40] ^= 1
+        file.write_bytes(raw)
+        code, said = town.run("scrub", "--peer", url)
+        assert code == 3
+        assert f"head of {size} entries: mended from the published checkpoint" in said
     with subprocess.Popen([*PSEPHOS, "serve", "custodian", "--config", town.config]) as process:
         try:
             http = httpx.Client(base_url=f"http://{town.listen}/{origin}/")
@@ -109,12 +124,60 @@ def test_nobody_to_rebuild_from(town: Town) -> None:
     assert "cannot be reached" in said
 
 
+def test_a_new_custodian_is_created_once(town: Town) -> None:
+    code, said = town.serve()
+    assert code == 1
+    assert "no custodian keeps anything here" in said
+    assert "psephos custodian create" in said
+    name = town.meeting.parties.custodians[0][0].name
+    code, said = town.run("create")
+    assert (code, said.split(" keeps it")[0]) == (0, f"{town.meeting.origin}: {name}")
+    code, said = town.run("create")
+    assert code == 1
+    assert "is there already" in said
+
+
+def test_a_folder_that_is_gone_is_not_begun_anew(town: Town) -> None:
+    assert town.run("create")[0] == 0
+    shutil.rmtree(town.kept)
+    for _ in range(2):
+        code, said = town.serve()
+        assert code == 1
+        assert "If what this custodian holds is on another disk, mount that" in said
+        # As the place looks on which the disk would be mounted.
+        town.kept.mkdir(mode=0o700, exist_ok=True)
+    assert list(town.kept.iterdir()) == []
+
+
+def test_a_log_that_is_not_kept_in_a_folder_is_not_begun_there(town: Town) -> None:
+    opened(town.kept, ["vote.example/another"])
+    code, said = town.serve()
+    assert code == 1
+    assert f"the log {town.meeting.origin} is not kept here" in said
+    assert town.run("create")[0] == 0
+
+
+def test_the_folder_of_another_custodian_is_not_taken_for_its_own(town: Town) -> None:
+    opened(town.kept, [town.meeting.origin])
+    code, said = town.serve()
+    assert code == 1
+    assert f"the custodian {KEEPER} keeps {town.meeting.origin} there" in said
+
+
+def test_a_rebuild_that_was_broken_off_is_not_begun_with(town: Town) -> None:
+    assert town.run("rebuild", "--from", "http://127.0.0.1:1", "--at-once")[0] == 1
+    code, said = town.serve()
+    assert code == 1
+    assert "is not kept here" in said
+
+
 def test_an_empty_custodian_is_all_right(town: Town) -> None:
+    assert town.run("create")[0] == 0
     assert town.run("scrub") == (0, f"{town.meeting.origin}: all right, 0 entries\n")
 
 
 def test_a_head_that_is_no_head_is_told(town: Town) -> None:
-    store = MendableFolder(str(town.kept), [town.meeting.origin])
+    store = opened(town.kept, [town.meeting.origin])
     entry = town.meeting.entries[0]
     made = Head(0, 1, leaf_hash(entry), (1).to_bytes(8, "big") + leaf_hash(entry), b"", 1)
     store.append(town.meeting.origin, made, [leaf_hash(entry)], [entry])

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from audit.log.export import check_tiles
 from infra.postgres import Cluster, temporary_cluster
 from tests.databases import Database, make_database
-from tests.vault.conftest import Growing
+from tests.vault.conftest import NOW, Growing
 from tests.vault.fixed_keys import FixedKeys
 from tests.vault.sources import Shown
 from tests.vault.test_scrubbing import Kept
@@ -90,7 +90,8 @@ def test_a_page_that_cannot_be_read_is_found_and_its_rows_are_mended(
         assert all(line.endswith("cannot be read") for line in found if line.startswith("entry"))
         assert kept.scrub() == 4
     said: list[str] = []
-    assert Scrub(kept.store, FixedKeys(kept.log.policy), [Shown(kept.log).show()], said.append).run() == 3, said
+    keys, peers = FixedKeys(kept.log.policy), [Shown(kept.log).show()]
+    assert Scrub(kept.store, keys, peers, said.append, clock=lambda: NOW).run() == 3, said
     check_tiles(StoreReader(kept.store, kept.log.origin), signed_head(kept.store.newest(kept.log.origin)))
     assert kept.store.entries(kept.log.origin, 0, 700) == kept.log.entries
 

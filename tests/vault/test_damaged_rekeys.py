@@ -9,6 +9,7 @@ import pytest
 from audit.log.keys import Signer
 from audit.protocol.refused import Refused
 from tests.simulator.rekeys import rekey
+from tests.vault.conftest import NOW
 from tests.vault.test_following_rekeys import NEW, Town
 from vault.custodian.examining import Examiner
 from vault.custodian.keys import proven_keys, stored_keys
@@ -38,6 +39,6 @@ def test_a_damaged_rekey_is_found_and_mended(tmp_path: Path, office: str, name: 
     said: list[str] = []
     keys = proven_keys(town.store, town.manifest, [town.reader])
     assert list(keys.places()) == [before]
-    assert Scrub(town.store, keys, [town.reader], said.append).run() == 3, said
+    assert Scrub(town.store, keys, [town.reader], said.append, clock=lambda: NOW).run() == 3, said
     assert any(f"entry {before}: mended from" in line for line in said)
     assert list(stored_keys(town.store, town.manifest).places()) == [before]

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.log.merkle import CompactRange, leaf_hash
+from tests.vault.folders import opened
 from tests.vault.power import MemoryDisk, PowerCut
 from vault.custodian.cosign import EMPTY, Head
 from vault.custodian.disk import RealDisk
@@ -23,6 +24,7 @@ from vault.custodian.folder_store import FolderStore
 from vault.custodian.storage import Damaged, Overtaken, Unsafe
 
 ORIGIN = "vote.example/folder"
+LINE = "line"
 Step = tuple[str, int]
 # Appends of several lengths, across the end of a tile and alone; heads that were seen; entries before their head.
 STEPS: list[Step] = [
@@ -35,6 +37,9 @@ STEPS: list[Step] = [
     ("append", 0),
     ("publish", 0),
     ("append", 1),
+    ("bring", 100),
+    ("bring", 156),
+    ("keep", 0),
 ]
 
 
@@ -67,6 +72,7 @@ class Keeping:
     disk: MemoryDisk = field(default_factory=MemoryDisk)
     size: int = 0
     staged: int = 0
+    brought: int = 0
     observed: int = 0
     published: int = 0
 
@@ -74,7 +80,11 @@ class Keeping:
         self.open()
 
     def open(self) -> None:
-        self.store = FolderStore("/kept", [ORIGIN], self.disk)
+        try:
+            self.store = FolderStore("/kept", [ORIGIN], self.disk)
+        except Unsafe:
+            # It is made at its first use, or what a power cut left of that made whole.
+            self.store = opened("/kept", [ORIGIN], self.disk)
 
     def do(self, step: Step) -> None:
         """One thing that the store is asked to do, noted down once it has returned."""
@@ -83,6 +93,14 @@ class Keeping:
             start = self.staged
             self.store.stage(ORIGIN, start, *rows(start, start + count))
             self.staged = start + count
+        elif kind == "bring":
+            start = max(self.size, self.brought)
+            self.store.bring(ORIGIN, LINE, start, *rows(start, start + count))
+            self.brought = start + count
+        elif kind == "keep":
+            if self.brought > self.staged:
+                self.store.append(ORIGIN, head(self.size, self.brought), (), (), LINE)
+                self.size = self.staged = self.brought
         elif kind == "append":
             size = self.staged + count
             if size > self.size:
@@ -90,7 +108,7 @@ class Keeping:
                 self.size = self.staged = size
         elif kind == "observe":
             size = max(self.size, self.observed) + count
-            self.store.observe(ORIGIN, Head(self.observed, size, tree(size).root(), b"", b"seen\n", 1000 + size))
+            self.store.observe(ORIGIN, LINE, Head(self.observed, size, tree(size).root(), b"", b"seen\n", 1000 + size))
             self.observed = size
         elif self.size > self.published:
             self.store.publish(ORIGIN, self.size, b"published")
@@ -109,11 +127,17 @@ class Keeping:
         assert self.store.hashes(ORIGIN, 0, 0, held + 9) == leaves
         roots = [tile_root(leaves[i : i + 256]) for i in range(0, newest.size - 255, 256)]
         assert self.store.hashes(ORIGIN, 1, 0, len(roots)) == roots
+        brought = self.store.brought(ORIGIN, LINE)
+        assert brought >= self.brought
+        start = min(newest.size, brought)
+        assert self.store.brought_entries(ORIGIN, LINE, start, brought + 9) == [entry(i) for i in range(start, brought)]
+        assert self.store.brought_hashes(ORIGIN, LINE, start, brought + 9) == [leaf(i) for i in range(start, brought)]
         observed, published = self.store.observed(ORIGIN).size, self.store.published(ORIGIN)[0]
         assert observed >= self.observed
         assert published >= self.published
         assert self.store.last_time() == max((1000 + size for size in (newest.size, observed) if size), default=0)
         self.size, self.staged, self.observed, self.published = newest.size, held, observed, published
+        self.brought = brought
 
 
 def rows(start: int, end: int) -> tuple[list[bytes], list[bytes]]:
@@ -152,11 +176,11 @@ def test_what_is_stored_is_read_again() -> None:
     for step in STEPS:
         made.do(step)
         made.check()
-    assert (made.size, made.observed) == (559, 558)
+    assert (made.size, made.observed) == (815, 558)
     assert made.store.head_at(ORIGIN, 258) == head(3, 258)
     assert made.store.head_at(ORIGIN, 257) is made.store.head_at(ORIGIN, 0) is None
-    assert made.store.observed_at(ORIGIN, 558) is not None
-    assert made.store.observed_at(ORIGIN, 559) is None
+    assert made.store.observed_at(ORIGIN, LINE, 558) is not None
+    assert made.store.observed_at(ORIGIN, LINE, 559) is None
 
 
 @pytest.mark.parametrize("done", [False, True], ids=["lost", "done-but-not-reported"])
@@ -186,7 +210,10 @@ def test_what_a_killed_process_left_is_relied_on_only_once_it_is_on_disk(seed: i
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(["append", "stage", "observe", "publish"]), st.integers(1, 40)), max_size=8),
+    st.lists(
+        st.tuples(st.sampled_from(["append", "stage", "observe", "publish", "bring", "keep"]), st.integers(1, 40)),
+        max_size=8,
+    ),
     st.lists(st.integers(1, 60), max_size=3),
     st.integers(0, 2**32),
 )
@@ -293,13 +320,13 @@ def test_a_large_folder_is_opened_without_reading_it() -> None:
     made.disk.read = lambda path, *rest: (looked.append(path), read(path, *rest))[1]
     made.open()
     assert made.store.newest(ORIGIN).size == 1600
-    assert sorted(looked) == ["/kept/format", next(path for path in looked if "/heads/" in path)]
+    assert [path.split("/")[2] for path in looked] == ["format", "keeps", "logs"]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     tmp_path.chmod(0o700)
-    store = FolderStore(str(tmp_path), [ORIGIN])
+    store = opened(tmp_path, [ORIGIN])
     store.append(ORIGIN, head(0, 3), *rows(0, 3))
     store.append(ORIGIN, head(3, 4), *rows(3, 4))
     return tmp_path
@@ -398,7 +425,7 @@ def test_a_file_that_is_gone_is_missed(folder: Path) -> None:
 
 def test_a_file_of_another_log_is_refused(folder: Path) -> None:
     log = the_file(folder, 0).parents[4]
-    other = FolderStore(str(folder), ["vote.example/another"])
+    other = opened(folder, ["vote.example/another"])
     other.append("vote.example/another", head(0, 1), *rows(0, 1))
     (mine,) = (path for path in folder.glob("logs/*") if path != log)
     the_file_there = mine / "heads/000/000/000/000"
@@ -422,7 +449,7 @@ class Beside(RealDisk):
     def link(self, path: str, new: str) -> None:
         if self.other is None:
             folder = path.rsplit("/new/", 1)[0]
-            self.other = FolderStore(folder, ["vote.example/another"])
+            self.other = opened(folder, ["vote.example/another"])
             self.other.append("vote.example/another", head(0, 7), *rows(0, 7))
         super().link(path, new)
 

@@ -10,9 +10,9 @@ import pytest
 from audit.log.export import check_tiles
 from tests.vault.conftest import CUSTODIANS, NOW, Growing
 from tests.vault.fixed_keys import FixedKeys
+from tests.vault.folders import opened
 from tests.vault.sources import Shown
 from vault.custodian.custody import Custodian
-from vault.custodian.folder_mending import MendableFolder
 from vault.custodian.mending import Scrub
 from vault.custodian.storage import Damaged
 from vault.custodian.stored import StoreReader, signed_head
@@ -29,6 +29,7 @@ class Kept:
         self.log = Growing(f"vote.example/folder-{next(_numbers)}")
         self.keys = FixedKeys(self.log.policy)
         self.said: list[str] = []
+        self.time = NOW
         self.open()
         for count in (200, 200, 200):
             self.append(count)
@@ -39,8 +40,8 @@ class Kept:
         self.custodian.publish(self.log.origin, self.peer.note)
 
     def open(self) -> None:
-        self.store = MendableFolder(str(self.folder), [self.log.origin])
-        self.custodian = Custodian(self.store, {self.log.origin: self.keys}, CUSTODIANS[0], lambda: NOW)
+        self.store = opened(self.folder, [self.log.origin])
+        self.custodian = Custodian(self.store, {self.log.origin: self.keys}, CUSTODIANS[0], lambda: self.time)
 
     def append(self, count: int) -> None:
         old = self.log.grow(count)
@@ -59,10 +60,11 @@ class Kept:
 
     def scrub(self, *peers: Shown) -> int:
         self.said.clear()
-        return Scrub(self.store, self.keys, peers, self.said.append).run()
+        return Scrub(self.store, self.keys, peers, self.said.append, clock=lambda: NOW + 9).run()
 
-    def check_whole(self) -> None:
+    def check_whole(self, time: int = NOW) -> None:
         self.open()
+        self.time = time
         check_tiles(StoreReader(self.store, self.log.origin), signed_head(self.store.newest(self.log.origin)))
         assert self.scrub() == 0
         self.append(1)
@@ -126,10 +128,40 @@ def test_while_a_published_checkpoint_is_damaged_the_one_before_is_served(kept: 
     assert kept.store.published(kept.log.origin) == (701, newer.note)
 
 
-def test_the_newest_head_is_not_made_up(kept: Kept) -> None:
-    kept.flip("heads", 600, 40)
+@pytest.mark.parametrize("how", ["flip", "unlink"])
+@pytest.mark.parametrize("more", [0, 100])
+def test_the_newest_head_is_mended_by_what_was_published_of_it(kept: Kept, more: int, how: str) -> None:
+    # Its entries came before it, or with it, and end a bundle.
+    for _ in range(more and 1):
+        kept.append(more)
+        kept.custodian.publish(kept.log.origin, kept.peer.show().note)
+    number = 700 if more else 600
+    if how == "flip":
+        kept.flip("heads", number, 40)
+    else:
+        kept.file("heads", number).unlink()
+    before = kept.custodian.checkpoint(kept.log.origin)
     kept.log.grow(1)
     with pytest.raises(Damaged):
-        kept.custodian.append(kept.log.origin, kept.log.append(700))
-    assert kept.scrub(kept.peer) == 4
+        kept.custodian.append(kept.log.origin, kept.log.append(700 + more))
+    kept.log.entries.pop()
+    # It begins, serves readers and signs nothing.
+    kept.open()
+    assert kept.custodian.checkpoint(kept.log.origin) == before
+    if more or how == "flip":
+        assert kept.scrub() == 4
+        assert kept.scrub(kept.peer) == 3, kept.said
+    else:
+        # All of its entries can be read, and lead to the root.
+        assert kept.scrub() == 3, kept.said
+    head = kept.store.newest(kept.log.origin)
+    assert (head.old_size, head.size, head.time) == (number, 700 + more, NOW + 9)
+    kept.open()
+    kept.check_whole(NOW + 9)
+
+
+def test_a_newest_head_that_was_not_published_is_not_made_up(kept: Kept) -> None:
+    kept.append(1)
+    kept.flip("heads", 700, 40)
+    assert kept.scrub(kept.peer.show()) == 4
     assert "rebuild this custodian" in kept.said[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from tests.simulator.meeting import Meeting
 from tests.simulator.record import MemoryReader, files_of
 from tests.simulator.rekeys import rekey
 from tests.vault.conftest import NOW
+from tests.vault.folders import opened
 from vault.custodian.alarms import Alarms
-from vault.custodian.folder_mending import MendableFolder
 from vault.custodian.following import Follower
 from vault.custodian.keys import stored_keys
 
@@ -25,6 +26,7 @@ class Town:
         self.folder = folder
         self.meeting = Meeting().found().ceremony()
         self.reader = MemoryReader({})
+        self.readers = [self.reader]
         self.show()
         self.manifest = self.meeting.manifest
         self.begin()
@@ -34,13 +36,13 @@ class Town:
         self.reader.files["rekeys"] = rekeys_text(rekeys)
 
     def begin(self) -> None:
-        store = MendableFolder(str(self.folder / "kept"), [self.manifest.origin])
+        store = opened(self.folder / "kept", [self.manifest.origin])
         self.keys = stored_keys(store, self.manifest)
         self.store, self.alarms = store, Alarms(self.folder / "memory")
         self.follower = Follower(
             store,
             self.keys,
-            [self.reader],
+            self.readers,
             self.alarms,
             self.folder / "shown.json",
             clock=lambda: 0.0,
@@ -91,3 +93,40 @@ def test_a_head_by_keys_that_its_own_entries_replace_is_not_stored(town: Town) -
     # Nor if nobody says that there is a rekey: it is found when the entries are read.
     town.show()
     assert town.held() == before
+
+
+def test_a_source_that_does_not_say_where_keys_changed_is_read_by_what_another_says(town: Town) -> None:
+    before, hint = town.held(), MemoryReader({**town.reader.files, "rekeys": rekeys_text([town.held()])})
+    rekey(town.meeting, "log", "log", Dice(70).log_keys("log"))
+    town.show()
+    del town.reader.files["rekeys"]
+    assert town.held() == before
+    town.readers.append(hint)
+    town.begin()
+    assert town.held() == before + 1
+    assert not town.alarms.raised
+
+
+def test_a_rekey_that_another_source_proves_where_something_else_is_held_is_an_alarm(town: Town) -> None:
+    """The log's old key is stolen, and who follows is shown a log without the rekey. The other source's own head cannot
+    be taken: otherwise it would be a fork.
+    """
+    meeting, honest = town.meeting, MemoryReader({})
+    before, true, old = town.held(), list(town.meeting.entries), town.meeting.parties
+    rekey(meeting, "log", "log", Dice(70).log_keys("log"))
+    said = meeting.entries[before]
+    honest.files = files_of(meeting.entries, meeting.parties, meeting.origin)
+    honest.files["rekeys"] = rekeys_text([before])
+    note = honest.files["checkpoint"].decode().splitlines(keepends=True)
+    honest.files["checkpoint"] = "".join(line for line in note if " custodian-a " not in line).encode()
+    meeting.entries[:], meeting.parties = [*true, b"made up", b"made up, too"], old
+    town.show()
+    assert town.held() == before + 2
+    town.readers.append(honest)
+    town.begin()
+    assert town.held() == before + 2
+    assert dict(town.alarms.raised) == {"rekey": 1}
+    assert town.alarms.code == 8
+    (file,) = (town.folder / "memory").glob("rekey-*.json")
+    kept = json.loads(file.read_bytes())
+    assert (kept["number"], kept["rekey"].encode()) == (before, said)

@@ -26,6 +26,7 @@ from tests.simulator.meeting import Meeting
 from tests.vault.conftest import TOKEN, WITNESS
 from tests.vault.test_following_process import PSEPHOS, free_port
 from tests.vault.test_mirror import beginning, packages
+from vault.custodian import care
 
 
 class Office:
@@ -36,8 +37,6 @@ class Office:
         self.entries, self.origin = list(self.meeting.entries), self.meeting.origin
         self.source = LeafHashes([leaf_hash(entry) for entry in self.entries])
         self.folder, self.listen = folder, f"127.0.0.1:{free_port()}"
-        (folder / "held").mkdir()
-        (folder / "held").chmod(mode)
         (folder / "manifest").write_bytes(self.entries[0])
         write_secret(folder / "token", TOKEN + "\n")
         write_secret(folder / "witness.key", witness.private + "\n")
@@ -49,6 +48,8 @@ class Office:
             f'listen = "{self.listen}"\ntoken = "token"\nmanifests = ["manifest"]\nfolder = "held"\nkeys = [{keys}]\n'
             'witness_key = "witness.key"\n'
         )
+        care.create(folder / "custodian.toml")
+        (folder / "held").chmod(mode)
 
     @contextmanager
     def process(self) -> Iterator[subprocess.Popen[str]]:

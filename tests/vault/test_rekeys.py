@@ -20,9 +20,9 @@ from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
 from tests.simulator.rekeys import rekey, rekeying
 from tests.vault.conftest import TOKEN, Served
+from tests.vault.folders import opened
 from vault.custodian.config import announced, check_office
 from vault.custodian.custody import Custodian
-from vault.custodian.folder_store import FolderStore
 from vault.custodian.keys import stored_keys
 from vault.custodian.serve import custodian_app
 
@@ -44,7 +44,7 @@ class Kept:
 
     def begin(self, keys: tuple[Signer, ...]) -> None:
         """The process, begun anew on what is stored."""
-        store = FolderStore(str(self.folder), [self.meeting.origin])
+        store = opened(self.folder, [self.meeting.origin])
         logs = {self.meeting.origin: stored_keys(store, self.first)}
         app = custodian_app(Custodian(store, logs, keys, lambda: TIME), [self.meeting.origin], TOKEN)
         self.client = TestClient(app, headers={"Authorization": f"Bearer {TOKEN}"})

@@ -14,10 +14,11 @@ from audit.log.export import check_tiles
 from audit.log.tiles import bundle_path, frame
 from audit.protocol.refused import Refused
 from tests.databases import Database
-from tests.vault.conftest import CUSTODIANS, NOW, Growing
+from tests.vault.conftest import CUSTODIANS, LOG, NOW, Growing
 from tests.vault.damage import Damage
 from tests.vault.fixed_keys import FixedKeys
 from tests.vault.sources import Shown
+from vault.custodian.cosign import WrongOldSize
 from vault.custodian.custody import Custodian
 from vault.custodian.examining import Examiner
 from vault.custodian.mending import Scrub
@@ -57,7 +58,8 @@ class Kept:
 
     def scrub(self, *peers: Shown) -> int:
         self.said.clear()
-        return Scrub(self.store, FixedKeys(self.log.policy), peers, self.said.append).run()
+        keys, names = FixedKeys(self.log.policy), [CUSTODIANS[0][0].name]
+        return Scrub(self.store, keys, peers, self.said.append, clock=lambda: self.time, names=names).run()
 
     def found(self) -> list[str]:
         return [str(fault) for fault in Examination(self.store, FixedKeys(self.log.policy)).run().faults]
@@ -211,6 +213,42 @@ def test_over_a_damaged_newest_head_nothing_is_signed(kept: Kept, column: str) -
         # After a restart, too.
         kept.start()
     assert list(before) == list(kept.store.heads(kept.log.origin))
+    # What was published says which head it was, and when it was cosigned.
+    kept.time += 500
+    assert kept.scrub() == 3, kept.said
+    assert kept.store.newest(kept.log.origin).time == NOW
+    kept.start()
+    kept.append(1)
+    kept.check_whole()
+
+
+@pytest.mark.parametrize("column", ["root", "frontier", "note"])
+def test_a_newest_head_that_was_not_published_is_not_made_up(kept: Kept, column: str) -> None:
+    kept.append(1)
+    kept.damage.flip("head", column, "size = 701", 40 if column == "note" else 12)
+    assert kept.scrub(kept.peer.show()) == 4
+    assert "rebuild this custodian" in kept.said[-1]
+
+
+def test_a_mended_newest_head_without_an_own_line_is_dated_anew(kept: Kept) -> None:
+    kept.append(1)
+    # By the two others.
+    head, lines = kept.log.head(), [*LOG, *(key for keys in CUSTODIANS[1:] for key in keys)]
+    kept.custodian.publish(kept.log.origin, kept.log.note(head, lines).raw)
+    kept.damage.flip("head", "root", "size = 701")
+    kept.time += 500
+    assert kept.scrub() == 3, kept.said
+    assert kept.store.newest(kept.log.origin).time == kept.time
+    kept.start()
+    kept.time = NOW + 499
+    with pytest.raises(Refused) as refusal:
+        kept.append(1)
+    assert refusal.value.reason == "clock-backwards"
+
+
+def test_a_published_checkpoint_that_fewer_than_w_have_cosigned_stands_for_no_head(kept: Kept) -> None:
+    kept.damage.flip("head", "root", "size = 700")
+    kept.damage.do("published", "UPDATE published SET note = :n WHERE origin = :o", n=kept.log.witnessed(custodians=1))
     assert kept.scrub(kept.peer) == 4
     assert "rebuild this custodian" in kept.said[-1]
 
@@ -226,7 +264,22 @@ def test_a_newest_head_that_is_gone_is_never_signed_over(kept: Kept) -> None:
     kept.start()
     with pytest.raises(Damaged, match="missing"):
         kept.custodian.append(fork.origin, fork.append(old))
-    assert kept.scrub(kept.peer) == 4
+    assert kept.scrub() == 4
+    assert kept.scrub(kept.peer) == 3, kept.said
+    with pytest.raises(WrongOldSize):
+        kept.custodian.append(fork.origin, fork.append(old))
+    kept.start()
+    kept.append(1)
+    kept.check_whole()
+
+
+def test_a_newest_head_is_not_mended_with_a_fork(kept: Kept) -> None:
+    kept.damage.remove("head", "size = 700")
+    kept.damage.remove("entry", "index >= 600")
+    other = Growing(kept.log.origin, [*kept.log.entries[:650], b"other", *kept.log.entries[651:]])
+    other.grow(9)
+    assert kept.scrub(Shown(other).show()) == 4
+    assert kept.store.newest(kept.log.origin).size == 600
 
 
 @pytest.mark.parametrize(("how", "table", "column", "where", "said"), [*ENTRY[:1], *ENTRY[2:3], *HASH[:1], *HASH[2:3]])

@@ -1,4 +1,4 @@
-"""`custodian scrub` and `custodian rebuild`: both read the file that the service runs by, and work on all its logs."""
+"""`custodian create`, `scrub` and `rebuild`: each reads the file that the service runs by, and is for all its logs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,34 @@ from infra.config import ConfigError, load, read_toml
 from infra.keys import read_signer
 from infra.progress import bar
 from vault.custodian.clock import system_clock
-from vault.custodian.config import CustodianConfig, FollowConfig, announced, check_office, open_store
+from vault.custodian.config import CustodianConfig, FollowConfig, announced, check_office, keep_in_folder, open_store
 from vault.custodian.kept import Clock
 from vault.custodian.keys import proven_keys, stored_keys
 from vault.custodian.mending import CODES, Scrub
 from vault.custodian.peers import reader_of
 from vault.custodian.pulling import Progress
 from vault.custodian.rebuilding import Rebuild
+from vault.custodian.storage import Unsafe
 
 WAIT_SECONDS = 5.0
+
+
+def create(path: Path) -> None:
+    """Makes the folder of a custodian that is new, or has it keep a log more.
+
+    ConfigError, KeyFileError, Refused, Unsafe or OSError if it cannot; Unsafe also if all its logs are kept there.
+    """
+    config = load(CustodianConfig, path)
+    if config.folder is None:
+        raise ConfigError(path, ["a custodian with a database is made by `psephos schema custodian`"])
+    manifests = [load_manifest(file)[0] for file in config.manifests]
+    signers = [read_signer(key) for key in config.keys]
+    check_office(path, [announced(manifest, config.rekeys) for manifest in manifests], signers)
+    new = keep_in_folder(str(config.folder.resolve()), [manifest.origin for manifest in manifests], signers[0].name)
+    if not new:
+        raise Unsafe(f"{config.folder}: the custodian is there already, with all its logs")
+    for origin in new:
+        say(f"{origin}: {signers[0].name} keeps it in {config.folder}, and has signed nothing yet")
 
 
 def scrub(path: Path, peers: Sequence[str]) -> int:
@@ -31,11 +50,14 @@ def scrub(path: Path, peers: Sequence[str]) -> int:
     """
     config, manifests = configured(path)
     store = open_store(config, [manifest.origin for manifest in manifests])
+    names = {read_signer(key).name for key in config.keys} if isinstance(config, CustodianConfig) else set()
     codes = []
     for manifest in manifests:
         readers = [reader_of(url, manifest.origin) for url in peers]
         with told("re-reading") as progress:
-            codes.append(Scrub(store, proven_keys(store, manifest, readers), readers, say, progress).run())
+            keys = proven_keys(store, manifest, readers)
+            work = Scrub(store, keys, readers, say, progress, clock=system_clock(), names=names)
+            codes.append(work.run())
     return max(codes, default=CODES["whole"])
 
 
@@ -50,7 +72,7 @@ def rebuild(path: Path, peers: Sequence[str], *, at_once: bool, clock: Clock | N
     config = load(CustodianConfig, path)
     manifests = [load_manifest(file)[0] for file in config.manifests]
     signers = [read_signer(key) for key in config.keys]
-    store = open_store(config, [manifest.origin for manifest in manifests])
+    store = open_store(config, [manifest.origin for manifest in manifests], lost=True)
     clock = clock or system_clock()
     for manifest in manifests:
         readers = [reader_of(url, manifest.origin) for url in peers]
@@ -66,6 +88,9 @@ def rebuild(path: Path, peers: Sequence[str], *, at_once: bool, clock: Clock | N
                     done = work.step()
         # By the rekeys that are held by now: the keys that it will sign with are those of one custodian.
         check_office(path, [announced(keys.manifest, config.rekeys)], signers)
+        if config.folder is not None:
+            # Only now: one that is broken off before this is not begun with.
+            keep_in_folder(str(config.folder.resolve()), [manifest.origin], signers[0].name)
 
 
 def configured(path: Path) -> tuple[CustodianConfig | FollowConfig, list[Manifest]]:

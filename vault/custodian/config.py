@@ -5,6 +5,7 @@ after what it holds read the same file.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +19,14 @@ from infra.database import check_url, engine
 from infra.http import parse_listen
 from infra.private import check_private
 from vault.custodian.folder_mending import MendableFolder
+from vault.custodian.folder_store import make_folder
 from vault.custodian.schema import SCHEMA
 from vault.custodian.sql_store import SqlStore
-from vault.custodian.storage import Mendable
+from vault.custodian.storage import Mendable, Unsafe
 
 CONNECTIONS = 8
+FOLLOWER = ""
+"""In the place of the name of a custodian, which one that follows has not."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,9 @@ class CustodianConfig:
 class FollowConfig:
     """A custodian that follows: `manifest_hash` (32 bytes) is all it is told of the election. In the folder `memory` it
     keeps the manifest, what each source showed, and evidence. Every `interval` seconds it asks each source, and reads
-    `sample` bundles again; `silence` seconds without anything new, or an answer, are an alarm. `private`: as above.
+    `sample` bundles again. It is an alarm if for `silence` seconds a source gives nothing that is of use, or stands
+    still behind what others gave; and if for `idle` seconds nobody has anything new, which is said for a log that is
+    expected to go on. `private`: as above.
     """
 
     listen: str
@@ -66,6 +72,7 @@ class FollowConfig:
     folder: Path | None = None
     interval: float = 10.0
     silence: float = 3600.0
+    idle: float | None = None
     sample: int = 4
     private: str | None = None
 
@@ -77,6 +84,8 @@ class FollowConfig:
             raise ValueError("`manifest_hash` must have 32 bytes")
         if self.interval <= 0 or self.silence < self.interval or self.sample < 1:
             raise ValueError("`interval` is above 0, `silence` not below it, and `sample` at least 1")
+        if self.idle is not None and self.idle < self.interval:
+            raise ValueError("`idle` is not below `interval`")
 
 
 def check_place(config: CustodianConfig | FollowConfig) -> None:
@@ -89,13 +98,20 @@ def check_place(config: CustodianConfig | FollowConfig) -> None:
         check_url(config.database)
 
 
-def open_store(config: CustodianConfig | FollowConfig, origins: Sequence[str]) -> Mendable:
-    """The place where the logs of these origins are kept. Unsafe if it may lose them; WrongSchema, OSError,
-    KeyFileError or SQLAlchemyError if it cannot be used.
+def open_store(config: CustodianConfig | FollowConfig, origins: Sequence[str], *, lost: bool = False) -> Mendable:
+    """The place where the logs of these origins are kept, or, if it is `lost`, will be. Unsafe if it may lose them, or
+    if it is a folder in which they are not kept; WrongSchema, OSError, KeyFileError or SQLAlchemyError if it cannot be
+    used.
     """
     store: Mendable
     if config.folder is not None:
-        store = MendableFolder(str(config.folder.resolve()), origins)
+        root = str(config.folder.resolve())
+        if lost:
+            make_folder(root)
+        elif isinstance(config, FollowConfig):
+            # It signs nothing, so that it does not matter what it forgets.
+            keep_in_folder(root, origins, FOLLOWER)
+        store = MendableFolder(root, origins, lost=lost)
     else:
         assert config.database is not None and config.passfile is not None
         made = engine(config.database, config.passfile, name="psephos-custodian", connections=CONNECTIONS)
@@ -103,6 +119,31 @@ def open_store(config: CustodianConfig | FollowConfig, origins: Sequence[str]) -
         store = SqlStore(made)
     store.check_safe()
     return store
+
+
+def keep_in_folder(root: str, origins: Iterable[str], keeper: str) -> list[str]:
+    """Has the custodian `keeper` keep these logs in a folder, which is made if it is not there; those of them that it
+    did not keep there yet. Unsafe; OSError.
+    """
+    make_folder(root)
+    new = []
+    for origin in origins:
+        with suppress(FileExistsError):
+            MendableFolder(root, [origin], lost=True).keep(origin, keeper)
+            new.append(origin)
+    return new
+
+
+def check_keeper(config: CustodianConfig, store: Mendable, origins: Iterable[str], signers: Iterable[Signer]) -> None:
+    """Unsafe if it is another custodian that keeps these logs in the folder: what that one has signed is held there,
+    and not what this one has. In a database no other has rights.
+    """
+    if isinstance(store, MendableFolder):
+        for origin in origins:
+            keeper = store.keeper(origin)
+            if keeper not in {signer.name for signer in signers}:
+                who = f"the custodian {keeper}" if keeper else "one that follows"
+                raise Unsafe(f"{config.folder}: {who} keeps {origin} there, and `keys` holds other keys")
 
 
 def announced(manifest: Manifest, rekeys: Iterable[Path]) -> Manifest:

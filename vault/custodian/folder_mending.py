@@ -3,13 +3,13 @@ name.
 
 A file says by its hashes that it is not as it was written. Of one whose first lines are right only the blocks are
 written anew; of another everything follows from the log, but for the log's signature under its head and the time of the
-cosignature: such a head is kept without them, and never cosigned again. The newest is not made up.
+cosignature: such a head is kept without them, and never cosigned again. The newest is not made up: it is mended if
+what was published shows which one it was (`mending`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -18,7 +18,8 @@ from audit.log.merkle import CompactRange, frontier
 from audit.log.tiles import HEIGHT, frame
 from audit.record.heads import is_rekey
 from vault.custodian.cosign import Head
-from vault.custodian.folder_store import FolderStore, about_head
+from vault.custodian.folder_ahead import about_head, leaves_in
+from vault.custodian.folder_store import FolderStore
 from vault.custodian.nodes import new_nodes
 from vault.custodian.sealed_files import Sealed, seal
 from vault.custodian.storage import Damaged, Truth
@@ -29,14 +30,13 @@ class MendableFolder(FolderStore):
     """A `FolderStore` that is a `storage.Mendable`."""
 
     def heads(self, origin: str) -> Iterator[int]:
-        """The sizes of all heads, ascending. Damaged if it is the newest whose size is not known."""
+        """The sizes of all heads, ascending, but for the newest, if its file is damaged."""
         numbers = self._files.all(self._tree(origin, "heads"))
         for number, following in zip_longest(numbers, numbers[1:]):
             file = self._try(origin, "heads", number)
             size: int | None = following if file is None else file.about["size"]
-            if size is None:
-                raise Damaged("the file of the newest head is not as it was written")
-            yield size
+            if size is not None:
+                yield size
 
     def mend_entry(self, origin: str, index: int, truth: Truth) -> None:
         """Writes the file anew that holds entry `index`. Damaged if what it held does not follow from the log."""
@@ -48,7 +48,9 @@ class MendableFolder(FolderStore):
             # The next one is gone; it began where this one ends.
             number, file = file.about["size"], None
         if file is not None and index < file.about["first"]:
-            self._mend_staged(origin, index, file.about["first"], truth)
+            line, start = file.about.get("brought", ["", file.about["first"]])
+            kind = "staged" if index < start else f"brought-{line}"
+            self._mend_ahead(origin, kind, index, file.about["first"], truth)
         elif file is not None:
             self._write_blocks(origin, "heads", number, file, truth(file.about["first"], file.about["size"]))
         else:
@@ -65,56 +67,85 @@ class MendableFolder(FolderStore):
         nodes = sorted([*others, [level, index, encode_base64(truth)]])
         self._write_about(origin, "heads", number, file, {"nodes": nodes})
 
-    def mend_head(self, origin: str, truth: Head) -> None:
-        """Writes the file of a head anew, with the entries it holds; one that is damaged is written with them."""
+    def mend_head(self, origin: str, truth: Head, entries: Truth) -> None:
+        """Writes the file of a head anew, with the entries it holds."""
         number = truth.old_size
         file = self._try(origin, "heads", number)
-        if file is not None:
-            self._write_about(
-                origin, "heads", number, file, {**about_head(truth), "frontier": encode_base64(truth.frontier)}
-            )
+        if file is None:
+            self._write_head(origin, number, truth.size, entries, truth)
+            return
+        about = {**about_head(truth), "frontier": encode_base64(truth.frontier)}
+        self._write_about(origin, "heads", number, file, about)
 
     def mend_published(self, origin: str, size: int, note: bytes) -> None:
         """Writes a published checkpoint anew."""
         content = seal("published", {"note": note.decode(), "origin": origin, "size": size})
         self._files.mend(self._tree(origin, "published"), size, content)
 
-    def _mend_staged(self, origin: str, index: int, first: int, truth: Truth) -> None:
-        numbers = self._files.all(self._tree(origin, "staged"))
+    def _mend_ahead(self, origin: str, kind: str, index: int, first: int, truth: Truth) -> None:
+        numbers = self._files.all(self._tree(origin, kind))
         number = max((one for one in numbers if one <= index), default=None)
         if number is None:
             raise Damaged("a file of entries is gone, and where it began is not known")
-        end = min([one for one in numbers if one > number] + [first])
-        file = self._try(origin, "staged", number)
+        # What was brought may have come to be held in more than one step, and be held in part: the rest comes again.
+        limit = first if kind == "staged" else self.newest(origin).size
+        end = min([one for one in numbers if one > number] + [limit])
         entries = truth(number, end)
-        if file is not None:
-            self._write_blocks(origin, "staged", number, file, entries)
-            return
         about = {"end": end, "start": number, "rekeys": self._rekeys_to(origin, number, entries)}
-        self._write(origin, "staged", number, about, entries)
+        self._write(origin, kind, number, about, entries)
 
     def _mend_lost(self, origin: str, number: int, truth: Truth) -> None:
         """The file of a head of which nothing is known but where it began, and where the next begins."""
         size = min((one for one in self._files.all(self._tree(origin, "heads")) if one > number), default=None)
         if size is None:
             raise Damaged("the file of the newest head is not as it was written")
-        entries = truth(number, size)
+        self._write_head(origin, number, size, truth)
+
+    def _write_head(self, origin: str, number: int, size: int, truth: Truth, known: Head | None = None) -> None:
+        """The file of the head of `size` entries that follows the one of `number`, which is `known`, or else is without
+        a note and a time. Damaged if what is stored, and the truth, do not lead to it.
+        """
+        ahead = self._staged_leaves(origin, number, size)
+        first = number + len(ahead)
+        entries = truth(first, size)
         leaves = hash_all(entries)
         grown = self._frontier(origin, number)
         held = grown.to_bytes()
-        grown.extend(leaves)
-        head = Head(number, size, grown.root(), grown.to_bytes(), b"", 0)
-        made = new_nodes(partial(self.hashes, origin), held, head, number, leaves)
-        about: dict[str, Any] = {**about_head(head), "first": number, "frontier": encode_base64(head.frontier)}
-        about["rekeys"] = self._rekeys_to(origin, number, entries)
+        grown.extend([*ahead, *leaves])
+        head = known or Head(number, size, grown.root(), grown.to_bytes(), b"", 0)
+        if grown.root() != head.root:
+            raise Damaged(f"the entries up to {size} do not lead to the root of the head that is lost")
+
+        def hashes(level: int, start: int, end: int) -> list[bytes]:
+            if level or end <= number:
+                return self.hashes(origin, level, start, end)
+            before = self.hashes(origin, 0, start, number) if start < number else []
+            return before + ahead[max(start - number, 0) : end - number]
+
+        made = new_nodes(hashes, held, head, first, leaves)
+        about: dict[str, Any] = {**about_head(head), "first": first, "frontier": encode_base64(head.frontier)}
+        about["rekeys"] = self._rekeys_to(origin, first, entries)
         about["nodes"] = [[level, index, encode_base64(root)] for (level, index), root in made.items()]
         self._write(origin, "heads", number, about, entries)
 
+    def _staged_leaves(self, origin: str, start: int, size: int) -> list[bytes]:
+        """The leaf hashes of the entries from `start` on that were staged, up to `size`, as far as they can be read."""
+        found: list[bytes] = []
+        while start + len(found) < size:
+            at = start + len(found)
+            number = self._files.highest(self._tree(origin, "staged"), at)
+            file = None if number is None else self._try(origin, "staged", number)
+            if number is None or file is None or file.about["end"] <= at:
+                break
+            try:
+                found += leaves_in(file, at - number, min(file.about["end"], size) - number)
+            except Damaged:
+                break
+        return found
+
     def _rekeys_to(self, origin: str, start: int, entries: list[bytes]) -> list[int]:
-        """Where keys are changed, up to the end of these entries: the newest head's file says it of all before it."""
-        newest = self._files.newest(self._tree(origin, "heads"))
-        file = None if newest is None else self._try(origin, "heads", newest)
-        known = [] if file is None else [index for index in file.about["rekeys"] if index < start]
+        """Where keys are changed, up to the end of these entries."""
+        known = [index for index in self.rekeys(origin) if index < start]
         return known + [index for index, entry in enumerate(entries, start) if is_rekey(entry)]
 
     def _frontier(self, origin: str, size: int) -> CompactRange:

@@ -1,13 +1,16 @@
 """Mends what an examination found, and examines again: only what then leads to the signed root counts as mended.
 
 Bytes of a peer are taken with the proof that they are under its checkpoint, which the log and W custodians signed; so a
-peer that lies can hinder a repair, and nothing else. A head that this custodian lost, the newest above all, is not
-made up: what it has cosigned it must know itself (see `rebuilding`).
+peer that lies can hinder a repair, and nothing else. What this custodian has cosigned it must know itself: if its
+newest head is lost, a published checkpoint that it holds, of more entries than the head before, says which one it was.
+Of one that was not published yet nobody else can say it (see `rebuilding`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from functools import partial
 
 from audit.log.checkpoint import open_note
 from audit.log.merkle import CompactRange, frontier, leaf_hash
@@ -16,8 +19,9 @@ from audit.log.reader import Reader, ReadError, tile_root
 from audit.log.tiles import WIDTH
 from audit.protocol.refused import Refused
 from vault.custodian.cosign import Head
+from vault.custodian.kept import Clock
 from vault.custodian.keys import Keys
-from vault.custodian.peers import Peer
+from vault.custodian.peers import Peer, line_times
 from vault.custodian.scrubbing import Examination, Fault, Found, Progress, hash_present, read_row, read_rows
 from vault.custodian.storage import Damaged, Mendable
 from vault.custodian.stored import hash_all, tree
@@ -30,7 +34,8 @@ Report = Callable[[str], None]
 
 
 class Scrub:
-    """Examines and mends the log of `keys` in `store`, from `peers`; tells `report` what it finds, a line each.
+    """Examines and mends the log of `keys` in `store`, from `peers`; tells `report` what it finds, a line each. `clock`
+    gives POSIX seconds; `names` are this custodian's, none of one that follows.
 
     `run` returns one of CODES. SQLAlchemyError or OSError if the store cannot be used.
     """
@@ -42,9 +47,12 @@ class Scrub:
         peers: Sequence[Reader],
         report: Report,
         progress: Progress = lambda done, total: None,
+        *,
+        clock: Clock,
+        names: Collection[str] = (),
     ) -> None:
         self._store, self._keys, self._origin = store, keys, keys.origin
-        self._report, self._progress = report, progress
+        self._report, self._progress, self._clock, self._names = report, progress, clock, names
         self._readers = peers
         self._peers: list[Peer] | None = None
         self._told: set[Fault] = set()
@@ -78,6 +86,8 @@ class Scrub:
         return found
 
     def _mend(self, found: Found) -> None:
+        if found.lost:
+            self._mend_newest(found)
         bundles = set(found.bundles)
         if not found.whole:
             bundles.update(self._suspects(found))
@@ -122,7 +132,7 @@ class Scrub:
             if row.leaf == leaf and row.data is not None and leaf_hash(row.data) == leaf:
                 continue
             try:
-                self._store.mend_entry(self._origin, number, lambda start, end: self._truth(found, start, end))
+                self._store.mend_entry(self._origin, number, partial(self._truth, found))
             except Damaged as error:
                 self._report(f"{self._origin}: {error}")
                 return
@@ -176,6 +186,7 @@ class Scrub:
         """
         size = fault.number
         if size >= found.head.size:
+            # Mended already, as the newest, or larger than what is known to be right.
             return
         grown = self._frontier(found, size)
         try:
@@ -191,8 +202,42 @@ class Scrub:
                     note, time = stored.note, stored.time
             except Refused:
                 pass
-        self._store.mend_head(self._origin, Head(old, size, grown.root(), grown.to_bytes(), note, time))
+        truth = partial(self._truth, found)
+        self._store.mend_head(self._origin, Head(old, size, grown.root(), grown.to_bytes(), note, time), truth)
         self._report(f"{self._origin}: head of {size} entries: mended from the entries under it")
+
+    def _mend_newest(self, found: Found) -> None:
+        """Stores the newest head again as it was published, with the time of the own line under that note; if it has
+        none, it is cosigned anew, and that is true, too: it still is the largest tree of all that were signed.
+        """
+        size = found.head.size
+        grown = found.grown if found.whole else self._proven_frontier(found.head)
+        if grown is None:
+            return
+        old = max((other for other in self._store.heads(self._origin) if other < size), default=0)
+        note = parse_note(self._store.published(self._origin)[1])
+        times = line_times(note, self._keys.at(size))
+        time = next((times[name] for name in self._names if name in times), None) or self._clock()
+        head = replace(found.head, old_size=old, frontier=grown.to_bytes(), time=time)
+        try:
+            self._store.mend_head(self._origin, head, partial(self._truth, found))
+        except Damaged as error:
+            self._report(f"{self._origin}: {error}")
+            return
+        self._report(f"{self._origin}: head of {size} entries: mended from the published checkpoint")
+
+    def _proven_frontier(self, head: Head) -> CompactRange | None:
+        """The frontier that leads to the root of this head, by the tiles of a peer; None if nobody has it."""
+        for peer in self._all_peers():
+            if peer.head.size >= head.size:
+                try:
+                    grown = frontier(peer.tiles, head.size)
+                except ReadError as error:
+                    self._report(f"{error}")
+                    continue
+                if grown.root() == head.root:
+                    return grown
+        return None
 
     def _frontier(self, found: Found, size: int) -> CompactRange:
         return frontier(tree(self._store, self._origin, found.head), size)

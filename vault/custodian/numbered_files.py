@@ -1,8 +1,8 @@
 """A folder of files that are written once, each under a number in a tree of its own, and never changed or removed.
 
-`format` says what the folder is; `new` holds what is being written, `aside` what was found damaged. Under `logs` the
-file 1234 of a tree stands at `TREE/000/000/001/234`, so that the highest number, or the highest below another, is found
-without reading the rest.
+`format` says what the folder is, `keeps` which logs are kept there, and by whom; `new` holds what is being written,
+`aside` what was found damaged. Under `logs` the file 1234 of a tree stands at `TREE/000/000/001/234`, so that the
+highest number, or the highest below another, is found without reading the rest.
 
 A file comes to its name whole, on disk before it has the name, and the name is given by `link`, which of two that want
 it lets one have it. A crash leaves at most a file in `new`, which is removed by the next process that is alone with the
@@ -27,6 +27,12 @@ MOST = 1000**GROUPS - 1
 MAX_KNOWN = 64
 ASIDE = "aside"
 """Where files that were found damaged are kept."""
+KEEPS = "keeps"
+# One that begins empty again, with its old keys, could be led to sign what contradicts what it signed before.
+WHAT_TO_DO = (
+    "If what this custodian holds is on another disk, mount that; if it is lost, run `psephos custodian rebuild`; "
+    "if it is new and has signed nothing, run `psephos custodian create`"
+)
 _GROUP = re.compile("[0-9]{3}")
 
 
@@ -39,19 +45,48 @@ class NumberedFiles:
         self._settled: dict[str, int] = {}
         self._broken = False
 
-    def open(self) -> None:
-        """Makes an empty folder one of these, or finds that it is one. Unsafe if it holds other things."""
-        found = set(self._disk.names(self._root))
-        foreign = sorted(found - {"format", "new", "logs", ASIDE})
-        if foreign:
-            raise Unsafe(f"{self._root}: {foreign[0]!r} is not a custodian's; its folder must hold nothing else")
+    def make(self) -> None:
+        """Makes an empty folder one of these; in one that is it already, what a crash left out. Unsafe if it holds
+        other things.
+        """
+        found = self._names()
         self._make("new")
         self._disk.share(self._root, self._sweep)
+        self._make("logs")
+        self._make(KEEPS)
         if "format" not in found:
             self._write("format", FORMAT)
+
+    def open(self) -> None:
+        """Unsafe if the folder is none of these, or holds other things."""
+        if "format" not in self._names():
+            raise Unsafe(f"{self._root}: no custodian keeps anything here. {WHAT_TO_DO}")
         if self._read("format") != FORMAT:
             raise Unsafe(f"{self._root}/format: this is not the folder of a custodian of this version")
-        self._make("logs")
+        self._make("new")
+        self._disk.share(self._root, self._sweep)
+
+    def note(self, name: str, content: bytes) -> None:
+        """Notes once that a log is kept here. FileExistsError."""
+        self._make(KEEPS)
+        self._write(f"{KEEPS}/{name}", content)
+
+    def noted(self, name: str) -> bytes | None:
+        """What was noted of a log, None if nothing was."""
+        try:
+            return self._disk.read(f"{self._root}/{KEEPS}/{name}")
+        except FileNotFoundError:
+            return None
+
+    def _names(self) -> set[str]:
+        try:
+            found = set(self._disk.names(self._root))
+        except FileNotFoundError:
+            raise Unsafe(f"{self._root} is not there. {WHAT_TO_DO}") from None
+        foreign = sorted(found - {"format", "new", "logs", ASIDE, KEEPS})
+        if foreign:
+            raise Unsafe(f"{self._root}: {foreign[0]!r} is not a custodian's; its folder must hold nothing else")
+        return found
 
     def _sweep(self) -> None:
         for name in self._disk.names(f"{self._root}/new"):
@@ -106,6 +141,14 @@ class NumberedFiles:
                 continue
             self._sync_folder(ASIDE)
             return
+
+    def trees(self, folder: str) -> list[str]:
+        """The names of the trees in a folder of them, in order."""
+        self._check_alive()
+        try:
+            return sorted(self._disk.names(f"{self._root}/logs/{folder}"))
+        except FileNotFoundError:
+            return []
 
     def all(self, tree: str) -> list[int]:
         """The numbers of all files of a tree, ascending."""

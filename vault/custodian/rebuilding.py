@@ -17,6 +17,7 @@ It costs: silence until the log has grown by a batch or two. Where the log is id
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from audit.log.merkle import CompactRange
 from audit.log.reader import Reader, ReadError
@@ -26,7 +27,7 @@ from vault.custodian.cosign import Head, check_clock
 from vault.custodian.keys import Keys
 from vault.custodian.peers import Peer, line_times
 from vault.custodian.pulling import Progress, fill
-from vault.custodian.storage import Store
+from vault.custodian.storage import DamagedHead, Store
 from vault.custodian.stored import by_log
 
 SKEW = LEAP
@@ -40,8 +41,11 @@ class Unfinished(Exception):
 
 
 def check_finished(store: Store, origin: str) -> None:
-    """Unfinished if entries are stored of which neither a head nor an observed one is there."""
-    if store.staged(origin) and not store.newest(origin).size and not store.observed(origin).size:
+    """Unfinished if entries are staged and no head is there, not even one that is damaged."""
+    unfinished = False
+    with suppress(DamagedHead):
+        unfinished = store.staged(origin) > 0 and not store.newest(origin).size
+    if unfinished:
         raise Unfinished(f"the rebuild of {origin} was broken off: run `psephos custodian rebuild` again first")
 
 

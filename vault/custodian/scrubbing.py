@@ -23,13 +23,14 @@ from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 from vault.custodian.cosign import Head
 from vault.custodian.keys import Keys
-from vault.custodian.storage import Damaged, DamagedCheckpoint, Mendable
-from vault.custodian.stored import check_head
+from vault.custodian.storage import Damaged, DamagedCheckpoint, DamagedHead, Mendable
+from vault.custodian.stored import by_log, check_head
 
 STEP = 16 * WIDTH
 """Entries read at a time."""
 
 Progress = Callable[[int, int], None]
+Published = tuple[int, bytes | None] | None
 
 
 @dataclass(frozen=True, order=True)
@@ -76,6 +77,8 @@ class Found:
     bundles: dict[int, list[bytes]] = field(default_factory=dict)
     roots: list[bytes] = field(default_factory=list)
     whole: bool = False
+    lost: bool = False
+    """Whether the newest head is damaged, or gone, and `head` is what was published of it: without its frontier."""
     grown: CompactRange = field(default_factory=CompactRange)
 
 
@@ -89,7 +92,7 @@ class Examination:
         """Everything that is damaged. Damaged if the newest head is, and no published checkpoint can stand for it."""
         # Before the newest head, which is never smaller: the service may go on meanwhile.
         published = self._published()
-        found = Found(self._anchor())
+        found = self._anchor(published)
         heads = self._heads(found)
         due = next(heads, None)
         for index, rows in enumerate(self._bundles(found.head.size)):
@@ -107,16 +110,45 @@ class Examination:
         found.whole = found.grown.root() == found.head.root
         if not found.whole:
             # Where in it the fault is, nothing here says: the heads in between were compared with what is wrong.
-            found.faults = [fault for fault in found.faults if fault.kind != "head"]
+            newest = found.head.size if found.lost else None
+            found.faults = [fault for fault in found.faults if fault.kind != "head" or fault.number == newest]
             found.faults.append(Fault("tree", 0, found.head.size, "differs"))
         self._check_tiles(found)
         self._check_published(found, published)
         return found
 
-    def _anchor(self) -> Head:
-        head = self._store.newest(self._origin)
-        check_head(head, self._keys.at(head.size))
-        return head
+    def _anchor(self, published: Published) -> Found:
+        """What all else is compared with: the newest head, or what was published of it."""
+        try:
+            held = self._store.newest(self._origin)
+        except DamagedHead as damaged:
+            if stands := self._stand_in(published, damaged.above, "unreadable"):
+                return stands
+            raise
+        try:
+            check_head(held, self._keys.at(held.size))
+        except Damaged:
+            if stands := self._stand_in(published, held.size - 1, "differs"):
+                return stands
+            raise
+        # A checkpoint was published after its head was stored: if that is larger, heads are gone.
+        return self._stand_in(published, held.size, "missing") or Found(held)
+
+    def _stand_in(self, published: Published, above: int, how: str) -> Found | None:
+        """The newest head, of more than `above` entries, as it was published; None if it was not. The log and W
+        custodians have signed that, and of so many entries there was no other head here.
+        """
+        size, raw = published or (0, None)
+        if raw is None or size <= above:
+            return None
+        try:
+            note = parse_note(raw)
+            policy = self._keys.at(size)
+            checkpoint = open_note(note, policy, exact=True)
+            head = Head(0, size, checkpoint.root, b"", by_log(policy, note).raw, 0)
+        except Refused:
+            return None
+        return None if checkpoint.size != size else Found(head, [Fault("head", 0, size, how)], lost=True)
 
     def _bundles(self, size: int) -> Iterator[list[Row]]:
         for start in range(0, size, STEP):
@@ -167,6 +199,8 @@ class Examination:
     def _heads(self, found: Found) -> Iterator[Head]:
         last = 0
         for size in self._store.heads(self._origin):
+            if found.lost and size == found.head.size:
+                continue
             try:
                 head = self._store.head_at(self._origin, size)
             except Damaged:
@@ -205,7 +239,7 @@ class Examination:
                     found.faults.append(Fault("tile", level, index, "missing" if node is None else "differs"))
             below, level = hashes, level + 1
 
-    def _published(self) -> tuple[int, bytes | None] | None:
+    def _published(self) -> Published:
         """Size and note of the newest published checkpoint, without the note or at all as far as it can be read."""
         try:
             return self._store.published(self._origin)
@@ -214,7 +248,7 @@ class Examination:
         except Damaged:
             return None
 
-    def _check_published(self, found: Found, published: tuple[int, bytes | None] | None) -> None:
+    def _check_published(self, found: Found, published: Published) -> None:
         if published is None:
             found.faults.append(Fault("published", 0, found.head.size, "unreadable"))
             return
@@ -230,10 +264,7 @@ class Examination:
             right = checkpoint.size == size
         except Refused:
             right = False
-        if right and size > found.head.size:
-            # It was stored after its head, which is not there any more: nothing may be signed before that is seen to.
-            found.faults.append(Fault("head", 0, size, "missing"))
-        elif not right:
+        if not right:
             found.faults.append(Fault("published", 0, size, "differs"))
 
 

@@ -24,7 +24,7 @@ from infra.keys import read_signer, read_token
 from infra.metrics import Metrics
 from infra.private import Private, serve
 from vault.custodian.clock import system_clock
-from vault.custodian.config import CustodianConfig, announced, check_office, check_witness, open_store
+from vault.custodian.config import CustodianConfig, announced, check_keeper, check_office, check_witness, open_store
 from vault.custodian.cosign import MAX_APPEND, WrongOldSize
 from vault.custodian.custody import Custodian
 from vault.custodian.examining import Examiner
@@ -62,6 +62,7 @@ def run(path: Path) -> None:
     check_office(path, [announced(keys.manifest, config.rekeys) for keys in logs.values()], signers)
     witness = [] if config.witness_key is None else [read_signer(config.witness_key)]
     check_witness(path, [keys.manifest for keys in logs.values()], witness)
+    check_keeper(config, store, logs, signers)
     for origin in logs:
         check_finished(store, origin)
     examiner = Examiner(store, logs)

@@ -42,6 +42,14 @@ class DamagedCheckpoint(Damaged):
         self.size = size
 
 
+class DamagedHead(Damaged):
+    """The newest head, which is of more than `above` entries, is not as it was stored."""
+
+    def __init__(self, detail: str, above: int) -> None:
+        super().__init__(detail)
+        self.above = above
+
+
 class Store(Protocol):
     """The logs of one custodian, each under its origin. What goes wrong with the disk or the database is raised as
     OSError or SQLAlchemyError; a method that stores has then stored all or nothing, and which of them is seen by
@@ -52,7 +60,9 @@ class Store(Protocol):
         """Unsafe, with what to do about it, unless what is stored here stays, and is found out if it does not."""
 
     def newest(self, origin: str) -> Head:
-        """The head with the most entries; of a log that has none yet, the empty tree's (`cosign.EMPTY`)."""
+        """The head with the most entries; of a log that has none yet, the empty tree's (`cosign.EMPTY`). DamagedHead if
+        it is known of which size the one before it is.
+        """
 
     def head_at(self, origin: str, size: int) -> Head | None:
         """The head of exactly this size, None if there is none."""
@@ -60,9 +70,11 @@ class Store(Protocol):
     def last_time(self) -> int:
         """The latest time ever cosigned, over all logs, with any key (POSIX seconds); 0 if none was."""
 
-    def append(self, origin: str, new: Head, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
+    def append(
+        self, origin: str, new: Head, leaves: Sequence[bytes], entries: Sequence[bytes], line: str | None = None
+    ) -> None:
         """Stores the head that follows the newest, and its last entries with their leaf hashes (32 bytes each); the
-        entries before those, if any, are staged.
+        entries before those, if any, are staged, and from where that ends were brought towards the trees of `line`.
 
         When it returns they are on disk. Overtaken if the old size has been continued already.
         """
@@ -92,22 +104,43 @@ class Store(Protocol):
     def stage(self, origin: str, start: int, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
         """Stores entries ahead of their head, and their leaf hashes; `start` is what `staged` says.
 
-        They must be proven to be in a tree that the log has signed and that continues the newest head's. When it
-        returns they are on disk. Overtaken if there is an entry at `start` already.
+        They must be proven to be in a tree that W custodians have cosigned and that continues the newest head's: what
+        takes their places must be the same. When it returns they are on disk. Overtaken if there is an entry at
+        `start` already.
         """
 
-    def observed(self, origin: str) -> Head:
-        """The largest tree whose head was seen here, its entries held or not, as `observe` stored it (`cosign.EMPTY`
-        if none was).
+    def brought(self, origin: str, line: str) -> int:
+        """The end of the entries that were brought towards the trees of `line`, 0 if none were. Those below it, as far
+        as they are beyond the newest head, are all there.
         """
 
-    def observed_at(self, origin: str, size: int) -> Head | None:
-        """The observed head of exactly this size, None if there is none."""
+    def bring(self, origin: str, line: str, start: int, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
+        """Stores entries ahead of their head, and their leaf hashes, apart from all others: they must be proven to be
+        in a tree that the log has signed, and whose head was observed in `line`, and keep nothing else from their
+        places.
 
-    def observe(self, origin: str, new: Head) -> None:
-        """Stores a head that was seen and proven to follow the one of `new.old_size`; its frontier is empty.
+        When it returns they are on disk. Overtaken if there is an entry at `start` already.
+        """
 
-        When it returns it is on disk. Overtaken if the old size has been continued already.
+    def brought_hashes(self, origin: str, line: str, start: int, end: int) -> list[bytes]:
+        """The leaf hashes of the entries [start, end) that were brought; fewer if not all are stored."""
+
+    def brought_entries(self, origin: str, line: str, start: int, end: int) -> list[bytes]:
+        """The entries [start, end) that were brought, fewer if not all are stored."""
+
+    def observed(self, origin: str, line: str | None = None) -> Head:
+        """The largest tree whose head was seen here in `line`, or in any if that is None, its entries held or not, as
+        `observe` stored it (`cosign.EMPTY` if none was).
+        """
+
+    def observed_at(self, origin: str, line: str, size: int) -> Head | None:
+        """The head of exactly this size that was observed in `line`, None if there is none."""
+
+    def observe(self, origin: str, line: str, new: Head) -> None:
+        """Stores a head that was seen and proven to follow the one of `new.old_size`; its frontier is empty. `line`
+        stands for the keys by which the log signed it (`stored.line_of`).
+
+        When it returns it is on disk. Overtaken if the old size has been continued in this line already.
         """
 
 
@@ -117,7 +150,7 @@ class Mendable(Store, Protocol):
     """
 
     def heads(self, origin: str) -> Iterator[int]:
-        """The sizes of all heads, ascending."""
+        """The sizes of all heads, ascending, as far as they can be told."""
 
     def mend_entry(self, origin: str, index: int, truth: Truth) -> None:
         """Repairs entry `index` and its leaf hash, or all that stands in one file with it."""
@@ -125,8 +158,8 @@ class Mendable(Store, Protocol):
     def mend_node(self, origin: str, level: int, index: int, truth: bytes) -> None:
         """Repairs a hash of a tile level, 1 and above."""
 
-    def mend_head(self, origin: str, truth: Head) -> None:
-        """Repairs the head of a size."""
+    def mend_head(self, origin: str, truth: Head, entries: Truth) -> None:
+        """Repairs the head of a size, and what stands in one file with it. Damaged if `entries` do not lead to it."""
 
     def mend_published(self, origin: str, size: int, note: bytes) -> None:
         """Repairs the published checkpoint of a size."""
