@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 from audit.log.merkle import leaf_hash
@@ -170,7 +170,7 @@ class Answer(NamedTuple):
     refused: bytes = b""
 
 
-@cache
+@lru_cache(4096)
 def answer_of(raw: bytes) -> Answer:
     """What this entry of the log answers: what it records, or what it refuses."""
     entry = parse_entry(raw)
