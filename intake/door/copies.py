@@ -21,10 +21,11 @@ from typing import Any
 from sqlalchemy import Engine, select
 
 from audit.log.keys import Signer, Verifier
-from audit.log.merkle import leaf_hash
 from audit.log.notes import parse_signature_lines, verify_signature
 from audit.log.reader import Reader, ReadError
 from audit.protocol.group import b64
+from audit.protocol.refused import Refused
+from audit.record.entries import parse_entry
 from audit.record.heads import open_head
 from audit.record.manifest import Manifest
 from audit.record.shapes import integer, octets, record, string
@@ -125,8 +126,17 @@ def rows_of(engine: Engine, origin: str) -> Iterator[dict[str, Any]]:
 
 
 def read_row(path: Path, row: dict[str, Any]) -> Kept:
-    """The promise in a row. BackupError if its entry is another than was promised."""
+    """The promise in a row. BackupError if its entry is another than was promised: the log would settle that one, and
+    this row would wait for ever."""
     entry = row["entry"].encode()
-    if entry and leaf_hash(entry) != row["leaf"]:
+    if entry and _said(entry) != (row["identity"], row["kind"], row["leaf"]):
         raise BackupError(f"{path}: is damaged: it holds another entry than the one promised as {b64(row['identity'])}")
     return Kept(row["identity"], row["kind"], row["leaf"], row["deadline"], entry, bool(row["drained"]))
+
+
+def _said(raw: bytes) -> tuple[bytes, str, bytes] | None:
+    try:
+        entry = parse_entry(raw)
+    except Refused:
+        return None
+    return entry.identity, entry.kind, entry.leaf

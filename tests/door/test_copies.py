@@ -299,6 +299,21 @@ def test_a_damaged_or_foreign_copy_is_refused_by_name_and_changes_nothing(
     assert place.waiting == 0 and not place.outbox.restored()
 
 
+@pytest.mark.parametrize("change", ["identity = sha256('x')", "kind = 'notice'", "leaf = sha256('x')"])
+def test_a_promise_of_another_entry_than_the_one_that_waits(place: Place, tmp_path: Path, change: str) -> None:
+    """Whoever had a key of this intake once could sign that: the log would settle the entry, and never the promise."""
+    raw = place.meeting.signed("ballot", place.body(0), place.intake)
+    place.outbox.accept([(parse_entry(raw), 1_700_000_000)])
+    with place.owner.begin() as connection:
+        for table in ("accepted",) if change.startswith("leaf") else ("accepted", "outbox"):
+            connection.execute(text(f"UPDATE {table} SET {change}"))
+    path = copy(place, tmp_path / "outbox")
+    lose(place)
+    with pytest.raises(BackupError, match="is damaged: it holds another entry than the one promised as"):
+        put_back(place, path)
+    assert place.waiting == 0
+
+
 def test_a_copy_that_another_key_has_signed(place: Place, tmp_path: Path) -> None:
     """Whoever keeps the copies cannot make the intake account for what it never promised."""
     other = place.meeting.parties.intakes[1]
