@@ -27,7 +27,7 @@ def sign_again(connection: Connection, origin: str, signer: Signer) -> int:
     """
     connection.execute(text("SET LOCAL synchronous_commit TO on"))
     count = 0
-    for entry in list(_of_another_key(connection, origin, signer)):
+    for entry in _of_another_key(connection, origin, signer):
         new = parse_entry(seal(entry.text, [signer]))
         one = outbox.c.origin == origin, outbox.c.identity == entry.identity
         # Only who holds a row may take it away: settled meanwhile, it is not put back.
@@ -42,11 +42,17 @@ def sign_again(connection: Connection, origin: str, signer: Signer) -> int:
 
 
 def _of_another_key(connection: Connection, origin: str, signer: Signer) -> Iterator[Entry]:
-    """What waits with a line of this intake's name alone, by another key than this."""
-    signed_here = outbox.c.kind.in_(("ballot", "reconcile"))
-    query = select(outbox.c.entry).where(outbox.c.origin == origin, signed_here)
-    for raw in connection.scalars(query.execution_options(yield_per=PAGE)):
-        entry = parse_entry(bytes(raw))
-        (line,) = entry.signatures
-        if line.name == signer.name and line.key_id != signer.verifier.key_id:
-            yield entry
+    """What waits with a line of this intake's name alone, by another key than this. A page at a time, for all of it may
+    be more than memory holds; what is put back meanwhile has its place among those before.
+    """
+    page = select(outbox.c.identity, outbox.c.entry).where(
+        outbox.c.origin == origin, outbox.c.kind.in_(("ballot", "reconcile"))
+    )
+    page, last = page.order_by(outbox.c.identity).limit(PAGE), b""
+    while rows := connection.execute(page.where(outbox.c.identity > last)).all():
+        for row in rows:
+            entry = parse_entry(bytes(row.entry))
+            (line,) = entry.signatures
+            if line.name == signer.name and line.key_id != signer.verifier.key_id:
+                yield entry
+        last = bytes(rows[-1].identity)

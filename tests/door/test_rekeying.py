@@ -12,6 +12,7 @@ from audit.log.notes import parse_signature_lines
 from audit.protocol.refused import Refused
 from audit.record.entries import parse_entry
 from infra.hand_in import open_receipt
+from intake.door import resigning
 from tests.door.conftest import Place
 from tests.loopback import wait_until
 from tests.simulator.dice import Dice
@@ -48,6 +49,18 @@ def test_what_waits_is_signed_anew_and_recorded(place: Place) -> None:
     assert place.meeting.election.ballots == 1
     assert again.status_code == 200 and again.json()["receipt"] != old["receipt"]
     assert key_of(old["line"]) != key_of(again.json()["line"]) == NEW[0].verifier.key_id
+
+
+def test_more_than_one_page_of_what_waits(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resigning, "PAGE", 2)
+    ballots = [place.body(account, revision=revision) for account in range(3) for revision in range(2)]
+    entries = [parse_entry(place.meeting.signed("ballot", body, place.intake)) for body in ballots]
+    place.outbox.accept([(entry, 1_700_000_000) for entry in entries])
+    for count in (len(entries), 0):
+        with place.engine.begin() as connection:
+            assert resigning.sign_again(connection, place.meeting.origin, NEW[0]) == count
+    assert waiting_keys(place) == {NEW[0].verifier.key_id}
+    assert {parse_entry(raw).text for raw in place.outbox.ballots()} == {entry.text for entry in entries}
 
 
 def test_after_a_restart_with_the_new_key_alone(place: Place) -> None:
