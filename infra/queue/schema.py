@@ -1,6 +1,6 @@
 """The one table between intake and tally. Its key is random and it has no sequence and no time, so no row says when it
-came. Where PostgreSQL has put it does say which batch came first, to a stolen disk too, as taking does to tally; but not
-which entry of a batch, for intake shuffles them.
+came. Where PostgreSQL has put it does say which batch came first, to a stolen disk too, as taking does to tally; but
+not which entry of a batch, for intake shuffles them.
 
 What its loss costs: nothing, intake puts again what it does not find in the log. What its capture buys: entries, which
 are public as soon as they are recorded, and how many are waiting.
