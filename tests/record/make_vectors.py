@@ -27,6 +27,21 @@ from tests.simulator.parties import Parties
 
 FOLDER = Path(__file__).parents[1] / "vectors" / "record"
 Case = dict[str, Any]
+FEW = (
+    "2^40 votes",
+    "a class that is not there",
+    "a cosignature key for a trustee",
+    "a field left out",
+    "a majority of more than all",
+    "a mixer twice",
+    "a quorum of none",
+    "an official is a trustee",
+    "another key id",
+    "no decimals said twice",
+    "t beyond the trustees",
+    "two units",
+)
+"""Of what is wrong with a manifest, what the vectors show: by name, so that one case more changes none of them."""
 
 
 def case(name: str, what: str, given: Any) -> Case:
@@ -50,8 +65,7 @@ def entries() -> list[Case]:
 def manifests() -> list[Case]:
     meeting = Meeting()
     cases = [("as it should be", note(meeting, meeting.body))]
-    few = sorted(WRONG_MANIFESTS)[::4]
-    cases += [(what, note(*changed(WRONG_MANIFESTS[what][0]))) for what in few]
+    cases += [(what, note(*changed(WRONG_MANIFESTS[what][0]))) for what in FEW]
     return [case("manifests", what, raw.decode()) for what, raw in cases]
 
 
