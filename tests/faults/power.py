@@ -23,15 +23,16 @@ def cut(disk: SmallDisk) -> None:
     run("xfs_io", "-x", "-c", "shutdown", disk.folder)
 
 
-def let_go(disk: SmallDisk, cluster: Cluster) -> None:
-    """The server and all its processes are gone, and the disk is seen by nobody."""
-    servers = [pid for pid in descendants(os.getpid()) if is_server(pid, cluster)]
-    for pid in servers + [child for one in servers for child in descendants(one)]:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    # Who watches over the server has then seen its end: a new one would not start while its number is somebody's.
-    with suppress(ClusterError):
-        cluster.stop()
+def let_go(disk: SmallDisk, cluster: Cluster | None) -> None:
+    """The server on it, if there is one, and all its processes are gone, and the disk is seen by nobody."""
+    if cluster is not None:
+        servers = [pid for pid in descendants(os.getpid()) if is_server(pid, cluster)]
+        for pid in servers + [child for one in servers for child in descendants(one)]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        # Who watches over the server has then seen its end: a new one would not start while its number is somebody's.
+        with suppress(ClusterError):
+            cluster.stop()
     end = time.monotonic() + PATIENCE
     while True:
         try:

@@ -1,0 +1,87 @@
+"""Stores with machines of their own: each zone's database, and one custodian's folder, on a small disk that can be full
+or lose its power, while all others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from infra.postgres import Cluster
+from tests.faults import power
+from tests.faults.zones import Zones
+from tests.storage.small_disk import SmallDisk, cluster_on, run, small_disk
+from tests.storage.test_full import fill_the_log, restart
+
+MEGABYTES = 320
+STORES = ("intake", "queue", "tally", "custodian-1")
+FOLDER = "custodian-2"
+"""Who keeps a folder, and no database."""
+
+
+@dataclass
+class Machines:
+    """By store: its disk, and its cluster, if it has one. `off`: those without power, `full`: those without room."""
+
+    disks: dict[str, SmallDisk]
+    clusters: dict[str, Cluster]
+    off: set[str] = field(default_factory=set)
+    full: set[str] = field(default_factory=set)
+
+    def folders(self, name: str) -> dict[str, Path]:
+        """A new folder of this name for the custodian that keeps one."""
+        folder = self.disks[FOLDER].folder / name
+        folder.mkdir(mode=0o700)
+        return {FOLDER: folder}
+
+    def fill(self, town: Zones, name: str, log: bool = False) -> None:
+        """There is no room, not even for the write-ahead log if `log`."""
+        if log:
+            fill_the_log(self.clusters[name], self.disks[name])
+        else:
+            self.disks[name].fill()
+        self.full.add(name)
+        town.faults += 1
+
+    def cut_power(self, town: Zones, name: str) -> None:
+        """Of a store; the service goes on without it, but for one whose folder it is."""
+        power.cut(self.disks[name])
+        self.off.add(name)
+        town.faults += 1
+        if name in town.databases:
+            town.databases[name].engine.dispose()
+            town.databases[name].owner.dispose()
+        elif town.zones[name].alive:
+            town.zones[name].process.kill()
+        power.let_go(self.disks[name], self.clusters.get(name))
+
+    def mend(self) -> None:
+        """All have power and room again. A server that has ended is started by its service manager."""
+        for name in self.off:
+            self.disks[name].mount()
+            self.disks[name].empty()
+            if name in self.clusters:
+                self.clusters[name].start()
+        for name in self.full - self.off:
+            if name in self.clusters:
+                restart(self.clusters[name], self.disks[name])
+            else:
+                self.disks[name].empty()
+        self.off.clear()
+        self.full.clear()
+
+
+@contextmanager
+def machines() -> Iterator[Machines]:
+    with ExitStack() as stack:
+        made = Machines({}, {})
+        for name in STORES:
+            made.disks[name] = stack.enter_context(small_disk(MEGABYTES))
+            made.clusters[name] = stack.enter_context(cluster_on(made.disks[name], "faults"))
+        made.disks[FOLDER] = stack.enter_context(small_disk(MEGABYTES))
+        for disk in made.disks.values():
+            # What stands before a test is not what it asks about.
+            run("sync", "--file-system", disk.folder)
+        yield made
