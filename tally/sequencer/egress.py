@@ -5,6 +5,7 @@ them.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 import httpx
 
@@ -35,10 +36,13 @@ class Egress:
         self._anew = True
 
     def take(self, most: int) -> list[Row]:
-        """Up to `most` rows, which are not handed out again for 30 seconds, or until somebody begins."""
+        """Up to `most` rows, which are not handed out again for 30 seconds, or until somebody begins. Whatever more the
+        queue hands out stays there.
+        """
         anew, self._anew = self._anew, True
         try:
-            rows = list(read_rows(self._post(f"/take?most={most}{'&anew=true' if anew else ''}", b"", most * MAX_ROW)))
+            answer = self._post(f"/take?most={most}{'&anew=true' if anew else ''}", b"", most * MAX_ROW)
+            rows = list(islice(read_rows(answer), most))
         except Refused as refusal:
             raise QueueUnavailable(refusal.reason) from None
         # Not sooner: what a lost answer held would otherwise wait for nobody.

@@ -67,7 +67,11 @@ class Transaction:
         _hurry(self._connection)
 
     def append(self, new: Stage, entries: Sequence[bytes]) -> None:
-        """Stages entries. Overtaken."""
+        """Stages up to 256 entries, which is what custodians take at once. Overtaken; ValueError for more, which none
+        would ever sign.
+        """
+        if new.size - new.old_size > PAGE:
+            raise ValueError(f"a stage of {new.size - new.old_size} entries is more than the {PAGE} of one append")
         row = {"old_size": new.old_size, "size": new.size, "root": new.root, "frontier": new.frontier}
         places = range(new.old_size, new.size)
         rows = [{"index": index, "data": data} for index, data in zip(places, entries, strict=True)]
