@@ -69,6 +69,7 @@ class Watch:
         key: DoorKey,
         when_open: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         most: int = MOST_BALLOTS,
         keep: Callable[[], None] = lambda: None,
     ) -> None:
@@ -80,6 +81,8 @@ class Watch:
         self._key = key
         self._when_open = when_open
         self._clock = clock
+        # Of how long ago something was, a clock that is set knows nothing.
+        self._monotonic = monotonic
         self._most, self._keep = most, keep
         self._look_at = 0.0
         self.silent = False
@@ -163,7 +166,7 @@ class Watch:
         if any(entry.kind == "rekey" for entry in entries):
             self._key.follow(standing.election.manifest)
             # Who was signing a ballot meanwhile has stored it by then.
-            self._sign_again_until = self._clock() + SIGN_AGAIN_SECONDS
+            self._sign_again_until = self._monotonic() + SIGN_AGAIN_SECONDS
 
     def _sign_again(self) -> None:
         """Whatever waits with a line by a key that was replaced gets one by the key that counts."""
@@ -188,7 +191,7 @@ class Watch:
             self._sign_again()
             standing.learn(parse_entry(raw) for raw in self._outbox.ballots())
             standing.ready = True
-        elif self._clock() < self._sign_again_until:
+        elif self._monotonic() < self._sign_again_until:
             self._sign_again()
         if standing.election.phase == "open":
             self._when_open()
@@ -197,13 +200,13 @@ class Watch:
 
     def _look_for_room(self) -> None:
         """Between two looks, what comes goes beyond the bound: some seconds' worth."""
-        if self._clock() >= self._look_at:
+        if self._monotonic() >= self._look_at:
             self._standing.full = self._outbox.holds(True, self._most)
             self._standing.full_of_others = self._outbox.holds(False, MOST_OTHERS)
-            self._look_at = self._clock() + LOOK_SECONDS
+            self._look_at = self._monotonic() + LOOK_SECONDS
 
     def _drain(self) -> None:
-        now = self._clock()
+        now = self._monotonic()
         if self._closing_since is None:
             self._closing_since = now
         if now < self._closing_since + WAITS * self._manifest.batch_wait and self._outbox.restored():

@@ -4,6 +4,7 @@ is promised."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -11,8 +12,12 @@ from audit.log.keys import Signer
 from audit.log.notes import parse_signature_lines
 from audit.protocol.refused import Refused
 from audit.record.entries import parse_entry
+from infra.follow import Follower
 from infra.hand_in import open_receipt
 from intake.door import resigning
+from intake.door.key import DoorKey
+from intake.door.standing import Standing
+from intake.door.watch import Watch
 from tests.door.conftest import Place
 from tests.loopback import wait_until
 from tests.simulator.dice import Dice
@@ -73,6 +78,22 @@ def test_after_a_restart_with_the_new_key_alone(place: Place) -> None:
         wait_until(lambda: place.queue.entries)
         wait_until(lambda: bool(place.tally()) or place.waiting == 0)
     assert place.meeting.election.ballots == 1
+
+
+def test_a_clock_that_is_set_leaves_nothing_signed_with_the_key_of_before(place: Place) -> None:
+    """What the old key signed while the rekey was read is stored after it, and the clock leaps a day ahead."""
+    now, manifest = [1_700_000_000.0], place.meeting.manifest
+    key, follow = DoorKey((place.intake, *NEW), manifest), partial(Follower, [place.board], manifest.hash)
+    watch = Watch(follow, Standing(), place.outbox, place.engine, manifest, key, clock=lambda: now[0])
+    late = parse_entry(place.meeting.signed("ballot", place.body(0), place.intake))
+    while watch.step():
+        pass
+    replace_key(place)
+    assert watch.step()
+    place.outbox.accept([(late, 1_700_000_000)])
+    now[0] += 86_400
+    assert not watch.step()
+    assert waiting_keys(place) == {NEW[0].verifier.key_id}
 
 
 @pytest.mark.parametrize("revision", [0, 1])

@@ -78,7 +78,7 @@ class Intake(Zone):
         )
         engine: Any = Engine(self.disk)
         standing, key = Standing(), DoorKey(self._signers, manifest)
-        watch = Watch(self._follow, standing, outbox, engine, manifest, key, clock=self.clock)
+        watch = Watch(self._follow, standing, outbox, engine, manifest, key, clock=self.clock, monotonic=kernel.look)
         self.reception = Reception(
             manifest, key, standing, engine, outbox, self._accept, lambda: Pool(standing.checker()), self.clock
         )
