@@ -146,8 +146,9 @@ def test_silence_is_code_7(town: Town) -> None:
 
 
 def test_another_election_is_refused(town: Town) -> None:
-    with serving(town.app()) as url, town.process(
-        f"{url}/{town.meeting.origin}", manifest_hash=f'"{"A" * 43}"'
-    ) as process:
+    with (
+        serving(town.app()) as url,
+        town.process(f"{url}/{town.meeting.origin}", manifest_hash=f'"{"A" * 43}"') as process,
+    ):
         assert process.wait(PATIENCE) == 1
         assert "this manifest has the hash" in process.communicate()[1]

@@ -23,7 +23,7 @@ from vault.custodian.keys import stored_keys
 class Town:
     def __init__(self, folder: Path) -> None:
         (folder / "kept").mkdir(mode=0o700)
-        self.folder = folder
+        self.folder, self.time = folder, 0.0
         self.meeting = Meeting().found().ceremony()
         self.reader = MemoryReader({})
         self.readers = [self.reader]
@@ -45,7 +45,7 @@ class Town:
             self.readers,
             self.alarms,
             self.folder / "shown.json",
-            clock=lambda: 0.0,
+            clock=lambda: self.time,
             now=lambda: NOW,
             choose=lambda n: 0,
             silence=100,
@@ -130,3 +130,25 @@ def test_a_rekey_that_another_source_proves_where_something_else_is_held_is_an_a
     (file,) = (town.folder / "memory").glob("rekey-*.json")
     kept = json.loads(file.read_bytes())
     assert (kept["number"], kept["rekey"].encode()) == (before, said)
+
+
+def test_one_that_names_rekeys_without_end_keeps_no_other_from_being_asked(town: Town) -> None:
+    """It proves whatever it says, in a tree of its own making, and takes its time."""
+
+    class Talker(MemoryReader):
+        def bundle(self, index: int, width: int) -> bytes:
+            town.time += 30
+            return super().bundle(index, width)
+
+    before = town.held()
+    talker = Talker(dict(town.reader.files))
+    rekey(town.meeting, "log", "log", Dice(70).log_keys("log"))
+    made_up = [*town.meeting.entries[: before + 1], *town.meeting.entries[before:] * 200]
+    talker.files = files_of(made_up, town.meeting.parties, town.meeting.origin)
+    talker.files["checkpoint"] = talker.files["checkpoint"].replace(b" log ", b" gol ")
+    talker.files["rekeys"] = rekeys_text(range(before, len(made_up)))
+    town.show(before)
+    town.readers.insert(0, talker)
+    town.begin()
+    assert town.held() == before + 1
+    assert 100 < town.time < 1_000

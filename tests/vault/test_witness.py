@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -244,6 +245,24 @@ def test_a_tree_that_contradicts_the_one_seen_is_not_held(served: Served) -> Non
     # Below the size that was seen nothing shows yet; from there on the log cannot get past it.
     served.cosigned(served.log.append(0, 3))
     assert served.refused("append", served.log.append(3), 422) == "fork"
+
+
+def test_a_head_that_changed_on_disk_is_not_signed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    served.log.grow(5)
+    first = submission(served, 0, 3)
+    cosigned(served, first)
+    real = type(served.store()).observed
+    for change in (
+        lambda head: replace(head, note=head.note.replace(b"\n3\n", b"\n7\n", 1)),
+        lambda head: replace(head, root=bytes(32)),
+    ):
+        served.restart()
+        with monkeypatch.context() as patch:
+            patch.setattr(type(served.store()), "observed", lambda *a, change=change: change(real(*a)))
+            again = add(served, submission(served, 3, 3))
+            assert again.status_code in (422, 500) and WITNESS.name.encode() not in again.content
+            shown = served.client.get(monitored(served))
+            assert shown.status_code == 500 and WITNESS.name.encode() not in shown.content
 
 
 def monitored(served: Served) -> str:

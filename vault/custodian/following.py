@@ -31,7 +31,7 @@ from vault.custodian.cosign import Head
 from vault.custodian.keys import Keys
 from vault.custodian.peers import line_times
 from vault.custodian.pulling import Progress, pull
-from vault.custodian.sources import Memory, Source
+from vault.custodian.sources import Memory, Patient, Source
 from vault.custodian.storage import Damaged, Store
 from vault.custodian.stored import StoreReader, check_head, readable_published, root_at, tree
 
@@ -75,7 +75,7 @@ class Follower:
         self._store, self._keys, self.alarms = store, keys, alarms
         self._clock, self._now, self._choose = clock, now, choose
         self._silence, self._idle, self._sample, self._published = silence, idle, sample, published
-        self.sources = [Source(reader, heard=clock()) for reader in readers]
+        self.sources = [Source(Patient(reader, clock, silence), heard=clock()) for reader in readers]
         self._memory = Memory(memory, self.sources)
         self._signed = 0, now()
         self.size = self.compared = self.rounds = 0

@@ -51,9 +51,14 @@ class Kept:
         return keys
 
     def lines(self, origin: str, head: Head) -> bytes:
-        """The custodian's cosignatures over a head that is stored with all its entries. Refused as `examined`."""
+        """The custodian's cosignatures over a head that is stored with all its entries. Refused as `examined`; Damaged
+        if it is not one that the log signed.
+        """
         # Also if the head was cosigned before: what has changed on disk since is no longer held.
         self._examined()
+        if head != self._newest.get(origin):
+            # Else who owns the database could have any text signed, by writing it there for a note.
+            check_head(head, self.keys(origin).at(head.size))
         return cosignatures(in_office(self._signers, self.keys(origin).at(head.size)), head)
 
     def newest(self, origin: str) -> Head:
@@ -62,12 +67,18 @@ class Kept:
         Damaged if it is not the one that was stored: if a bit of it changed, or if it, or all after it, is gone. What
         this process has seen, and what is published, is remembered: no smaller tree is signed over.
         """
-        held, last = self.store.newest(origin), self._newest.get(origin, EMPTY)
+        last, held = self._newest.get(origin, EMPTY), self.store.newest(origin)
         if held != last:
+            # Another caller may be storing: what was published, or seen, by now was stored before the next line reads.
+            published = self.store.published(origin)[0]
+            held = self.store.newest(origin)
             check_head(held, self.keys(origin).at(held.size))
-            largest = max(last.size, self.store.published(origin)[0])
+            largest = max(last.size, published)
             if held.size < largest:
                 raise Damaged(f"heads are missing: {held.size} entries are held, of {largest} that were")
+            was = held if held.size == last.size else self.store.head_at(origin, last.size)
+            if last.size and (was is None or was.root != last.root):
+                raise Damaged(f"the head of {last.size} entries is another than it was while this process ran")
             self._newest[origin] = held
         return held
 

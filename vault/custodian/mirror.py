@@ -24,7 +24,7 @@ from audit.record.heads import is_rekey
 from vault.custodian.cosign import Head, WrongOldSize
 from vault.custodian.kept import Kept
 from vault.custodian.storage import Overtaken
-from vault.custodian.stored import by_log, right_leaves, staged_leaves, whole
+from vault.custodian.stored import by_log, check_seen, right_leaves, staged_leaves, whole
 
 MAX_PACKAGES = 32
 """Packages of one call; the rest of its body is not read."""
@@ -177,6 +177,7 @@ class Mirror:
         target = held if end == held.size and held.note else self._kept.store.observed_at(origin, line, end)
         if target is None:
             raise Elsewhere(seen.size, stored)
+        check_seen(origin, target)
         if start > stored or min(end, stored) - start > MAX_PACKAGES * WIDTH:
             raise Elsewhere(end, stored)
         return Target(target, line)
@@ -198,17 +199,16 @@ class Mirror:
             verify_subtree(first, end, part.root(), target.size, target.head.root, package.proof)
         except Refused as refusal:
             raise Refused("wrong-proof", refusal.detail) from None
-        with self._kept.deciding:
-            held, stored = self._kept.newest(origin).size, self.stored(origin, target.line)
-            if end > held + MOST_AHEAD:
-                text = f"{held} entries are held, and at most {MOST_AHEAD} may come before their head"
-                raise Refused("too-far-ahead", f"{text}: lead them to a smaller tree first")
-            new = stored - package.start
-            if package.start <= stored < end:
-                # Overtaken by another process with the same entries: both are proven to be in trees of this line.
-                with suppress(Overtaken):
-                    self._kept.store.bring(origin, target.line, stored, leaves[new:], package.entries[new:])
-                    return end - stored
+        held, stored = self._kept.newest(origin).size, self.stored(origin, target.line)
+        if end > held + MOST_AHEAD:
+            text = f"{held} entries are held, and at most {MOST_AHEAD} may come before their head"
+            raise Refused("too-far-ahead", f"{text}: lead them to a smaller tree first")
+        new = stored - package.start
+        if package.start <= stored < end:
+            # Overtaken by another upload with the same entries: both are proven to be in trees of this line.
+            with suppress(Overtaken):
+                self._kept.store.bring(origin, target.line, stored, leaves[new:], package.entries[new:])
+                return end - stored
         return 0
 
     def finish(self, origin: str, target: Target) -> bytes:
@@ -218,17 +218,22 @@ class Mirror:
         the tree that is held is not a beginning of this one; `clock-backwards`, `clock-leapt`,
         `examining` or `damaged` (503). Damaged.
         """
-        with self._kept.deciding:
-            held, stored = self._kept.newest(origin), self.stored(origin, target.line)
+        held = self._kept.newest(origin)
+        while held.size < target.size:
+            stored = self.stored(origin, target.line)
             if stored < target.size:
                 raise Unfinished(target.size, stored)
-            if held.size > target.size:
-                raise Elsewhere(self._kept.seen(origin).size, stored)
-            if held.size < target.size:
-                held = self._commit(origin, held, target)
+            # It takes as long as there is to read, and no append waits for it: what is brought does not change.
+            grown, rekeys = self._read(origin, held, target)
+            with self._kept.deciding:
+                now = self._kept.newest(origin)
+                held = self._commit(origin, held, target, grown, rekeys) if now == held else now
+        if held.size > target.size:
+            raise Elsewhere(self._kept.seen(origin).size, self.stored(origin, target.line))
         return self._kept.lines(origin, held)
 
-    def _commit(self, origin: str, held: Head, target: Target) -> Head:
+    def _read(self, origin: str, held: Head, target: Target) -> tuple[CompactRange, list[tuple[int, bytes]]]:
+        """The frontier at the end of what was brought, and where in it keys are changed. Refused `fork`; Damaged."""
         grown, rekeys = CompactRange.from_bytes(held.frontier), list[tuple[int, bytes]]()
         staged = self._kept.store.staged(origin)
         for start in range(held.size, target.size, WIDTH):
@@ -244,6 +249,11 @@ class Mirror:
             grown.extend(leaves)
         if grown.root() != target.head.root:
             raise Refused("fork", "the log has signed this tree and another one, which is held here")
+        return grown, rekeys
+
+    def _commit(
+        self, origin: str, held: Head, target: Target, grown: CompactRange, rekeys: list[tuple[int, bytes]]
+    ) -> Head:
         keys = later = self._kept.keys(origin)
         for index, entry in rekeys:
             later = later.after(index, [entry])

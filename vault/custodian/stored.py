@@ -10,7 +10,7 @@ from audit.log.notes import Note, Signature, parse_note, verified_lines
 from audit.log.proving import TreeTiles
 from audit.log.reader import Head as SignedHead
 from audit.log.tiles import WIDTH, frame
-from audit.log.treehead import parse_checkpoint
+from audit.log.treehead import Checkpoint, parse_checkpoint
 from audit.protocol.refused import Refused
 from vault.custodian.cosign import Head
 from vault.custodian.storage import Damaged, DamagedCheckpoint, Store
@@ -95,6 +95,14 @@ def check_head(head: Head, policy: LogPolicy) -> None:
         raise Damaged(f"the head of {head.size} entries is damaged: {refusal.detail}") from None
     if not (checkpoint.size == grown.size == head.size and checkpoint.root == grown.root() == head.root):
         raise Damaged(f"the head of {head.size} entries is damaged: its note, root and frontier do not agree")
+
+
+def check_seen(origin: str, head: Head) -> None:
+    """A head that was seen is as it was stored, as far as anything is signed or built on it: its note says its size and
+    root, and nothing else. Damaged.
+    """
+    if head.note.partition(b"\n\n")[0] + b"\n" != Checkpoint(origin, head.size, head.root).text:
+        raise Damaged(f"the head of {head.size} entries that was seen is damaged: its note and root do not agree")
 
 
 def signed_head(head: Head) -> SignedHead:

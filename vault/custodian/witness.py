@@ -19,7 +19,7 @@ from audit.protocol.refused import Refused
 from vault.custodian.cosign import Head, WrongOldSize, cosignatures, parse_header
 from vault.custodian.kept import Kept
 from vault.custodian.storage import Overtaken
-from vault.custodian.stored import by_log, line_of
+from vault.custodian.stored import by_log, check_seen, line_of
 
 Submission = tuple[int, tuple[bytes, ...], Note, Checkpoint]
 
@@ -56,7 +56,7 @@ class Witness:
             if old < head.size or not seen.note:
                 follows = old if seen.note else -1 if not head.size else 0
                 seen = self._observe(head, signed, follows, line_of(policy))
-        return cosignatures(self._signers, seen)
+        return self._lines(head.origin, seen)
 
     def checkpoint(self, origin: str) -> bytes | None:
         """The newest head it has cosigned, with the log's lines and its own; None if there is none, or no key."""
@@ -65,8 +65,13 @@ class Witness:
             return None
         shown = self._shown.get(origin)
         if shown is None or shown[0] != seen:
-            shown = self._shown[origin] = seen, seen.note + cosignatures(self._signers, seen)
+            shown = self._shown[origin] = seen, seen.note + self._lines(origin, seen)
         return shown[1]
+
+    def _lines(self, origin: str, seen: Head) -> bytes:
+        # What stands on disk is signed, and nothing else vouches for it: an old head's entries need not be held.
+        check_seen(origin, seen)
+        return cosignatures(self._signers, seen)
 
     def _observe(self, head: Checkpoint, signed: Note, old: int, line: str) -> Head:
         new = Head(old, head.size, head.root, b"", signed.raw, self._kept.time_to_sign())
