@@ -58,7 +58,7 @@ class Invariants:
         enough = len(names) >= policy.W
         self.world.expect(enough, f"{head.size} entries are published with {len(names)} cosignatures")
         for vault in self.world.honest:
-            if vault.name in names:
+            if vault.signers[0].name in names:
                 kept = [state.heads[head.size].root for state in vault.had() if head.size in state.heads]
                 self.world.expect(head.root in kept, f"{vault.name} has cosigned {head.size} entries and may lose them")
 

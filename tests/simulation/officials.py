@@ -24,8 +24,7 @@ class Officials:
         self._world, self._dice = world, world.dice
         self.promised: set[tuple[bytes, str]] = set()
         self.done = False
-        names = [name for name in world.made.rekeys if self._dice.random() < 0.3]
-        self._acts = [world.made.closing, *(world.made.rekeys[name] for name in names)]
+        self._acts = [world.made.closing, *(one for one in world.made.rekeys.values() if self._dice.random() < 0.3)]
         self._dice.shuffle(self._acts)
         # Few are so impatient that they overrule an intake that is there.
         self._waits = self._dice.choice([0.0, 600.0, 600.0, 600.0])
@@ -36,9 +35,19 @@ class Officials:
         kernel.pause(None, lambda: public.phase == "open")
         for act in self._acts:
             kernel.pause(self._dice.random() * self._dice.choice([10.0, 20.0, 40.0]))
+            if act == self._world.made.rekeys[self._world.vaults[0].name] and self._dice.random() < 0.5:
+                act = self._replacement(act)
             self._record(act)
         self._close()
         self.done = True
+
+    def _replacement(self, rotation: bytes) -> bytes:
+        """Of the first custodian by another one, if it may go with its disk; else of its keys."""
+        vault = self._world.vaults[0]
+        if not self._world.may_lose(vault):
+            return rotation
+        vault.give_way()
+        return self._world.made.replacement
 
     def _record(self, raw: bytes) -> None:
         identity = parse_entry(raw).identity

@@ -31,7 +31,8 @@ CHOICES = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 @dataclass(frozen=True)
 class Rehearsal:
     """`entries`: those that wait in the queue, in order, when a schedule begins. `ballots`: of every voter the texts,
-    by revision. `rekeys`: by whose name, and `new` the keys that these entries put in the place of the old ones.
+    by revision. `rekeys`: by whose name, and `new` the keys that these entries put in the place of the old ones;
+    `replacement`: the entry that puts `successor`, and its keys, in the place of the first custodian.
     """
 
     manifest: Manifest
@@ -42,6 +43,8 @@ class Rehearsal:
     closing: bytes = b""
     rekeys: Mapping[str, bytes] = field(default_factory=dict)
     new: Mapping[str, tuple[Signer, ...]] = field(default_factory=dict)
+    replacement: bytes = b""
+    successor: tuple[Signer, ...] = ()
 
     def keys(self, signers: Sequence[Signer]) -> tuple[Signer, ...]:
         """All the keys that whoever has these holds in time."""
@@ -74,9 +77,18 @@ def vote(custodians: int, W: int) -> Rehearsal:
             bodies = [meeting.ballot(account, choice, n) for n, choice in enumerate(chosen)]
             ballots.append(tuple(make_text("ballot", meeting.origin, body) for body in bodies))
         rekeys, new = _rekeys(meeting)
-        closing = meeting.resolution("closing")
-        entries = tuple(meeting.entries)
-        return Rehearsal(meeting.manifest, meeting.parties, entries, (), tuple(ballots), closing, rekeys, new)
+        successor = meeting.dice.custodian_keys("custodian-z")
+        return Rehearsal(
+            meeting.manifest,
+            meeting.parties,
+            tuple(meeting.entries),
+            ballots=tuple(ballots),
+            closing=meeting.resolution("closing"),
+            rekeys=rekeys,
+            new=new,
+            replacement=rekeying(meeting, "custodian", meeting.parties.custodians[0][0].name, successor),
+            successor=successor,
+        )
 
 
 def _founded(custodians: int, W: int) -> Meeting:

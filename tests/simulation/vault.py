@@ -41,6 +41,11 @@ class Vault(Zone):
         self.lost = self.disk.durable()
         self.disk.restore(0)
 
+    def give_way(self) -> None:
+        """To another custodian, with a disk and keys of its own, at the same address."""
+        self.lose()
+        self.signers = self.world.made.successor
+
     def had(self) -> list[VaultState]:
         """What is on its disk for certain, and what was on the one that was lost."""
         return [self.disk.durable(), *([self.lost] if self.lost else [])]

@@ -66,6 +66,12 @@ class World:
         """How many honest custodians there are among any W."""
         return self.policy.W - sum(vault.liar for vault in self.vaults)
 
+    def may_lose(self, vault: Vault) -> bool:
+        """Whether this custodian's disk may be lost: those of N - W may, unless what is to be survived is worse."""
+        gone = sum(one.lost is not None for one in self.vaults)
+        spared = self.restored or vault.lost is not None or len(self.honest) < len(self.vaults)
+        return not spared and gone < len(self.vaults) - self.policy.W
+
     def readers(self, source: str) -> list[Reader]:
         """The custodians, as whoever is called so reads them."""
         return [net.Reader(self.network, source, v.process, v.checkpoint_keeper, self.origin) for v in self.vaults]
