@@ -25,7 +25,7 @@ from tests.vault.conftest import CUSTODIANS, LOG, TOKEN, WITNESS, Growing, Serve
 from tests.vault.test_witness import cosigned as witnessed
 from tests.vault.test_witness import submission
 from vault.custodian import standard_calls
-from vault.custodian.mirror import NoPackage, Packages, parse_beginning
+from vault.custodian.mirror import Mirror, NoPackage, Packages, parse_beginning
 from vault.custodian.serve import custodian_app
 from vault.custodian.stored import line_of
 
@@ -389,6 +389,31 @@ def test_an_upload_goes_on_although_what_it_began_with_was_appended_meanwhile(se
     served.restart()
     assert served.store().entries(served.log.origin, 0, 701) == served.log.entries
     assert served.store().hashes(served.log.origin, 1, 0, 3) == [served.log.source(8, i) for i in range(2)]
+
+
+def test_no_append_waits_for_an_upload_that_is_read_and_neither_undoes_the_other(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen(served, 300, 700)
+    info(served, upload(served, 0, 700, most=2), 202)
+    real, kept = Mirror._read, served.custodian.kept
+    appends = iter([(0, 200), (200, 400)])
+
+    def read(*args):
+        ready = real(*args)
+        for old, size in appends:
+            assert kept.deciding.acquire(timeout=10)
+            kept.deciding.release()
+            served.custodian.append(served.log.origin, served.log.append(old, size))
+            break
+        return ready
+
+    monkeypatch.setattr(Mirror, "_read", read)
+    cosigned(served, upload(served, 512, 700))
+    assert [next(appends, None)] == [None]
+    served.restart()
+    assert served.store().entries(served.log.origin, 0, 701) == served.log.entries
+    assert served.stored().root == served.log.head().root
 
 
 def test_no_more_is_taken_ahead_of_what_is_held_than_there_may_be(
