@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from tests.vault.fixed_keys import FixedKeys
 from tests.vault.folders import opened
 from tests.vault.sources import Shown
 from vault.custodian.custody import Custodian
+from vault.custodian.disk import RealDisk
 from vault.custodian.mending import Scrub
 from vault.custodian.storage import Damaged
 from vault.custodian.stored import StoreReader, signed_head
@@ -158,6 +161,26 @@ def test_the_newest_head_is_mended_by_what_was_published_of_it(kept: Kept, more:
     assert (head.old_size, head.size, head.time) == (number, 700 + more, NOW + 9)
     kept.open()
     kept.check_whole(NOW + 9)
+
+
+def test_a_sector_that_cannot_be_read_is_mended(kept: Kept) -> None:
+    disk, bad = RealDisk(), kept.file("heads", 200)
+    read = disk.read
+
+    def read_around(path: str, start: int = 0, length: int = -1) -> bytes:
+        if Path(path).samefile(bad) and bad in broken:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(path, start, length)
+
+    broken = {bad}
+    disk.read = read_around  # type: ignore[method-assign]
+    kept.store = opened(kept.folder, [kept.log.origin], disk)
+    # What takes its name stands elsewhere on the disk.
+    mend = disk.replace
+    disk.replace = lambda path, name: (mend(path, name), broken.clear())[0]  # type: ignore[method-assign]
+    assert kept.scrub(kept.peer) == 3, kept.said
+    assert f"{kept.log.origin}: entry 200: cannot be read" in kept.said
+    kept.check_whole()
 
 
 def test_a_newest_head_that_was_not_published_is_not_made_up(kept: Kept) -> None:

@@ -11,10 +11,12 @@ import pytest
 from sqlalchemy import text
 
 from audit.log.export import check_tiles
+from audit.log.keys import ED25519
+from audit.log.merkle import CompactRange
 from audit.log.tiles import bundle_path, frame
 from audit.protocol.refused import Refused
 from tests.databases import Database
-from tests.vault.conftest import CUSTODIANS, LOG, NOW, Growing
+from tests.vault.conftest import CUSTODIANS, LOG, NOW, Growing, signers
 from tests.vault.damage import Damage
 from tests.vault.fixed_keys import FixedKeys
 from tests.vault.sources import Shown
@@ -307,6 +309,46 @@ def test_one_that_begins_signs_nothing_before_it_has_read_everything_and_nothing
     examiner.run()
     custodian = Custodian(kept.store, keys, CUSTODIANS[0], lambda: kept.time, examiner.check)
     assert custodian.append(kept.log.origin, body)
+
+
+@pytest.mark.parametrize("call", ["append", "held", "mirrored"])
+def test_a_text_that_somebody_wrote_for_a_note_is_never_signed(kept: Kept, call: str) -> None:
+    # By who owns the database; another tree that the log has not signed, at the place of one that it has.
+    origin, again = kept.log.origin, kept.log.append(600, 700)
+    kept.start()
+    other = Growing(origin, [*kept.log.entries[:699], b"other"])
+    note = other.note(other.head(), [signers("log.example", ED25519)[0]]).raw
+    kept.damage.do("head", "UPDATE head SET note = :n WHERE origin = :o AND size = 700", n=note)
+    ask = {
+        "append": lambda: kept.custodian.append(origin, again),
+        "held": lambda: kept.custodian.held(origin),
+        "mirrored": lambda: kept.custodian.mirrored(origin),
+    }
+    with pytest.raises(Damaged, match="head of 700"):
+        ask[call]()
+
+
+def test_another_tree_that_takes_the_place_of_one_that_was_seen_is_not_signed_over(kept: Kept) -> None:
+    # The log has signed both, and who owns the database helps it.
+    origin, before = kept.log.origin, list(kept.log.entries)
+    kept.append(1)
+    other = Growing(origin, [*before, b"other"])
+    grown = CompactRange()
+    grown.extend(other.source(0, index) for index in range(701))
+    change = "UPDATE head SET note = :n, root = :r, frontier = :f WHERE origin = :o AND size = 701"
+    kept.damage.do("head", change, n=other.note(other.head()).raw, r=grown.root(), f=grown.to_bytes())
+    other.grow(1)
+    with pytest.raises(Damaged, match="head of 701 entries is another"):
+        kept.custodian.append(origin, other.append(701))
+
+
+def test_what_is_held_must_be_the_tree_that_was_published(kept: Kept) -> None:
+    other = Growing(kept.log.origin, [*kept.log.entries[:650], b"other", *kept.log.entries[651:]])
+    kept.damage.do("published", "UPDATE published SET note = :n WHERE origin = :o", n=other.witnessed())
+    said = "published checkpoint of 700 entries: is of another tree than the one that is held; keep both as they are"
+    assert kept.found() == [said]
+    assert kept.scrub(kept.peer) == 4
+    assert kept.found() == [said]
 
 
 def test_hashes_that_changed_since_get_into_no_new_tile(kept: Kept) -> None:

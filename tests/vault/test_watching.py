@@ -89,6 +89,34 @@ def test_while_it_runs_it_says_so_and_signs_nothing(
     assert said.count('"event": "safe-again"') == 1
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        "CREATE RULE nowhere AS ON INSERT TO entry DO INSTEAD NOTHING",
+        "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER nowhere BEFORE INSERT ON entry FOR EACH ROW EXECUTE FUNCTION nothing()",
+    ],
+)
+def test_what_the_database_takes_and_does_not_store_is_not_signed(
+    in_database: Served, database: Database, how: str
+) -> None:
+    served = in_database
+    served.fill(1)
+    served.log.grow(1)
+    body = served.log.append(1)
+    with database.owner.begin() as connection:
+        connection.execute(text(how))
+    try:
+        # Before anybody has looked.
+        assert served.post("append", body).status_code == 500
+        assert served.stored().size == 1
+    finally:
+        with database.owner.begin() as connection:
+            kind = "RULE" if "RULE" in how else "TRIGGER"
+            connection.execute(text(f"DROP {kind} nowhere ON entry"))
+    served.cosigned(body)
+
+
 def test_a_folder_that_others_may_write_to_by_now(in_folder: Served, tmp_path: Path) -> None:
     watch = Watch(in_folder.store().check_safe)
     tmp_path.chmod(0o770)

@@ -4,7 +4,7 @@ after what it holds read the same file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +112,8 @@ def open_store(config: CustodianConfig | FollowConfig, origins: Sequence[str], *
             # It signs nothing, so that it does not matter what it forgets.
             keep_in_folder(root, origins, FOLLOWER)
         store = MendableFolder(root, origins, lost=lost)
+        if isinstance(config, FollowConfig):
+            check_keeper(store, origins, [FOLLOWER])
     else:
         assert config.database is not None and config.passfile is not None
         made = engine(config.database, config.passfile, name="psephos-custodian", connections=CONNECTIONS)
@@ -134,16 +136,16 @@ def keep_in_folder(root: str, origins: Iterable[str], keeper: str) -> list[str]:
     return new
 
 
-def check_keeper(config: CustodianConfig, store: Mendable, origins: Iterable[str], signers: Iterable[Signer]) -> None:
+def check_keeper(store: Mendable, origins: Iterable[str], names: Collection[str]) -> None:
     """Unsafe if it is another custodian that keeps these logs in the folder: what that one has signed is held there,
     and not what this one has. In a database no other has rights.
     """
     if isinstance(store, MendableFolder):
         for origin in origins:
             keeper = store.keeper(origin)
-            if keeper not in {signer.name for signer in signers}:
+            if keeper not in names:
                 who = f"the custodian {keeper}" if keeper else "one that follows"
-                raise Unsafe(f"{config.folder}: {who} keeps {origin} there, and `keys` holds other keys")
+                raise Unsafe(f"{store}: {who} keeps {origin} there, and not the one that these settings are of")
 
 
 def announced(manifest: Manifest, rekeys: Iterable[Path]) -> Manifest:

@@ -45,6 +45,9 @@ class FolderStore(FilesAhead):
             if not lost and self.keeper(origin) is None:
                 raise Unsafe(f"{root}: the log {origin} is not kept here. {WHAT_TO_DO}")
 
+    def __str__(self) -> str:
+        return self._root
+
     def keep(self, origin: str, keeper: str) -> None:
         """Notes that the custodian of this name, "" for one that follows, keeps a log here. FileExistsError."""
         self._files.note(self._logs[origin], _kept(origin, keeper))

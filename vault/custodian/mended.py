@@ -11,8 +11,10 @@ from sqlalchemy import Connection, Select, exists, func, insert, literal, select
 
 from audit.log.encoding import decode_base64, encode_base64
 from audit.protocol.canonical import canonical, parse_canonical
+from audit.protocol.refused import Refused
 from vault.custodian.cosign import Head
 from vault.custodian.schema import mended
+from vault.custodian.storage import Damaged
 
 ENTRY, NODE, HEAD, PUBLISHED = "entry", "node", "head", "published"
 
@@ -73,7 +75,10 @@ def pack(head: Head) -> bytes:
 
 
 def unpack(raw: bytes) -> Head:
-    """The inverse of `pack`."""
-    said = parse_canonical(raw)
-    frontier, note, root = (decode_base64(said[name], name) for name in ("frontier", "note", "root"))
-    return Head(said["old"], said["size"], root, frontier, note, said["time"])
+    """The inverse of `pack`. Damaged."""
+    try:
+        said = parse_canonical(raw)
+        frontier, note, root = (decode_base64(said[name], name) for name in ("frontier", "note", "root"))
+        return Head(said["old"], said["size"], root, frontier, note, said["time"])
+    except (Refused, KeyError, TypeError):
+        raise Damaged("the repair of a head is not as it was stored") from None

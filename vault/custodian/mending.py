@@ -100,7 +100,7 @@ class Scrub:
                 self._mend_tile(found, fault)
             elif fault.kind == "head":
                 self._mend_head(found, fault)
-            elif fault.kind == "published":
+            elif fault.kind == "published" and fault.how != "contradicts":
                 self._mend_published(found, fault)
 
     def _suspects(self, found: Found) -> list[int]:
@@ -168,6 +168,8 @@ class Scrub:
     def _truth(self, found: Found, start: int, end: int) -> list[bytes]:
         """The right entries [start, end), for a store that mends more than one at a time. Damaged."""
         right: list[bytes] = []
+        if end > found.head.size:
+            raise Damaged(f"there were {found.head.size} entries when this began, and are more now: scrub once more")
         while start + len(right) < end:
             bundle, offset = divmod(start + len(right), WIDTH)
             right += self._right_entries(found, bundle)[0][offset:]

@@ -204,6 +204,7 @@ class NumberedFiles:
             errno.EISDIR: "is a folder where a file must be",
             errno.ESPIPE: "is not a file",
             errno.ENXIO: "is not a file",
+            errno.EIO: "cannot be read",
         }.get(error.errno or 0)
         return Damaged(f"{self._root}/{path} {what}") if what else error
 

@@ -36,7 +36,7 @@ Published = tuple[int, bytes | None] | None
 @dataclass(frozen=True, order=True)
 class Fault:
     """One thing that is not as it was stored. `kind`: entry, leaf, tile, head, published, tree; `how`: missing,
-    unreadable, or differs."""
+    unreadable, differs, or contradicts."""
 
     kind: str
     level: int
@@ -52,7 +52,12 @@ class Fault:
             "published": f"published checkpoint of {self.number} entries",
             "tree": f"tree of {self.number} entries",
         }
-        said = {"missing": "is missing", "unreadable": "cannot be read", "differs": "is not as it was stored"}
+        said = {
+            "missing": "is missing",
+            "unreadable": "cannot be read",
+            "differs": "is not as it was stored",
+            "contradicts": "is of another tree than the one that is held; keep both as they are",
+        }
         return f"{names[self.kind]}: {said[self.how]}"
 
 
@@ -79,6 +84,8 @@ class Found:
     whole: bool = False
     lost: bool = False
     """Whether the newest head is damaged, or gone, and `head` is what was published of it: without its frontier."""
+    published: CompactRange = field(default_factory=CompactRange)
+    """What is held of the tree that was published last."""
     grown: CompactRange = field(default_factory=CompactRange)
 
 
@@ -98,6 +105,9 @@ class Examination:
         for index, rows in enumerate(self._bundles(found.head.size)):
             leaves = self._bundle(found, index, rows)
             at = index * WIDTH
+            if published and at < published[0] <= at + len(leaves):
+                found.published = found.grown.copy()
+                found.published.extend(leaves[: published[0] - at])
             while due is not None and due.size <= at + len(leaves):
                 self._check_head(found, due, leaves[: due.size - at])
                 due = next(heads, None)
@@ -266,6 +276,9 @@ class Examination:
             right = False
         if not right:
             found.faults.append(Fault("published", 0, size, "differs"))
+        elif found.whole and (size, checkpoint.root) != (found.published.size, found.published.root()):
+            # The log signed both, and W custodians this one: nothing here was only damaged.
+            found.faults.append(Fault("published", 0, size, "contradicts"))
 
 
 def read_rows(store: Mendable, origin: str, start: int, end: int) -> list[Row]:

@@ -62,7 +62,7 @@ def run(path: Path) -> None:
     check_office(path, [announced(keys.manifest, config.rekeys) for keys in logs.values()], signers)
     witness = [] if config.witness_key is None else [read_signer(config.witness_key)]
     check_witness(path, [keys.manifest for keys in logs.values()], witness)
-    check_keeper(config, store, logs, signers)
+    check_keeper(store, logs, [signer.name for signer in signers])
     for origin in logs:
         check_finished(store, origin)
     examiner = Examiner(store, logs)

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, Row, Select, insert, literal, select, text
+from sqlalchemy import Column, Connection, CursorResult, Engine, Row, Select, insert, literal, select, text
 from sqlalchemy.exc import IntegrityError
 
 from vault.custodian.cluster import SAFE, check_settings
 from vault.custodian.cosign import EMPTY, Head
 from vault.custodian.pages import first_row, readable
 from vault.custodian.schema import brought, observed
-from vault.custodian.storage import Overtaken
+from vault.custodian.storage import Overtaken, Unsafe
 
 FIELDS = ("old_size", "size", "root", "frontier", "note", "time")
 """Of a head, as its columns are named."""
@@ -124,10 +124,17 @@ def insert_entries(
 ) -> None:
     values = placed(start, leaves, entries)
     if entries:
-        connection.execute(_INSERT, values | {"origin": origin})
+        _check_stored(connection.execute(_INSERT, values | {"origin": origin}), len(entries))
+
+
+def _check_stored(done: CursorResult[Any], count: int) -> None:
+    # Else by a rule, or a trigger, that the tables' owner has added; the commit would say that all is stored.
+    if done.rowcount != count:
+        raise Unsafe("the database has taken entries and not stored them: see who owns it", "guard")
 
 
 def keep_brought(connection: Connection, origin: str, line: str, start: int, end: int) -> None:
     """Makes what was brought of [start, end) entries like all others."""
     if start < end:
-        connection.execute(_KEEP, {"origin": origin, "line": line, "start": start, "end": end})
+        done = connection.execute(_KEEP, {"origin": origin, "line": line, "start": start, "end": end})
+        _check_stored(done, end - start)
