@@ -68,6 +68,17 @@ def test_more_than_one_page_of_what_waits(place: Place, monkeypatch: pytest.Monk
     assert {parse_entry(raw).text for raw in place.outbox.ballots()} == {entry.text for entry in entries}
 
 
+def test_what_the_queue_was_never_offered_leaves_in_a_batch_as_before(place: Place) -> None:
+    """Alone and at once, whoever sees both sides could tell whose it is."""
+    entries = [parse_entry(place.meeting.signed("ballot", place.body(account), place.intake)) for account in range(2)]
+    place.outbox.accept([(entry, 1_700_000_000) for entry in entries])
+    place.outbox.offered([entries[0].identity], 10**15)
+    with place.engine.begin() as connection:
+        assert resigning.sign_again(connection, place.meeting.origin, NEW[0]) == 2
+    assert [one.identity for one in place.outbox.due_again(1, 9)] == [entries[0].identity]
+    assert [one.identity for one in place.outbox.fresh(bytes(32), 9)] == [entries[1].identity]
+
+
 def test_after_a_restart_with_the_new_key_alone(place: Place) -> None:
     place.queue.silent = True
     with place.running() as client:

@@ -71,7 +71,7 @@ class OutboxState:
 
     def sign_again(self, identity: bytes, new: Entry) -> None:
         if identity in self.waiting:
-            self.waiting[identity] = Row(new.raw, new.kind, AT_ONCE)
+            self.waiting[identity] = Row(new.raw, new.kind, min(self.waiting[identity].due, AT_ONCE))
             self.accepted[identity] = Accepted(identity, new.leaf, self.accepted[identity].deadline)
 
 
