@@ -416,6 +416,22 @@ def test_no_append_waits_for_an_upload_that_is_read_and_neither_undoes_the_other
     assert served.stored().root == served.log.head().root
 
 
+def test_what_came_before_its_head_and_changed_on_disk_is_not_signed(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen(served, 700)
+    info(served, upload(served, 0, 700, most=2), 202)
+    kind = type(served.store())
+    for call, what in (("brought_entries", b"rotten"), ("brought_hashes", bytes(HASH_SIZE))):
+        real = getattr(kind, call)
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, call, lambda *a, real=real, what=what: [what, *real(*a)[1:]])
+            answer = add(served, upload(served, 512, 700))
+            assert answer.status_code == 500 and CUSTODIANS[0][0].name.encode() not in answer.content
+            assert served.stored().size == 0
+    cosigned(served, upload(served, 512, 700))
+
+
 def test_no_more_is_taken_ahead_of_what_is_held_than_there_may_be(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
