@@ -19,6 +19,7 @@ class Faults:
 
     def __init__(self, world: World) -> None:
         self._world, self._dice = world, world.dice
+        self._away: list[Vault] = []
         kinds: list[Callable[[], None]] = [
             self.kill,
             self.kill,
@@ -33,10 +34,12 @@ class Faults:
             self.lie,
             self.lose_a_custodian,
             self.lose_ledger,
+            self.lose_what_one_holds,
         ]
         if world.officials:
             kinds.append(self.lose_an_intake)
-        self._kinds = [kind for kind in kinds if self._dice.random() < 0.35]
+        befalls = world.plant.befalls
+        self._kinds = [kind for kind in kinds if self._dice.random() < 0.35 or kind.__name__ == befalls]
         if self._dice.random() < 0.5:
             world.crash_rate = self._dice.choice([0.01, 0.05, 0.2])
 
@@ -52,7 +55,9 @@ class Faults:
         for disk in world.disks:
             disk.mend()
         for zone in world.zones:
-            zone.process.stopped = zone.held_down = False
+            zone.process.stopped = False
+            # One that is away comes back by itself.
+            zone.held_down = zone.held_down and zone in self._away
             zone.clock.mend()
         for vault in world.vaults:
             vault.lying = False
@@ -149,27 +154,72 @@ class Faults:
         world = self._world
         if any(vault.lost or vault.liar for vault in world.vaults):
             return
+        self._put_in_place(self._old_copy() if self._dice.random() < 0.5 else 0)
+
+    def lose_what_one_holds(self) -> None:
+        """A tree comes to one custodian alone; then the ledger is an old copy without it, and the custodian is away
+        when the sequencer begins again. Of two hosts, one may have been away while the other signed: it cannot know.
+        """
+        world = self._world
+        if any(vault.lost or vault.liar for vault in world.vaults) or len(world.tallies) > 1:
+            return
+        # From here on no disk is lost that would have been enough.
+        world.restored = True
+        one = self._dice.choice(world.vaults)
+        cuts = {frozenset(("tally", vault.name)) for vault in world.vaults if vault is not one}
+        world.network.cuts |= cuts
+
+        def alone() -> bool:
+            held = one.disk.state.newest.size
+            return all(vault.disk.state.newest.size < held for vault in world.vaults if vault is not one)
+
+        def lose() -> None:
+            world.kernel.pause(60.0, alone)
+            world.network.cuts -= cuts
+            size = one.disk.state.newest.size
+            length = len(world.ledger.journal)
+            while length and self._sizes(length) >= size:
+                length -= 1
+            self._keep_away(one)
+            self._put_in_place(length)
+
+        world.kernel.spawn(Process("operator"), "loss", lose)
+
+    def _put_in_place(self, length: int) -> None:
+        """The ledger is what it was when it had seen so many changes."""
+        world = self._world
         world.restored = True
         for tally in world.tallies:
             tally.held_down = True
             tally.crash()
-        length = 0
-        if self._dice.random() < 0.5:
-            length = self._old_copy()
         world.ledger.restore(length)
         world.kernel.spawn(Process("operator"), "operator", self._begin_again)
 
     def _old_copy(self) -> int:
-        """How many changes an old ledger had seen from which a published checkpoint is missing: whoever restores one is
-        found out by any W custodians. A younger one, from which only unpublished trees are missing, is for who restores
-        it to replace by an empty one.
+        """How many changes an old ledger had seen. Of two hosts, only one may have the mark: so a copy is as old that
+        any W custodians find it out.
         """
-        disk = self._world.ledger
+        world, disk = self._world, self._world.ledger
         newest = max(disk.state.witnessed, default=0)
         length = self._dice.randint(0, len(disk.journal))
-        while length and self._sizes(length) >= newest:
+        while len(world.tallies) > 1 and length and self._sizes(length) >= newest:
             length -= 1
         return length
+
+    def _keep_away(self, vault: Vault) -> None:
+        """A custodian is away until some time after the sequencer has begun again."""
+        tally = self._world.tallies[0]
+        vault.crash()
+        vault.held_down = True
+        self._away.append(vault)
+
+        def come_back() -> None:
+            kernel = self._world.kernel
+            kernel.pause(None, lambda: not tally.held_down)
+            kernel.pause(30.0 * self._dice.random())
+            vault.held_down = False
+
+        self._world.kernel.spawn(Process("operator"), "way back", come_back)
 
     def _sizes(self, length: int) -> int:
         disk = self._world.ledger

@@ -26,6 +26,7 @@ class Plant:
     lazy_disks = False
     compares = True
     marks = True
+    befalls = ""  # a kind of fault that every schedule has
     votes: bool | None = None  # whether the whole vote is held; as the seed says, if it is not said
 
     def failpoint(self, name: str) -> None:
@@ -87,9 +88,10 @@ class NoFsync(Plant):
 
 
 class NoMark(Plant):
-    """An old copy of the ledger that lacks what is not published yet is gone on with."""
+    """An old copy of the ledger is not known by the mark that stands outside of it."""
 
     marks = False
+    befalls = "lose_what_one_holds"
 
 
 class NoSwap(Plant):

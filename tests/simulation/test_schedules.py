@@ -10,6 +10,7 @@ from infra import failpoints
 from tests.simulation.planted import (
     AckBeforeW,
     NoFsync,
+    NoMark,
     NoSwap,
     Plant,
     RefusesSilently,
@@ -22,6 +23,7 @@ SCHEDULES = 2_000
 PARTS = 8
 FEW = 30
 """Within so many schedules a planted fault is found."""
+COSIGNED_TWICE = "two trees of [0-9]+ entries are cosigned, one by custodian-[a-e]"
 NOT_SIMULATED = {
     *("outbox.renewing", "outbox.renewed", "outbox.learning", "outbox.restoring", "outbox.restored"),
     *("queue.restoring", "queue.restored"),
@@ -42,6 +44,7 @@ def test_schedules_hold(part: int) -> None:
         (AckBeforeW(), "an entry is acknowledged to the queue that [0-9]+ custodians hold"),
         (NoFsync(), "custodian-[a-e] has cosigned [0-9]+ entries and may lose them"),
         (NoSwap(), "a stage continues [0-9]+ entries of a ledger that holds [0-9]+"),
+        (NoMark(), ".* (holds|shows) another tree of [0-9]+ entries, signed by this log's keys|" + COSIGNED_TWICE),
         (SettlesAnybodys(), "intake-[12] accounts for a ballot whose answer [0-9]+ custodians hold"),
         (RefusesSilently(), "an entry is acknowledged to the queue that [0-9]+ custodians hold"),
     ],
@@ -50,6 +53,7 @@ def test_schedules_hold(part: int) -> None:
         "acknowledge before W",
         "no fsync",
         "no compare-and-swap",
+        "no mark",
         "settle what came through another",
         "refuse without saying so",
     ],
