@@ -35,12 +35,12 @@ from infra.metrics import Metrics
 from infra.private import Private, Ready, serve
 from infra.sole import PATIENCE_SECONDS, Occupied, Sole
 from infra.workers import CheckingPool
-from intake.door.clerk import Clerk
+from intake.door.clerk import Clerk, Item, Store
 from intake.door.config import DoorConfig
 from intake.door.figures import add_figures, coarse, readiness
 from intake.door.key import DoorKey
 from intake.door.mover import Mover, Put, QueueClient
-from intake.door.outbox import Outbox
+from intake.door.outbox import Accepted, Drained, Outbox
 from intake.door.reception import Reception
 from intake.door.schema import ONE_DOOR, SCHEMA
 from intake.door.standing import MOST_BALLOTS, Standing
@@ -143,9 +143,9 @@ class Door:
     def opened(self, metrics: Metrics) -> tuple[FastAPI, Ready]:
         """The same, with `metrics` telling how it goes, and whether it can do its work."""
         standing, outbox = Standing(), Outbox(self.engine, self.manifest.origin)
-        clerk, workers = Clerk(outbox.accept), Workers(standing, self.workers)
-        mover = Mover(outbox, self.put, self.manifest.batch_min, self.manifest.batch_wait)
         key = DoorKey([self.signer] if self.later is None else [self.signer, self.later], self.manifest)
+        clerk, workers = Clerk(storing(outbox, key)), Workers(standing, self.workers)
+        mover = Mover(outbox, self.put, self.manifest.batch_min, self.manifest.batch_wait)
         known = (self.engine, self.manifest, key)
         watch = Watch(self._follow, standing, outbox, *known, workers.pool, most=self.most, keep=self.keep)
         reception = Reception(self.manifest, key, standing, self.engine, outbox, clerk.accept, workers.pool)
@@ -206,6 +206,19 @@ class Workers:
         """Ends them."""
         if self._pool is not None:
             self._pool.close()
+
+
+def storing(outbox: Outbox, key: DoorKey) -> Store:
+    """Stores in the outbox, and tells the key."""
+
+    def store(items: Sequence[Item]) -> list[Accepted | Drained]:
+        try:
+            return outbox.accept(items)
+        finally:
+            # Also if it failed, or its client has gone: it may be there.
+            key.stored(entry for entry, _ in items)
+
+    return store
 
 
 def guarded(work: Callable[..., None], *arguments: object) -> None:

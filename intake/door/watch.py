@@ -48,8 +48,6 @@ log = Log(
 SIGNED_HERE = frozenset({"ballot", "reconcile"})
 """Kinds that bear the line of the intake they came through."""
 SAID_AGAIN_SECONDS = 60.0
-SIGN_AGAIN_SECONDS = 60.0
-"""How long after a rekey what waits is looked through: longer than anybody takes to store what the old key signed."""
 LOOK_SECONDS = 5.0
 """Between two looks at how much waits."""
 
@@ -96,7 +94,6 @@ class Watch:
         self._drained = False
         self._idle = 0
         self._closing_since: float | None = None
-        self._sign_again_until = 0.0
         self._said = Seldom(SAID_AGAIN_SECONDS)
         self._begin()
 
@@ -163,10 +160,10 @@ class Watch:
         if others:
             self.refused_otherwise = True
             log.error("refused-otherwise", refusals=others)
-        if any(entry.kind == "rekey" for entry in entries):
+        if any(entry.kind in ("rekey", "closing") for entry in entries):
+            # Before the account of all ballots what waits is looked through once more.
             self._key.follow(standing.election.manifest)
-            # Who was signing a ballot meanwhile has stored it by then.
-            self._sign_again_until = self._monotonic() + SIGN_AGAIN_SECONDS
+            self._key.outlived = True
 
     def _sign_again(self) -> None:
         """Whatever waits with a line by a key that was replaced gets one by the key that counts."""
@@ -174,6 +171,8 @@ class Watch:
             if self._said.due("key"):
                 log.error("key-does-not-count", key=self._key.signer.verifier.key_id.hex())
         else:
+            # Not after it: what is stored meanwhile is looked for the next time. If it fails, the watch begins again.
+            self._key.outlived = False
             with self._engine.begin() as connection:
                 count = sign_again(connection, self._manifest.origin, self._key.signer)
             failpoints.at("outbox.signed-again")
@@ -191,7 +190,7 @@ class Watch:
             self._sign_again()
             standing.learn(parse_entry(raw) for raw in self._outbox.ballots())
             standing.ready = True
-        elif self._monotonic() < self._sign_again_until:
+        elif self._key.outlived:
             self._sign_again()
         if standing.election.phase == "open":
             self._when_open()

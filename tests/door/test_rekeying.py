@@ -16,6 +16,7 @@ from infra.follow import Follower
 from infra.hand_in import open_receipt
 from intake.door import resigning
 from intake.door.key import DoorKey
+from intake.door.serve import storing
 from intake.door.standing import Standing
 from intake.door.watch import Watch
 from tests.door.conftest import Place
@@ -91,19 +92,58 @@ def test_after_a_restart_with_the_new_key_alone(place: Place) -> None:
     assert place.meeting.election.ballots == 1
 
 
-def test_a_clock_that_is_set_leaves_nothing_signed_with_the_key_of_before(place: Place) -> None:
-    """What the old key signed while the rekey was read is stored after it, and the clock leaps a day ahead."""
-    now, manifest = [1_700_000_000.0], place.meeting.manifest
-    key, follow = DoorKey((place.intake, *NEW), manifest), partial(Follower, [place.board], manifest.hash)
-    watch = Watch(follow, Standing(), place.outbox, place.engine, manifest, key, clock=lambda: now[0])
-    late = parse_entry(place.meeting.signed("ballot", place.body(0), place.intake))
-    while watch.step():
-        pass
+class Hours:
+    """A watch over the place, on clocks of its own, and what its requests store with."""
+
+    def __init__(self, place: Place) -> None:
+        self.now, manifest = 1_700_000_000.0, place.meeting.manifest
+        self.key, follow = DoorKey((place.intake, *NEW), manifest), partial(Follower, [place.board], manifest.hash)
+        clocks = {"clock": lambda: self.now, "monotonic": lambda: self.now}
+        self.watch = Watch(follow, Standing(), place.outbox, place.engine, manifest, self.key, **clocks)
+        self.store = storing(place.outbox, self.key)
+        while self.watch.step():
+            pass
+
+    def pass_by(self) -> None:
+        self.now += 86_400
+        self.watch.step()
+
+
+def test_a_rekey_after_which_custodians_are_away_for_long(place: Place) -> None:
+    place.outbox.accept([(parse_entry(place.meeting.signed("ballot", place.body(0), place.intake)), 1_700_000_000)])
+    hours = Hours(place)
     replace_key(place)
-    assert watch.step()
+    assert hours.watch.step()
+    place.board.down = True
+    hours.pass_by()
+    place.board.down = False
+    hours.pass_by()
+    assert waiting_keys(place) == {NEW[0].verifier.key_id}
+
+
+def test_what_the_key_of_before_signed_is_stored_long_after_it_was_replaced(place: Place) -> None:
+    """As if the process had been stopped in between, or the database had not answered."""
+    late = parse_entry(place.meeting.signed("ballot", place.body(0), place.intake))
+    hours = Hours(place)
+    replace_key(place)
+    for _ in range(3):
+        hours.pass_by()
+    hours.store([(late, 1_700_000_000)])
+    hours.pass_by()
+    assert waiting_keys(place) == {NEW[0].verifier.key_id}
+
+
+def test_what_was_stored_unknown_to_anybody_is_signed_anew_before_the_account_of_ballots(place: Place) -> None:
+    late = parse_entry(place.meeting.signed("ballot", place.body(0), place.intake))
+    hours = Hours(place)
+    replace_key(place)
+    for _ in range(3):
+        hours.pass_by()
     place.outbox.accept([(late, 1_700_000_000)])
-    now[0] += 86_400
-    assert not watch.step()
+    place.meeting.closing()
+    place.board.publish()
+    for _ in range(2):
+        hours.pass_by()
     assert waiting_keys(place) == {NEW[0].verifier.key_id}
 
 

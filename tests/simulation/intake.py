@@ -11,6 +11,7 @@ from intake.door.key import DoorKey
 from intake.door.mover import Mover
 from intake.door.outbox import Accepted, Drained
 from intake.door.reception import Answer, Reception
+from intake.door.serve import storing
 from intake.door.standing import Standing
 from intake.door.watch import Watch
 from tests.simulation import network as net
@@ -63,7 +64,6 @@ class Intake(Zone):
         world, kernel, manifest = self.world, self.world.kernel, self.world.made.manifest
         self.disk.lazy = world.plant.lazy_disks
         outbox: Any = Outbox(self.disk, self)
-        self._outbox = outbox
         put = net.Ingress(world.network, self.name, world.queue.process, lambda rows: world.queue.table.put(rows))
         self.mover = Mover(
             outbox,
@@ -78,6 +78,7 @@ class Intake(Zone):
         )
         engine: Any = Engine(self.disk)
         standing, key = Standing(), DoorKey(self._signers, manifest)
+        self._store = storing(outbox, key)
         watch = Watch(self._follow, standing, outbox, engine, manifest, key, clock=self.clock, monotonic=kernel.look)
         self.reception = Reception(
             manifest, key, standing, engine, outbox, self._accept, lambda: Pool(standing.checker()), self.clock
@@ -93,7 +94,7 @@ class Intake(Zone):
         return answer
 
     async def _accept(self, entry: Entry, deadline: int) -> Accepted | Drained:
-        (accepted,) = self._outbox.accept([(entry, deadline)])
+        (accepted,) = self._store([(entry, deadline)])
         return accepted
 
     def _watch(self, watch: Watch) -> None:
