@@ -70,6 +70,10 @@ NEED_THE_WHOLE_LOG = frozenset({"ballot", "refusal", "close", "decrypt", "certif
 """Kinds whose admission asks the index over the log; of all others, a repetition shows in the state itself."""
 
 
+SAY_WHOSE_SIGNATURE = frozenset({"manifest", "rekey"})
+"""Kinds that name keys of the log."""
+
+
 class Election:
     """The state after `size` entries. With `manifest_hash` (32 bytes) given, no other manifest is admitted. `executor`
     checks the proofs of mixes; without one, they are checked on one core.
@@ -229,15 +233,18 @@ class Election:
         self.admit(entry, seen)
         self.apply(entry)
 
-    def apply_recorded(self, entry: Entry) -> None:
+    def apply_recorded(self, entry: Entry, own: bool = False) -> None:
         """Takes in the next entry of a witnessed log: for readers that believe whoever runs the log in what it has
         checked and anybody can check after it. Custodians apply none of these rules.
 
         The manifest, the ceremony with its proofs, phases and every signature line but a ballot's are checked as
         always, so that nobody can be shown another election or key. Believed are the proofs of rolls, mixes and
         ballots, that nothing stands there twice, the reconciliation, the shares and the result; who acts on those
-        (mixers, trustees, officials, auditors) uses `take`. """
-        if entry.kind == "ballot":
+        (mixers, trustees, officials, auditors) uses `take`.
+
+        `own`: for the log itself, that holds its own signature over a tree with this entry, and checks it afterwards.
+        What it signed it had checked, so lines are believed, too, but for those that say whose signature that is."""
+        if entry.kind == "ballot" or (own and entry.kind not in SAY_WHOSE_SIGNATURE):
             check_binding(self.manifest.origin, self.manifest.hash, entry)
         else:
             self.check_signed(entry)

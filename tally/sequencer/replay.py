@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 
+from audit.log.checkpoint import open_note
+from audit.log.notes import parse_note
 from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import parse_entry
@@ -82,6 +84,8 @@ class Replay:
         if stage.size < self.stage.size or (stage.size == self.stage.size and stage.root != self.stage.root):
             raise LedgerBehind(f"the ledger held {self.stage.size} entries, and holds {stage.size}: it is an old copy")
         election = self.election
+        # What the log has signed it had checked: then its signature is checked in place of those under it.
+        note = self._ledger.signed(stage.size)
         while election.size < stage.size:
             page = self._ledger.entries(election.size, min(election.size + PAGE, stage.size))
             if not page:
@@ -89,11 +93,21 @@ class Replay:
             for raw in page:
                 try:
                     entry = parse_entry(raw)
-                    election.apply_recorded(entry)
+                    election.apply_recorded(entry, own=note is not None)
                 except Refused as refusal:
                     raise Damaged(f"the ledger's entry {election.size} is not as it was staged: {refusal}") from None
                 if self._expected is not None:
                     self._expected.add(entry)
         if election.head.root() != stage.root:
             raise Damaged(f"the ledger's {stage.size} entries do not have the root that was staged")
+        if note is not None:
+            self._check_signed(stage, note)
         self.stage = stage
+
+    def _check_signed(self, stage: Stage, note: bytes) -> None:
+        try:
+            signed = open_note(parse_note(note), self.election.manifest.at(stage.size).log, witnessed=False)
+        except Refused as refusal:
+            raise Damaged(f"the log's note over {stage.size} entries is not as it was signed: {refusal}") from None
+        if signed != stage.checkpoint(self._ledger.origin):
+            raise Damaged(f"the log's note over {stage.size} entries is over another tree")
