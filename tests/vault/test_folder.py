@@ -311,6 +311,13 @@ def test_of_two_appends_from_one_size_one_is_overtaken() -> None:
     assert made.store.newest(ORIGIN).size == 2
 
 
+def test_more_entries_than_a_bundle_may_come_at_once() -> None:
+    made = Keeping()
+    for step in (("stage", 1024), ("append", 0), ("stage", 700), ("append", 1)):
+        made.do(step)
+        made.check()
+
+
 def test_a_large_folder_is_opened_without_reading_it() -> None:
     made = Keeping()
     for _ in range(40):

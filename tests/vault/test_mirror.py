@@ -8,6 +8,7 @@ import gzip
 import random
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from pathlib import Path
 
 import httpx
 import pytest
@@ -21,10 +22,14 @@ from audit.log.subtree import subtree_proof
 from audit.log.tiles import frame
 from audit.protocol.refused import Refused
 from tests.loopback import serving
-from tests.vault.conftest import CUSTODIANS, LOG, TOKEN, WITNESS, Growing, Served
+from tests.vault.conftest import CUSTODIANS, LOG, NOW, TOKEN, WITNESS, Growing, Served
+from tests.vault.fixed_keys import FixedKeys
+from tests.vault.sources import Shown
 from tests.vault.test_witness import cosigned as witnessed
 from tests.vault.test_witness import submission
 from vault.custodian import standard_calls
+from vault.custodian.folder_mending import MendableFolder
+from vault.custodian.mending import Scrub
 from vault.custodian.mirror import Mirror, NoPackage, Packages, parse_beginning
 from vault.custodian.serve import custodian_app
 from vault.custodian.stored import line_of
@@ -524,3 +529,31 @@ def test_the_folder_of_a_half_uploaded_log_opens(in_folder: Served) -> None:
     seen(in_folder, 600)
     info(in_folder, upload(in_folder, 0, 600, most=1), 202)
     assert (brought(in_folder), in_folder.stored().size) == (256, 0)
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["changed", "gone"])
+def test_what_was_brought_into_a_folder_is_mended_like_all_else(in_folder: Served, tmp_path: Path, lost: bool) -> None:
+    served, origin = in_folder, in_folder.log.origin
+    seen(served, 300, 700)
+    info(served, upload(served, 0, 700, most=1), 202)
+    info(served, upload(served, 256, 700, most=1), 202)
+    # Held in two steps, the first of which ends within a file.
+    cosigned(served, beginning(origin, 300, 300))
+    cosigned(served, upload(served, 512, 700))
+    served.fill(5)
+    whole = served.store().entries(origin, 0, 706)
+    (file,) = tmp_path.glob("logs/*/brought-*/000/000/000/256")
+    if lost:
+        file.unlink()
+    else:
+        raw = bytearray(file.read_bytes())
+        raw[-40] ^= 1
+        file.write_bytes(raw)
+    peer = Shown(served.log).show()
+    said: list[str] = []
+    store = served.store()
+    assert isinstance(store, MendableFolder)
+    scrub = Scrub(store, FixedKeys(served.log.policy), [peer], said.append, clock=lambda: NOW)
+    assert scrub.run() == 3, said
+    assert served.store().entries(origin, 0, 706) == whole == served.log.entries
+    assert Scrub(served.store(), FixedKeys(served.log.policy), [], said.append, clock=lambda: NOW).run() == 0

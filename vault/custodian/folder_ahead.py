@@ -140,4 +140,6 @@ def leaves_in(file: Sealed, start: int, end: int) -> list[bytes]:
 
 
 def entries_in(file: Sealed, start: int, end: int) -> list[bytes]:
-    return list(unframe(file.block("entries")))[start:end]
+    raw = file.block("entries")
+    # As many as there are, which was decided when the file was written: a follower stores more than a bundle at once.
+    return list(unframe(raw, len(raw)))[start:end]
