@@ -133,13 +133,10 @@ class Faults:
         self._later(lambda: setattr(liar, "lying", False))
 
     def lose_a_custodian(self) -> None:
-        """With its disk: no more than N - W may go so."""
-        world = self._world
-        gone = sum(vault.lost is not None for vault in world.vaults)
-        if world.restored or len(world.honest) < len(world.vaults) or gone >= len(world.vaults) - world.policy.W:
-            return
-        vault = self._dice.choice([vault for vault in world.vaults if not vault.lost])
-        vault.lose()
+        """With its disk."""
+        vaults = [vault for vault in self._world.vaults if self._world.may_lose(vault)]
+        if vaults:
+            self._dice.choice(vaults).lose()
 
     def lose_an_intake(self) -> None:
         """For good, with its disk: at most one, so that there is another one to hand in at."""

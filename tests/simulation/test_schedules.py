@@ -30,6 +30,12 @@ NOT_SIMULATED = {
 }
 
 
+class Votes(Plant):
+    """No fault, and the whole vote."""
+
+    votes = True
+
+
 @pytest.mark.parametrize("part", range(PARTS))
 def test_schedules_hold(part: int) -> None:
     seeds = range(1 + part * SCHEDULES // PARTS, 1 + (part + 1) * SCHEDULES // PARTS)
@@ -69,17 +75,16 @@ def test_a_planted_fault_is_found_by_what_it_breaks(plant: Plant, found: str) ->
 
 
 def test_one_seed_is_one_schedule() -> None:
-    for seed in (3, 7):
-        assert run(seed) == run(seed)
+    for plant in (Plant(), Votes()):
+        for seed in (3, 7):
+            assert run(seed, plant) == run(seed, plant)
 
 
 def test_every_failpoint_is_passed() -> None:
     """But the ones of what is not simulated: a copy is taken in, and what an older one does not know is learned."""
     passed = set[str]()
 
-    class Noting(Plant):
-        votes = True
-
+    class Noting(Votes):
         def failpoint(self, name: str) -> None:
             passed.add(name)
 
