@@ -7,7 +7,7 @@ leaf hash with it. Who handed it in and finds no such leaf hands it in again, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sqlalchemy import Connection, delete, insert, select, text, update
 
@@ -21,13 +21,19 @@ AT_ONCE = 1
 PAGE = 1024
 
 
-def sign_again(connection: Connection, origin: str, signer: Signer) -> int:
-    """Replaces this intake's line on whatever waits with another key's; how many that were. In the caller's
-    transaction, whose commit then waits for the disk.
+def sign_again(
+    connection: Connection, origin: str, signer: Signer, is_ours: Callable[[Entry], bool]
+) -> tuple[int, int]:
+    """Replaces this intake's line on whatever waits with another key's; how many that were, and how many were left as
+    they are because no key of this intake has signed them, as `is_ours` verifies: who can write into the database gets
+    no line for it here. In the caller's transaction, whose commit then waits for the disk.
     """
     connection.execute(text("SET LOCAL synchronous_commit TO on"))
-    count = 0
+    count = strange = 0
     for entry in _of_another_key(connection, origin, signer):
+        if not is_ours(entry):
+            strange += 1
+            continue
         new = parse_entry(seal(entry.text, [signer]))
         one = outbox.c.origin == origin, outbox.c.identity == entry.identity
         # Only who holds a row may take it away: settled meanwhile, it is not put back.
@@ -39,7 +45,7 @@ def sign_again(connection: Connection, origin: str, signer: Signer) -> int:
             connection.execute(update(accepted).where(*mine).values(leaf=new.leaf))
             count += 1
     failpoints.at("outbox.signing-again")
-    return count
+    return count, strange
 
 
 def _of_another_key(connection: Connection, origin: str, signer: Signer) -> Iterator[Entry]:

@@ -40,6 +40,7 @@ log = Log(
     wrong_log=("number",),
     reconciled=("ballots",),
     signed_again=("entries",),
+    not_signed_here=("entries",),
     key_does_not_count=("key",),
     cannot_account=(),
     refused_otherwise=("refusals",),
@@ -174,10 +175,12 @@ class Watch:
             # Not after it: what is stored meanwhile is looked for the next time. If it fails, the watch begins again.
             self._key.outlived = False
             with self._engine.begin() as connection:
-                count = sign_again(connection, self._manifest.origin, self._key.signer)
+                count, strange = sign_again(connection, self._manifest.origin, self._key.signer, self._is_ours)
             failpoints.at("outbox.signed-again")
             if count:
                 log.info("signed-again", entries=count)
+            if strange:
+                log.error("not-signed-here", entries=strange)
 
     def _when_caught_up(self) -> None:
         standing = self._standing

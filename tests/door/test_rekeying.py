@@ -11,7 +11,7 @@ import pytest
 from audit.log.keys import Signer
 from audit.log.notes import parse_signature_lines
 from audit.protocol.refused import Refused
-from audit.record.entries import parse_entry
+from audit.record.entries import Entry, parse_entry, seal
 from infra.follow import Follower
 from infra.hand_in import open_receipt
 from intake.door import resigning
@@ -64,7 +64,7 @@ def test_more_than_one_page_of_what_waits(place: Place, monkeypatch: pytest.Monk
     place.outbox.accept([(entry, 1_700_000_000) for entry in entries])
     for count in (len(entries), 0):
         with place.engine.begin() as connection:
-            assert resigning.sign_again(connection, place.meeting.origin, NEW[0]) == count
+            assert resigning.sign_again(connection, place.meeting.origin, NEW[0], by_anybody) == (count, 0)
     assert waiting_keys(place) == {NEW[0].verifier.key_id}
     assert {parse_entry(raw).text for raw in place.outbox.ballots()} == {entry.text for entry in entries}
 
@@ -75,9 +75,20 @@ def test_what_the_queue_was_never_offered_leaves_in_a_batch_as_before(place: Pla
     place.outbox.accept([(entry, 1_700_000_000) for entry in entries])
     place.outbox.offered([entries[0].identity], 10**15)
     with place.engine.begin() as connection:
-        assert resigning.sign_again(connection, place.meeting.origin, NEW[0]) == 2
+        assert resigning.sign_again(connection, place.meeting.origin, NEW[0], by_anybody) == (2, 0)
     assert [one.identity for one in place.outbox.due_again(1, 9)] == [entries[0].identity]
     assert [one.identity for one in place.outbox.fresh(bytes(32), 9)] == [entries[1].identity]
+
+
+def test_whoever_writes_into_the_database_has_nothing_signed(place: Place) -> None:
+    """A ballot with a line of this intake's name, by a key that it never had."""
+    (stranger,) = Dice(91).signers("intake-1")
+    place.outbox.accept([(parse_entry(seal(place.text(0), [stranger])), 1_700_000_000)])
+    hours = Hours(place)
+    replace_key(place)
+    for _ in range(3):
+        hours.pass_by()
+    assert waiting_keys(place) == {stranger.verifier.key_id}
 
 
 def test_after_a_restart_with_the_new_key_alone(place: Place) -> None:
@@ -85,8 +96,10 @@ def test_after_a_restart_with_the_new_key_alone(place: Place) -> None:
     with place.running() as client:
         client.accepted(place.text(0))
     replace_key(place)
-    place.keys, place.queue.silent = NEW, False
-    with place.running():
+    place.keys = NEW
+    with place.running() as client:
+        wait_until(lambda: client.ready)
+        place.queue.silent = False
         wait_until(lambda: place.queue.entries)
         wait_until(lambda: bool(place.tally()) or place.waiting == 0)
     assert place.meeting.election.ballots == 1
@@ -207,6 +220,10 @@ def test_without_the_new_key_nothing_more_is_taken(place: Place) -> None:
         client.accepted(place.text(0))
         replace_key(place)
         wait_until(lambda: client.post(place.text(1)).json().get("reason") == "wrong-key")
+
+
+def by_anybody(_: Entry) -> bool:
+    return True
 
 
 def waiting_keys(place: Place) -> set[bytes]:

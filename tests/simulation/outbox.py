@@ -258,18 +258,20 @@ class Outbox:
         self._disk.write(change, sync=False)
 
 
-def sign_again(connection: Connection, origin: str, signer: Signer) -> int:
+def sign_again(
+    connection: Connection, origin: str, signer: Signer, is_ours: Callable[[Entry], bool]
+) -> tuple[int, int]:
     """See `intake.door.resigning.sign_again`."""
     count = 0
     for identity, row in connection.state.waiting.items():
         if row.kind in ("ballot", "reconcile"):
             entry = parse_entry(row.raw)
             (line,) = entry.signatures
-            if line.name == signer.name and line.key_id != signer.verifier.key_id:
+            if line.name == signer.name and line.key_id != signer.verifier.key_id and is_ours(entry):
                 connection.changes.append(_signed_again(identity, parse_entry(seal(entry.text, [signer]))))
                 count += 1
     failpoints.at("outbox.signing-again")
-    return count
+    return count, 0
 
 
 def _signed_again(identity: bytes, new: Entry) -> Change:
