@@ -6,7 +6,8 @@ from rich.console import Console
 
 from infra.postgres import temporary_cluster
 from tests.bench.figure import Figure, at_least, at_most
-from tests.faults.storm import disks, run
+from tests.faults.machines import machines
+from tests.faults.storm import run
 from tests.faults.totals import Totals
 
 ENTRIES = 50_000
@@ -20,7 +21,7 @@ MOST_RUNS = 40
 def measure(console: Console) -> list[Figure]:
     """Needs root, as the faults do."""
     found = Totals()
-    with temporary_cluster("faults") as cluster, disks() as here:
+    with temporary_cluster("faults") as cluster, machines() as here:
         for seed in range(1, MOST_RUNS + 1):
             found += run(cluster, here, f"vote.example/storm-{seed}", seed, EACH, SECONDS, BATCH)
             console.print(f"seed {seed}: {found}")

@@ -4,16 +4,20 @@ or lose its power, while all others go on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
 
 from infra.postgres import Cluster
 from tests.faults import power
 from tests.faults.zones import Zones
 from tests.storage.small_disk import SmallDisk, cluster_on, run, small_disk
 from tests.storage.test_full import fill_the_log, restart
+from vault.custodian import care
+from vault.custodian.rebuilding import SKEW
 
 MEGABYTES = 320
 STORES = ("intake", "queue", "tally", "custodian-1")
@@ -71,6 +75,20 @@ class Machines:
                 self.disks[name].empty()
         self.off.clear()
         self.full.clear()
+
+
+def rebuild(town: Zones, name: str, others: Sequence[str]) -> None:
+    """What a custodian has lost, from these. Its clock is behind theirs, when it begins, by as much as it may be; then
+    somebody sets it right.
+    """
+    behind = iter([SKEW])
+    with mock.patch.object(care, "WAIT_SECONDS", 0.3):
+        care.rebuild(
+            town.zones[name].config,
+            [town.url(other) for other in others],
+            at_once=False,
+            clock=lambda: int(time.time()) - next(behind, 0),
+        )
 
 
 @contextmanager

@@ -5,24 +5,26 @@ so many have been acknowledged, all is mended, and every one of them is looked f
 from __future__ import annotations
 
 import random
+import shutil
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from infra import failpoints
 from infra.postgres import Cluster
-from tests.faults.client import Client
+from tests.faults.client import PATIENCE, Client
 from tests.faults.lying import LIES
+from tests.faults.machines import FOLDER, STORES, Machines, rebuild
 from tests.faults.network import HERE
 from tests.faults.totals import Totals
 from tests.faults.zones import zones
-from tests.storage.small_disk import SmallDisk, cluster_on, small_disk
-from tests.storage.test_full import fill_the_log, restart
+from tests.storage.small_disk import run as command
 
-MEGABYTES = 320
 TROUBLE_SECONDS = 2.0
-ON_SMALL_DISKS = ("tally", "custodian-1")
+TWO_DAYS = 2 * 24 * 3600.0
+CLOCKS: list[dict[str, float]] = [{"ahead": -TWO_DAYS}, {"rate": 2.0}]
 ZONE_OF = {"outbox": "intake", "mover": "intake", "sequencer": "tally", "custodian": "custodian-0"}
 """By the first word of a failpoint, a zone that comes to it; of the queue's, see `zone_of`."""
 
@@ -32,30 +34,18 @@ def zone_of(failpoint: str) -> str:
     return ZONE_OF.get(first) or ("ingress" if failpoint in ("queue.storing", "queue.stored") else "egress")
 
 
-@dataclass(frozen=True)
-class Disks:
-    """The disks that may be full, and the clusters on them: the ledger's and one custodian's."""
-
-    disks: dict[str, SmallDisk]
-    clusters: dict[str, Cluster]
-
-
-@contextmanager
-def disks() -> Iterator[Disks]:
-    with ExitStack() as stack:
-        made = Disks({}, {})
-        for name in ON_SMALL_DISKS:
-            made.disks[name] = stack.enter_context(small_disk(MEGABYTES))
-            made.clusters[name] = stack.enter_context(cluster_on(made.disks[name], "storm"))
-        yield made
-
-
 class Storm:
-    """What befalls the zones of one run. Every kind of trouble is over when it returns, or ends with `mend`."""
+    """What befalls the zones of one run. Every kind of trouble is over when it returns, or ends with `mend`.
 
-    def __init__(self, client: Client, disks: Disks, seed: int) -> None:
-        self._client, self._zones, self._disks = client, client.zones, disks
+    `folder`: where an old copy of the ledger is kept. `lost`: a custodian whose disk is lost, one at most; `odd`: zones
+    that were started with another clock.
+    """
+
+    def __init__(self, client: Client, here: Machines, seed: int, folder: Path) -> None:
+        self._client, self._zones, self._here, self._old = client, client.zones, here, folder / "ledger"
         self._dice = random.Random(seed)
+        self._lost: str | None = None
+        self._odd: set[str] = set()
         self._kinds: list[Callable[[], None]] = [
             self.kill,
             self.kill,
@@ -66,19 +56,34 @@ class Storm:
             self.stop,
             self.fill,
             self.lie,
+            self.cut_power,
+            self.lose_disk,
+            self.put_back_ledger,
+            self.set_clock,
         ]
+        self._coming: list[Callable[[], None]] = []
 
     def strike(self) -> None:
         """One trouble, or two at once, for a while."""
-        for kind in self._dice.sample(self._kinds, self._dice.choice([1, 1, 2])):
-            kind()
+        for _ in range(self._dice.choice([1, 1, 2])):
+            # Each has its turn before one comes again.
+            if not self._coming:
+                self._coming = self._dice.sample(self._kinds, len(self._kinds))
+            self._coming.pop()()
         time.sleep(self._dice.uniform(0.2, TROUBLE_SECONDS))
         self.mend()
 
     def mend(self) -> None:
-        for name, cluster in self._disks.clusters.items():
-            restart(cluster, self._disks.disks[name])
-        self._zones.mend()
+        self._here.mend()
+        town = self._zones
+        for name in self._odd:
+            if town.zones[name].alive:
+                town.process(name).kill()
+        self._odd.clear()
+        if self._lost is not None:
+            self._rebuild(self._lost)
+            self._lost = None
+        town.mend()
 
     def kill(self) -> None:
         self._zones.kill(*self._alive(self._dice.choice([1, 1, 2, 7])))
@@ -98,22 +103,79 @@ class Storm:
         self._zones.stop(*self._alive(self._dice.choice([1, 2])))
 
     def fill(self) -> None:
-        name = self._dice.choice(ON_SMALL_DISKS)
-        if self._dice.random() < 0.5:
-            self._disks.disks[name].fill()
-        else:
-            fill_the_log(self._disks.clusters[name], self._disks.disks[name])
-        self._zones.faults += 1
+        name = self._dice.choice([*STORES, FOLDER])
+        if name not in self._here.off:
+            self._here.fill(self._zones, name, log=name != FOLDER and self._dice.random() < 0.5)
 
     def lie(self) -> None:
         """One at most, and honest again before the next trouble."""
-        self._again("custodian-2", lies=self._dice.choice(sorted(LIES)))
-        time.sleep(self._dice.uniform(0.2, TROUBLE_SECONDS))
-        self._again("custodian-2")
+        if self._lost is None:
+            self._again(FOLDER, lies=self._dice.choice(sorted(LIES)))
+            time.sleep(self._dice.uniform(0.2, TROUBLE_SECONDS))
+            self._again(FOLDER)
+
+    def cut_power(self) -> None:
+        name = self._dice.choice([*STORES, FOLDER])
+        if name not in self._here.off and name != self._lost:
+            self._here.cut_power(self._zones, name)
+
+    def lose_disk(self) -> None:
+        name = self._dice.choice(["custodian-0", "custodian-1", FOLDER])
+        if name not in self._here.off | self._here.full:
+            if self._zones.zones[name].alive:
+                self._zones.process(name).kill()
+            self._zones.lose_disk(name)
+            self._lost = name
+
+    def put_back_ledger(self) -> None:
+        """As it was a while ago."""
+        if "tally" in self._here.off | self._here.full:
+            return
+        data = self._here.clusters["tally"].data
+        self._away(lambda: command("cp", "--archive", data, self._old))
+        self._zones.start("tally")
+        time.sleep(self._dice.uniform(0.5, TROUBLE_SECONDS))
+        self._away(lambda: (shutil.rmtree(data), command("cp", "--archive", self._old, data)))
+        shutil.rmtree(self._old)
+        self._zones.faults += 1
+
+    def set_clock(self) -> None:
+        name = self._dice.choice(["intake", "tally", *self._zones.custodians])
+        if name != self._lost and name not in self._here.off:
+            self._again(name, **self._dice.choice(CLOCKS))
+            self._odd.add(name)
+
+    def _away(self, do: Callable[[], object]) -> None:
+        """Does something to the ledger's files, while neither tally nor its database runs."""
+        if self._zones.zones["tally"].alive:
+            self._zones.process("tally").kill()
+        database, cluster = self._zones.databases["tally"], self._here.clusters["tally"]
+        database.engine.dispose()
+        database.owner.dispose()
+        cluster.stop()
+        do()
+        cluster.start()
+
+    def _rebuild(self, name: str) -> None:
+        """From the two others, when all but it are there: they must have cosigned since."""
+        town = self._zones
+        town.network.heal()
+        for one in town.names:
+            if town.zones[one].alive:
+                town.go_on(one)
+            elif one != name:
+                town.start(one)
+        others = [one for one in town.custodians if one != name]
+        whole = threading.Event()
+        work = threading.Thread(target=lambda: (rebuild(town, name, others), whole.set()), daemon=True)
+        work.start()
+        work.join(PATIENCE)
+        assert whole.is_set(), f"{name} is not made whole again"
 
     def _plant(self, **fault: object) -> None:
         name = self._dice.choice(failpoints.NAMES)
-        self._again(zone_of(name), at=name, **fault)
+        if zone_of(name) != self._lost:
+            self._again(zone_of(name), at=name, **fault)
 
     def _again(self, name: str, **fault: object) -> None:
         if self._zones.zones[name].alive:
@@ -126,16 +188,20 @@ class Storm:
 
 
 def run(
-    cluster: Cluster, here: Disks, origin: str, seed: int, entries: int, seconds: float, batch: int = 100
+    cluster: Cluster, here: Machines, origin: str, seed: int, entries: int, seconds: float, batch: int = 100
 ) -> Totals:
     """One run: until so many entries are acknowledged, `batch` at once, or so long has passed. AssertionError if one is
     lost.
     """
-    with zones(cluster, origin, clusters=here.clusters) as town:
+    folders = here.folders(origin.rpartition("/")[2])
+    with (
+        zones(cluster, origin, clusters=here.clusters, folders=folders) as town,
+        TemporaryDirectory(prefix="psephos-storm-") as folder,
+    ):
         town.start()
         client = Client(town)
         client.found()
-        storm, end = Storm(client, here, seed), time.monotonic() + seconds
+        storm, end = Storm(client, here, seed, Path(folder)), time.monotonic() + seconds
         with client.load(pause=0.05, batch=batch):
             while len(client.acknowledged) < entries and time.monotonic() < end:
                 storm.strike()
@@ -143,6 +209,6 @@ def run(
         # Those that were started with a fault that has not struck yet begin anew.
         town.kill(*(name for name in town.names if town.zones[name].alive))
         storm.mend()
-        client.check()
+        client.check(patience=2 * PATIENCE)
         client.check_ledger()
         return Totals(1, town.faults, len(client.checked), client.lost)

@@ -11,9 +11,8 @@ import pytest
 from infra.postgres import Cluster
 from tests.faults.client import PATIENCE, Client
 from tests.faults.conftest import Counted, new_origin
+from tests.faults.machines import rebuild
 from tests.faults.zones import zones
-from vault.custodian import care
-from vault.custodian.rebuilding import SKEW
 
 N, W = 5, 3
 GONE = ("custodian-1", "custodian-4")
@@ -32,10 +31,7 @@ def five(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield client
 
 
-def test_as_many_custodians_as_may_go_with_their_disks_and_are_rebuilt(
-    five: Client, counted: Counted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(care, "WAIT_SECONDS", 0.3)
+def test_as_many_custodians_as_may_go_with_their_disks_and_are_rebuilt(five: Client, counted: Counted) -> None:
     counted(five)
     town = five.zones
     with five.load():
@@ -44,8 +40,8 @@ def test_as_many_custodians_as_may_go_with_their_disks_and_are_rebuilt(
             town.kill(name)
             town.lose_disk(name)
         five.grows(by=30)
-        others = [town.url(name) for name in town.custodians if name not in GONE]
-        work = [threading.Thread(target=rebuild, args=(five, name, others), daemon=True) for name in GONE]
+        others = [name for name in town.custodians if name not in GONE]
+        work = [threading.Thread(target=rebuild, args=(town, name, others), daemon=True) for name in GONE]
         for thread in work:
             thread.start()
         for thread in work:
@@ -62,14 +58,6 @@ def test_as_many_custodians_as_may_go_with_their_disks_and_are_rebuilt(
         five.grows("custodian-3")
     town.start()
     five.check()
-
-
-def rebuild(client: Client, name: str, others: list[str]) -> None:
-    # When it begins its clock is behind the others' by as much as it may be; then somebody sets it right.
-    behind = iter([SKEW])
-    care.rebuild(
-        client.zones.zones[name].config, others, at_once=False, clock=lambda: int(time.time()) - next(behind, 0)
-    )
 
 
 def test_one_more_than_may_go_and_nothing_is_published_until_it_is_back(five: Client, counted: Counted) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from infra.postgres import Cluster
 from tests.faults.conftest import new_origin
-from tests.faults.storm import disks, run, zone_of
+from tests.faults.machines import machines
+from tests.faults.storm import run, zone_of
 from tests.faults.test_killed import points
 from tests.faults.totals import KEY, Totals, total
 
@@ -14,7 +15,7 @@ SEED, ENTRIES, SECONDS = 1, 3_000, 25.0
 
 
 def test_nothing_acknowledged_is_lost_in_a_storm(cluster: Cluster, request: pytest.FixtureRequest) -> None:
-    with disks() as here:
+    with machines() as here:
         found = run(cluster, here, new_origin(), SEED, ENTRIES, SECONDS)
     request.node.user_properties.append((KEY, found.as_list()))
     assert found.lost == 0
