@@ -58,7 +58,7 @@ class LoggingHouse:
         count = len(self._vaults)
         egress, *self._custodians = free_addresses(1 + count)
         self._reader = HttpReader(f"http://{self._custodians[0]}/{meeting.origin}")
-        self.log = folder / "tally.log"
+        self.log, self.another_log = folder / "tally.log", folder / "another-tally.log"
         self.filled = 0
         self.egress_pid = 0
         self._serving: dict[str, int] = {}
@@ -72,17 +72,17 @@ class LoggingHouse:
                 manifests=["manifest"],
             )  # fmt: skip
         place = [{"url": f"http://{address}", "token": "token"} for address in self._custodians]
-        self._write(
-            "tally",
-            manifest="manifest",
-            manifest_hash=b64(meeting.manifest.hash),
+        tally = {
+            "manifest": "manifest",
+            "manifest_hash": b64(meeting.manifest.hash),
             **self._database(self.ledger),
-            keys=self._keys("log", meeting.parties.log),
-            workers=1,
-            status="status.json",
-            egress={"url": f"http://{egress}", "token": "token"},
-            custodians=place,
-        )
+            "keys": self._keys("log", meeting.parties.log),
+            "workers": 1,
+            "egress": {"url": f"http://{egress}", "token": "token"},
+            "custodians": place,
+        }
+        self._write("tally", **tally, status="status.json")
+        self._write("another-tally", **tally, status="another.json")
 
     @contextmanager
     def serving(self) -> Iterator[None]:

@@ -1,0 +1,136 @@
+"""What a host has marked outside of its ledger: an old copy of the ledger is known by it, though no custodian that
+answers holds more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from audit.log.treehead import Checkpoint
+from tally.sequencer.ledger import EMPTY, Ledger, Stage
+from tally.sequencer.mark import NotMarked, mark_at
+from tally.sequencer.push import LedgerBehind
+from tests.sequencer.house import HostDisk, House
+from tests.sequencer.test_recovery import signed_and_sent_to_one
+
+
+@pytest.fixture
+def copy(open_house: House, other_ledger: Ledger) -> House:
+    """An old copy of the ledger, on the same host: a ballot is marked, signed and with custodian 2 alone."""
+    replace(open_house, ledger=other_ledger, mark=HostDisk()).record()
+    signed_and_sent_to_one(open_house, open_house.ballot(0))
+    stage = open_house.ledger.newest()
+    open_house.mark.of(open_house.ledger).set(stage)
+    open_house.queue.rows.clear()
+    return replace(open_house, ledger=other_ledger)
+
+
+def goes_on(house: House) -> list[bytes]:
+    """The log, once a sequencer that knows its ledger for an old copy has asked all."""
+    with house.sequencer(behind=True) as sequencer:
+        sequencer.open()
+        while sequencer.step():
+            pass
+    return list(house.ledger.all_entries())
+
+
+def test_an_old_copy_is_known_while_the_only_one_that_is_ahead_is_away(open_house: House, copy: House) -> None:
+    before, ballot = list(copy.ledger.all_entries()), open_house.ballot(1)
+    lost = list(open_house.ledger.all_entries())[-1]
+    copy.vault.down(2)
+    copy.queue.put(ballot)
+    with pytest.raises(LedgerBehind, match="has marked"), copy.opened():
+        pass
+    with pytest.raises(TimeoutError):
+        goes_on(copy)
+    assert list(copy.ledger.all_entries()) == before
+    copy.vault.up(2)
+    assert goes_on(copy) == [*before, lost, ballot]
+    assert not copy.mark.of(copy.ledger).lacking()
+
+
+def test_what_is_marked_and_nobody_holds_does_not_stop_the_log(open_house: House, other_ledger: Ledger) -> None:
+    after, ballot = replace(open_house, ledger=other_ledger), open_house.ballot(1)
+    before = list(open_house.ledger.all_entries())
+    replace(after, mark=HostDisk()).record()
+    # It was staged and marked; then the host went down.
+    newest = open_house.ledger.newest()
+    open_house.mark.of(open_house.ledger).set(Stage(newest.size, newest.size + 1, b"r" * 32, b""))
+    after.queue.put(ballot)
+    with pytest.raises(LedgerBehind), after.opened():
+        pass
+    assert goes_on(after) == [*before, ballot]
+    assert after.record() == after.vault.entries()
+
+
+@pytest.mark.parametrize("text", [b"", b"vote.example/other\n1\n" + b"A" * 43 + b"=\n", b"\xff" * 100])
+def test_a_mark_that_says_nothing_of_this_log_has_all_asked(open_house: House, text: bytes) -> None:
+    open_house.mark.text = text
+    with pytest.raises(LedgerBehind), open_house.opened():
+        pass
+    goes_on(open_house)
+    assert open_house.mark.of(open_house.ledger).there and not open_house.mark.of(open_house.ledger).lacking()
+
+
+def test_another_tree_of_the_marked_size_is_an_old_copy_gone_on_with(open_house: House) -> None:
+    newest = open_house.ledger.newest()
+    open_house.mark.text = Checkpoint(open_house.meeting.origin, newest.size - 1, b"r" * 32).text
+    assert open_house.mark.of(open_house.ledger).lacking()
+
+
+def test_a_ledger_read_back_in_other_stages_is_the_one_that_was_marked(open_house: House, other_ledger: Ledger) -> None:
+    size = open_house.ledger.newest().size
+    open_house.record(open_house.ballot(0))
+    open_house.mark.of(open_house.ledger).set(open_house.ledger.stage_up_to(size))
+    replace(open_house, ledger=other_ledger, mark=HostDisk()).record()
+    assert other_ledger.stage_up_to(size) == EMPTY
+    assert not open_house.mark.of(other_ledger).lacking()
+
+
+def test_without_room_for_the_mark_nothing_is_signed(open_house: House) -> None:
+    size = open_house.ledger.newest().size
+    open_house.queue.put(open_house.ballot())
+    with open_house.opened() as sequencer:
+        open_house.mark.full = True
+        with pytest.raises(NotMarked, match="no space"):
+            sequencer.step()
+        assert open_house.ledger.newest().size == size + 1 and open_house.ledger.signed(size + 1) is None
+        open_house.mark.full = False
+        sequencer.open()
+    assert open_house.vault.size(0) == size + 1
+
+
+def test_who_stands_by_marks_what_it_reads_and_nothing_over_what_is_missing(
+    open_house: House, other_ledger: Ledger
+) -> None:
+    ours, theirs = open_house.ledger.newest(), HostDisk()
+    theirs.of(open_house.ledger).follow(ours)
+    assert theirs.text == Checkpoint(open_house.meeting.origin, ours.size, ours.root).text
+    replace(open_house, ledger=other_ledger, mark=HostDisk()).record()
+    open_house.record(open_house.ballot(0))
+    theirs.of(open_house.ledger).follow(open_house.ledger.newest())
+    marked = theirs.text
+    theirs.of(other_ledger).follow(other_ledger.newest())
+    theirs.of(open_house.ledger).follow(ours)
+    assert theirs.text == marked and theirs.of(other_ledger).lacking()
+
+
+def test_the_file_is_the_old_mark_or_the_new_one(open_house: House, tmp_path: Path) -> None:
+    path, stage = tmp_path / "status.mark", open_house.ledger.newest()
+    mark = mark_at(path, open_house.ledger)
+    assert not mark.there and not mark.lacking()
+    mark.set(stage)
+    # A crash while the next is written leaves this.
+    (tmp_path / ".status.mark.part").write_bytes(b"half a ma")
+    again = mark_at(path, open_house.ledger)
+    assert again.there and not again.lacking()
+    again.set(EMPTY)
+    assert path.read_bytes() == EMPTY.checkpoint(open_house.meeting.origin).text
+    assert [file.name for file in tmp_path.iterdir()] == ["status.mark"]
+    path.unlink()
+    tmp_path.joinpath("status.mark").mkdir()
+    with pytest.raises(NotMarked):
+        again.lacking()
