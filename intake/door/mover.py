@@ -49,9 +49,9 @@ class Store(Protocol):
 
     def due_again(self, now: int, most: int) -> list[Waiting]: ...
 
-    def offered(self, identities: Sequence[bytes], due: int) -> None: ...
+    def offered(self, waiting: Sequence[Waiting], due: int) -> None: ...
 
-    def passed_on(self, identities: Sequence[bytes], now: int, again_after: int) -> None: ...
+    def passed_on(self, waiting: Sequence[Waiting], now: int, again_after: int) -> None: ...
 
 
 class Bell(Protocol):
@@ -187,10 +187,9 @@ class Mover:
         if not batch:
             return 0
         self._shuffle(batch)
-        identities = [one.identity for one in batch]
         # Noted before, for the queue has seen them even if its answer is lost, or if this process ends here: then they
         # are passed on again, and recorded once all the same.
-        self._store.offered(identities, self._now() + max(1, int(self._pause * 1000)))
+        self._store.offered(batch, self._now() + max(1, int(self._pause * 1000)))
         failpoints.at("mover.offered")
         try:
             self._put([one.entry for one in batch])
@@ -201,7 +200,7 @@ class Mover:
             return 0
         self.silent = False
         failpoints.at("mover.put")
-        self._store.passed_on(identities, self._now(), self._again)
+        self._store.passed_on(batch, self._now(), self._again)
         failpoints.at("mover.passed-on")
         log.info("passed-on", entries=len(batch))
         self.moved(len(batch))

@@ -7,6 +7,7 @@ may be repeated: an entry passed on twice is recorded once.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    Update,
     any_,
     bindparam,
     column,
@@ -49,6 +51,8 @@ MAX_BACKOFF = 10
 """Doublings of the time after which an entry is passed on again, so that a tally that stands still is not flooded."""
 LONGEST_MS = 3_600_000
 """The longest that time may become by doubling: what tally has lost is recorded an hour later, not a week."""
+SET_BACK_MS = 7_200_000
+"""Due later than this from now is nothing, ten of the longest batch waits included, but where a clock was set back."""
 PAGE = 1024
 
 
@@ -170,29 +174,32 @@ class Outbox:
 
     def due_again(self, now: int, most: int) -> list[Waiting]:
         """Up to `most` entries that were offered to the queue and are to be passed on again at `now` (POSIX
-        milliseconds), the longest due first.
+        milliseconds), the longest due first; then those that are due so much later that the clock must have been set
+        back since.
         """
-        due = outbox.c.origin == self._origin, outbox.c.due > NEVER, outbox.c.due <= now
+        found: list[Waiting] = []
         with self._engine.connect() as connection:
-            return _waiting(connection, _ENTRIES.where(*due).order_by(outbox.c.due, outbox.c.identity).limit(most))
+            for due in (outbox.c.due.between(NEVER + 1, now), outbox.c.due > now + SET_BACK_MS):
+                query = _ENTRIES.where(outbox.c.origin == self._origin, due).order_by(outbox.c.due, outbox.c.identity)
+                found += _waiting(connection, query.limit(most - len(found)))
+        return found
 
-    def offered(self, identities: Collection[bytes], due: int) -> None:
+    def offered(self, waiting: Sequence[Waiting], due: int) -> None:
         """Notes, before these are put into the queue, that it has seen them; they are due again at `due` unless it says
-        that it has stored them.
+        that it has stored them. What has been signed anew meanwhile it has not seen.
         """
-        later = update(outbox).where(outbox.c.origin == self._origin, _among(identities))
         with self._engine.begin() as connection:
-            connection.execute(later.values(due=due))
+            connection.execute(self._each(waiting).values(due=due))
 
-    def passed_on(self, identities: Collection[bytes], now: int, again_after: int) -> None:
+    def passed_on(self, waiting: Sequence[Waiting], now: int, again_after: int) -> None:
         """Notes that these were put into the queue at `now`: they are due again after `again_after` milliseconds, and
-        after twice as long each time, up to an hour.
+        after twice as long each time, up to an hour. Not what has been signed anew meanwhile.
         """
         doubled = func.least(again_after * func.power(2, outbox.c.puts), max(again_after, LONGEST_MS))
         due = literal(now, BigInteger) + doubled
-        later = update(outbox).where(outbox.c.origin == self._origin, _among(identities))
         with self._engine.begin() as connection:
-            connection.execute(later.values(due=due, puts=func.least(outbox.c.puts + 1, MAX_BACKOFF)))
+            again = self._each(waiting).values(due=due, puts=func.least(outbox.c.puts + 1, MAX_BACKOFF))
+            connection.execute(again)
 
     def hurry(self, connection: Connection) -> None:
         """Makes all that was offered to the queue due at once, in the caller's transaction: nothing keeps the vote from
@@ -281,6 +288,12 @@ class Outbox:
         query = select(*columns).where(accepted.c.origin == self._origin, _among(identities, accepted))
         found = [Accepted(bytes(row.identity), bytes(row.leaf), row.deadline) for row in connection.execute(query)]
         return {one.identity: one for one in found}
+
+    def _each(self, waiting: Sequence[Waiting]) -> Update:
+        """Of what stands under these identities, what has these very bytes."""
+        hashes = [hashlib.sha256(one.entry).digest() for one in waiting]
+        same = func.sha256(outbox.c.entry) == any_(bindparam("hashes", hashes, type_=ARRAY(BYTEA)))
+        return update(outbox).where(outbox.c.origin == self._origin, _among([one.identity for one in waiting]), same)
 
     def _drained(self, connection: Connection) -> bool:
         return connection.execute(select(1).where(drained.c.origin == self._origin)).first() is not None

@@ -12,7 +12,7 @@ from sqlalchemy import insert, update
 
 from audit.record.entries import parse_entry
 from intake.door.mover import AGAIN_MS, MOST_BYTES, Mover, NotStored, QueueClient, fit
-from intake.door.outbox import Waiting
+from intake.door.outbox import Outbox, Waiting
 from intake.door.schema import outbox
 from tests.door.conftest import Place, Queue
 from tests.loopback import serving, wait_until
@@ -35,12 +35,12 @@ class Shelf:
     def due_again(self, now: int, most: int) -> list[Waiting]:
         return [one for one in self.entries if self.due.get(one.identity, now + 1) <= now][:most]
 
-    def offered(self, identities: Sequence[bytes], due: int) -> None:
-        self.due |= dict.fromkeys(identities, due)
+    def offered(self, waiting: Sequence[Waiting], due: int) -> None:
+        self.due |= {one.identity: due for one in waiting}
 
-    def passed_on(self, identities: Sequence[bytes], now: int, again_after: int) -> None:
-        self.again.append((len(identities), now, again_after))
-        self.due |= dict.fromkeys(identities, now + again_after)
+    def passed_on(self, waiting: Sequence[Waiting], now: int, again_after: int) -> None:
+        self.again.append((len(waiting), now, again_after))
+        self.due |= {one.identity: now + again_after for one in waiting}
 
 
 def mover(shelf: Shelf, queue: Queue, least: int = 8, wait: float = 0.2) -> Mover:
@@ -173,10 +173,10 @@ def test_an_entry_leaves_again_after_a_time_that_doubles(place: Place) -> None:
     assert [one.identity for one in place.outbox.fresh(bytes(32), 9)] == [identity]
     now = 1
     for after in (100, 200, 400):
-        place.outbox.offered([identity], now + 5)
+        place.outbox.offered([Waiting(identity, b"x")], now + 5)
         assert (place.outbox.fresh(bytes(32), 9), place.outbox.due_again(now + 4, 9)) == ([], [])
         assert len(place.outbox.due_again(now + 5, 9)) == 1
-        place.outbox.passed_on([identity], now, 100)
+        place.outbox.passed_on([Waiting(identity, b"x")], now, 100)
         assert place.outbox.due_again(now + after - 1, 9) == []
         assert len(place.outbox.due_again(now + after, 9)) == 1
         now += after
@@ -187,9 +187,38 @@ def test_the_time_after_which_it_leaves_again_is_an_hour_at_most(place: Place) -
     (identity,) = filled(place, "ballot")
     for again_after, longest in ((600_000, 3_600_000), (7_200_000, 7_200_000)):
         for _ in range(15):
-            place.outbox.passed_on([identity], 1, again_after)
+            place.outbox.passed_on([Waiting(identity, b"x")], 1, again_after)
         assert place.outbox.due_again(longest, 9) == []
         assert len(place.outbox.due_again(1 + longest, 9)) == 1
+
+
+def test_a_clock_that_is_set_back_makes_nothing_wait_longer(place: Place) -> None:
+    """What the queue has lost by then would be passed on again only two days later."""
+    (identity,) = filled(place, "ballot")
+    now, queue = [1_800_000_000.0], Queue()
+    moving = Mover(place.outbox, queue.put, 1, 600, clock=lambda: now[0])
+    assert (moving.move(), moving.repeat()) == (1, 0)
+    now[0] -= 48 * 3600
+    assert (moving.repeat(), moving.repeat()) == (1, 0)
+    now[0] += 2 * 3600
+    assert moving.repeat() == 1
+
+
+@pytest.mark.parametrize("moment", ["offered", "passed_on"])
+def test_what_is_signed_anew_while_a_mover_holds_it_as_it_was_is_not_taken_for_put(
+    place: Place, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(place, "ballot")
+    note = getattr(Outbox, moment)
+
+    def just_before(*arguments: Any) -> None:
+        with place.owner.begin() as connection:
+            connection.execute(update(outbox).values(entry=b"anew", due=0))
+        note(*arguments)
+
+    monkeypatch.setattr(Outbox, moment, just_before)
+    assert Mover(place.outbox, Queue().put, 1, 600).move() == 1
+    assert [one.entry for one in place.outbox.fresh(bytes(32), 9)] == [b"anew"]
 
 
 def test_when_the_vote_is_closing_all_that_waits_is_passed_on_at_once(place: Place) -> None:
@@ -218,7 +247,7 @@ def test_none_of_many_waits_for_ever(place: Place) -> None:
 def test_those_that_are_passed_on_again_go_the_longest_due_first(place: Place) -> None:
     identities = filled(place, *["ballot"] * 6)
     for due, identity in enumerate(identities, start=1):
-        place.outbox.offered([identity], due)
+        place.outbox.offered([Waiting(identity, b"x")], due)
     assert [one.identity for one in place.outbox.due_again(9, 4)] == identities[:4]
 
 
@@ -251,7 +280,7 @@ def test_what_is_passed_on_once_is_not_passed_on_again_at_once(place: Place) -> 
 
 def test_a_mover_that_cannot_note_what_it_passed_on_passes_it_on_again() -> None:
     class Forgetful(Shelf):
-        def passed_on(self, identities: Sequence[bytes], now: int, again_after: int) -> None:
+        def passed_on(self, waiting: Sequence[Waiting], now: int, again_after: int) -> None:
             raise ConnectionError
 
     shelf, queue = Forgetful(2), Queue()

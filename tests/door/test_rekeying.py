@@ -16,6 +16,7 @@ from infra.follow import Follower
 from infra.hand_in import open_receipt
 from intake.door import resigning
 from intake.door.key import DoorKey
+from intake.door.outbox import Waiting
 from intake.door.serve import storing
 from intake.door.standing import Standing
 from intake.door.watch import Watch
@@ -73,7 +74,7 @@ def test_what_the_queue_was_never_offered_leaves_in_a_batch_as_before(place: Pla
     """Alone and at once, whoever sees both sides could tell whose it is."""
     entries = [parse_entry(place.meeting.signed("ballot", place.body(account), place.intake)) for account in range(2)]
     place.outbox.accept([(entry, 1_700_000_000) for entry in entries])
-    place.outbox.offered([entries[0].identity], 10**15)
+    place.outbox.offered([Waiting(entries[0].identity, entries[0].raw)], 10**10)
     with place.engine.begin() as connection:
         assert resigning.sign_again(connection, place.meeting.origin, NEW[0], by_anybody) == (2, 0)
     assert [one.identity for one in place.outbox.due_again(1, 9)] == [entries[0].identity]

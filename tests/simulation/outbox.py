@@ -12,7 +12,7 @@ from audit.record.entries import Entry, parse_entry, seal
 from audit.record.seen import MemorySeen
 from infra import failpoints
 from intake.door.mover import Waiting
-from intake.door.outbox import LONGEST_MS, MAX_BACKOFF, NEVER, OFFERED_LONG_AGO, Accepted, Drained
+from intake.door.outbox import LONGEST_MS, MAX_BACKOFF, NEVER, OFFERED_LONG_AGO, SET_BACK_MS, Accepted, Drained
 from intake.door.resigning import AT_ONCE
 from tests.simulation.disk import Change, Disk
 
@@ -238,22 +238,26 @@ class Outbox:
         return min(most, sum(fresh) or len(fresh))
 
     def due_again(self, now: int, most: int) -> list[Waiting]:
-        due = [(row.due, identity) for identity, row in self._state.waiting.items() if NEVER < row.due <= now]
+        rows = self._state.waiting.items()
+        due = [(row.due, one) for one, row in rows if NEVER < row.due <= now or row.due > now + SET_BACK_MS]
         return [Waiting(identity, self._state.waiting[identity].raw) for _, identity in sorted(due)[:most]]
 
-    def offered(self, identities: Sequence[bytes], due: int) -> None:
-        self._each(identities, lambda row: row._replace(due=due))
+    def offered(self, waiting: Sequence[Waiting], due: int) -> None:
+        self._each(waiting, lambda row: row._replace(due=due))
 
-    def passed_on(self, identities: Sequence[bytes], now: int, again_after: int) -> None:
+    def passed_on(self, waiting: Sequence[Waiting], now: int, again_after: int) -> None:
         def again(row: Row) -> Row:
             due = now + min(again_after * 2**row.puts, max(again_after, LONGEST_MS))
             return row._replace(due=due, puts=min(row.puts + 1, MAX_BACKOFF))
 
-        self._each(identities, again)
+        self._each(waiting, again)
 
-    def _each(self, identities: Sequence[bytes], changed: Callable[[Row], Row]) -> None:
+    def _each(self, waiting: Sequence[Waiting], changed: Callable[[Row], Row]) -> None:
+        same = [(one.identity, one.entry) for one in waiting]
+
         def change(state: OutboxState) -> None:
-            state.waiting |= {one: changed(state.waiting[one]) for one in identities if one in state.waiting}
+            rows = {one: state.waiting[one] for one, _ in same if one in state.waiting}
+            state.waiting |= {one: changed(rows[one]) for one, raw in same if one in rows and rows[one].raw == raw}
 
         self._disk.write(change, sync=False)
 
