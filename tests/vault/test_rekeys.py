@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -23,6 +24,7 @@ from tests.vault.conftest import TOKEN, Served
 from tests.vault.folders import opened
 from vault.custodian.config import announced, check_office
 from vault.custodian.custody import Custodian
+from vault.custodian.folder_store import FolderStore
 from vault.custodian.keys import stored_keys
 from vault.custodian.serve import custodian_app
 
@@ -101,6 +103,24 @@ def test_the_old_key_of_the_log_is_over_also_after_a_restart(kept: Kept) -> None
     assert kept.append(before + 1, before + 2, NEW_LOG).status_code == 200
     # What it stored before is asked for again, and answered again.
     assert kept.append(0, before, kept.old_log).status_code == 200
+
+
+def test_a_rekey_that_is_stored_and_reported_lost_counts(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.begin((*kept.meeting.parties.custodians[0], *NEW_OWN))
+    before = kept.size
+    kept.append(0, before, kept.old_log)
+    rekey(kept.meeting, "custodian", "custodian-a", NEW_OWN)
+    rekey(kept.meeting, "log", "log", NEW_LOG)
+    append = FolderStore.append
+
+    def reported_lost(*arguments: Any) -> None:
+        append(*arguments)
+        raise OSError
+
+    with monkeypatch.context() as patched, pytest.raises(OSError):
+        patched.setattr(FolderStore, "append", reported_lost)
+        kept.append(before, kept.size, NEW_LOG)
+    assert signed_by(kept.append(before, kept.size, NEW_LOG)) == ids(NEW_OWN)
 
 
 def test_it_publishes_by_the_keys_over_that_size(kept: Kept) -> None:

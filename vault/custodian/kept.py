@@ -12,7 +12,7 @@ from audit.log.keys import Signer
 from audit.protocol.refused import Refused
 from infra import failpoints
 from vault.custodian.cosign import EMPTY, Head, WrongOldSize, check_clock, cosignatures
-from vault.custodian.keys import Keys, in_office
+from vault.custodian.keys import Keys, in_office, learn_stored
 from vault.custodian.storage import Damaged, Overtaken, Store
 from vault.custodian.stored import check_head, line_of
 
@@ -41,6 +41,7 @@ class Kept:
         self.witnessed = False
         """Whether a witness beside the custodian signs what it sees, with a key of its own."""
         self._newest: dict[str, Head] = {}
+        self._in_doubt: set[str] = set()  # the logs of which more may be stored than this process was told
         self._clock, self._examined = clock, examined
 
     def keys(self, origin: str) -> Keys:
@@ -48,6 +49,10 @@ class Kept:
         keys = self._logs.get(origin)
         if keys is None:
             raise Refused("unknown-log", "this custodian does not keep that log")
+        if origin in self._in_doubt:
+            # A rekey may be among it: by the keys of before, what is held could neither be signed nor continued.
+            learn_stored(self.store, keys)
+            self._in_doubt.discard(origin)
         return keys
 
     def lines(self, origin: str, head: Head) -> bytes:
@@ -128,8 +133,12 @@ class Kept:
         failpoints.at("custodian.storing")
         try:
             self.store.append(origin, new, leaves[first:], entries[first:], line)
-        except Overtaken:
-            raise WrongOldSize(self.store.newest(origin).size) from None
+        except Exception as error:
+            # Whatever was reported, it may be stored.
+            self._in_doubt.add(origin)
+            if isinstance(error, Overtaken):
+                raise WrongOldSize(self.store.newest(origin).size) from None
+            raise
         self._newest[origin] = new
         # A crash here leaves a stored head without a cosignature: the log asks again and gets it then.
         failpoints.at("custodian.stored")

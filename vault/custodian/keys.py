@@ -91,13 +91,18 @@ def stored_keys(store: Store, manifest: Manifest) -> ManifestKeys:
     A rekey that was changed on disk is passed over: it is the examination that finds it, before anything is signed.
     """
     keys = ManifestKeys(manifest)
-    size, _ = held_size(store, manifest.origin)
-    for index in store.rekeys(manifest.origin):
+    learn_stored(store, keys)
+    return keys
+
+
+def learn_stored(store: Store, keys: Keys) -> None:
+    """Has `keys` learn the rekeys that are held."""
+    size, _ = held_size(store, keys.origin)
+    for index in store.rekeys(keys.origin):
         if index < size:
             with suppress(Damaged, Refused):
-                for entry in store.entries(manifest.origin, index, index + 1):
+                for entry in store.entries(keys.origin, index, index + 1):
                     keys.learn(index, entry)
-    return keys
 
 
 def proven_keys(store: Store, manifest: Manifest, peers: Iterable[Reader]) -> ManifestKeys:
