@@ -243,11 +243,12 @@ def _concerning(raw: bytes, claim: Claim, manifest: Manifest) -> Entry | None:
 
 def answers(refusal: Entry, claim: Claim) -> bool:
     """Whether this refusal is of the claim: of a ballot, as the receipt's intake handed it in, or any if there is no
-    receipt; of another kind, as whoever passed it on.
+    receipt; of another kind, as whoever passed it on. A ballot that is refused as something else is not: such a refusal
+    would bind to no intake and no bytes, nor to the close.
     """
-    intake = refusal.fields["intake"]
+    intake, kind = refusal.fields["intake"], claim.promise.kind if claim.promise else "ballot"
     named = claim.promise is None or intake in ("", claim.promise.intake)
-    return named and refusal.fields["identity"] == claim.identity
+    return named and (refusal.fields["identity"], refusal.fields["kind"]) == (claim.identity, kind)
 
 
 def is_of_promised(refusal: Entry, claim: Claim) -> bool:

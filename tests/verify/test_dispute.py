@@ -127,9 +127,7 @@ def test_what_an_intake_left_out_of_its_own_account(voter: Voter) -> None:
 
 
 @pytest.mark.parametrize(("deadline", "code"), [(BEFORE, MISSING), (AFTER, UNDECIDED)])
-def test_an_act_of_an_office_after_the_close_is_decided_by_its_deadline(
-    voter: Voter, deadline: int, code: int
-) -> None:
+def test_an_act_of_an_office_after_the_close_is_decided_by_its_deadline(voter: Voter, deadline: int, code: int) -> None:
     """A decryption or a certificate is handed in then, and is in no account of ballots."""
     voter.meeting.closing().reconcile().close()
     body = {"manifest": voter.meeting.hash, "subject": "incident", "text": "a line was down"}
@@ -161,6 +159,16 @@ def test_a_refusal_after_the_close_answers_nothing(voter: Voter) -> None:
     code, shown = asked(voter, receipt)
     assert (code, shown["left_out"]) == (MISSING, True)
     assert "(refusal) came after that, and changes nothing" in run(receipt, "--election", voter.record).stdout
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_ballot_that_is_refused_as_something_else_is_not_refused(voter: Voter, closed: bool) -> None:
+    """Whoever has the log's key would so answer for a ballot under no intake's name, and after the close."""
+    entry, meeting = voter.ballot(), voter.meeting
+    if closed:
+        meeting.closing().reconcile().close()
+    meeting.add(voter.refuse(entry, "", kind="notice"))
+    assert asked(voter, voter.receipt(entry))[0] == MISSING
 
 
 def test_what_bears_another_line_than_its_rule_demands_is_no_answer(voter: Voter) -> None:

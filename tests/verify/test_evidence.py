@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from audit.dispute import open_claim, search
+from audit.dispute import Place, open_claim, search
 from audit.dispute_command import evidence_of
 from audit.evidence import parse_evidence
 from audit.log.reader import open_reader
@@ -65,6 +65,18 @@ def test_evidence_that_an_intake_made_of_a_refusal_after_the_close(voter: Voter)
     found = search(reader, head, open_claim(voter.receipt(entry).read_bytes(), manifest), manifest)
     assert found.late is not None
     evidence = voter.file("evidence", evidence_of(reader, dataclasses.replace(found, refusal=found.late), zero).raw)
+    assert offline(voter, evidence)[0] == 1
+    assert offline(voter, evidence, "--election", voter.record)[0] == MISSING
+
+
+def test_evidence_made_of_a_ballots_refusal_as_something_else(voter: Voter) -> None:
+    """Whoever has the log's key recorded it, as of no ballot, so that its place alone would seem to tell."""
+    entry = voter.ballot()
+    made_up = voter.meeting.add(voter.refuse(entry, "", kind="notice"))
+    manifest, zero, head = open_log(reader := open_reader(str(voter.export())), None)
+    found = search(reader, head, open_claim(voter.receipt(entry).read_bytes(), manifest), manifest)
+    found = dataclasses.replace(found, refusal=Place(len(voter.meeting.entries) - 1, made_up))
+    evidence = voter.file("evidence", evidence_of(reader, found, zero).raw)
     assert offline(voter, evidence)[0] == 1
     assert offline(voter, evidence, "--election", voter.record)[0] == MISSING
 
