@@ -38,6 +38,7 @@ _log = log.Log(
     custodian_unavailable=("custodian", "reason"),
     custodian_rejects=("custodian", "status", "reason"),
     custodian_without_beginning=("custodian",),
+    one_custodian_twice=("custodian",),
     waiting=("size", "cosigned", "wanted"),
     not_all_heard=("heard",),
 )
@@ -87,6 +88,7 @@ class Push:
         self._witnessed: tuple[int, bytes] = (0, b"")
         self._failure: Exception | None = None
         self._closing = self._heard = False
+        self._twice = log.Seldom(LOOK_AGAIN_SECONDS)
         self._missing = Missing(ledger)
         self._couriers = [Courier(self, ledger, self._missing, custodian) for custodian in custodians]
 
@@ -172,6 +174,10 @@ class Push:
     def report(self, courier: Courier, size: int, name: str, lines: Lines) -> None:
         """Takes the true lines of the custodian `name` over the ledger's tree of `size` entries."""
         with self._changed:
+            others = {named for other, (_, named, _) in self._lines.items() if other is not courier}
+            if name in others and self._twice.due(courier.label):
+                # It counts once; but somebody else's copy of the log is where nobody looks.
+                _log.error("one-custodian-twice", custodian=courier.label)
             self._lines[courier] = size, name, lines
             self._changed.notify_all()
 

@@ -274,3 +274,13 @@ def test_every_address_has_a_label_that_may_be_logged(url: str) -> None:
     label = label_of(url)
     assert WORD.fullmatch(label)
     assert "secret" not in label
+
+
+def test_two_addresses_of_one_custodian_are_told_with_the_first_entry(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house.vault.urls[2] = house.vault.urls[0]
+    house.record(house.meeting.entries[0])
+    said = f'"event": "one-custodian-twice", "custodian": "{label_of(house.vault.urls[0])}"'
+    with house.opened():
+        wait_until(lambda: said in capsys.readouterr().err)
