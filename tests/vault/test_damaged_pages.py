@@ -13,13 +13,15 @@ from sqlalchemy import text
 from audit.log.export import check_tiles
 from infra.postgres import Cluster, temporary_cluster
 from tests.databases import Database, make_database
-from tests.vault.conftest import NOW, Growing
+from tests.vault.conftest import CUSTODIANS, NOW, Growing
 from tests.vault.fixed_keys import FixedKeys
 from tests.vault.sources import Shown
 from tests.vault.test_scrubbing import Kept
 from vault.custodian import schema
+from vault.custodian.custody import Custodian
 from vault.custodian.mending import Scrub
-from vault.custodian.storage import DamagedCheckpoint
+from vault.custodian.rebuilding import check_finished
+from vault.custodian.storage import Damaged, DamagedCheckpoint
 from vault.custodian.stored import StoreReader, signed_head
 
 PAGE = 8192
@@ -136,3 +138,18 @@ def test_heads_on_a_page_that_cannot_be_read_are_mended(own: Cluster, kept: Kept
     kept.start()
     kept.append(1)
     kept.check_whole()
+
+
+def test_a_newest_head_on_a_page_that_cannot_be_read_stops_signatures_and_no_reader(own: Cluster, kept: Kept) -> None:
+    origin, keys = kept.log.origin, {kept.log.origin: FixedKeys(kept.log.policy)}
+    damaged(own, kept, "head", 0)
+    check_finished(kept.store, origin)
+    custodian = Custodian(kept.store, keys, CUSTODIANS[0], lambda: kept.time)
+    assert custodian.checkpoint(origin) == kept.peer.note
+    kept.log.grow(1)
+    with pytest.raises(Damaged):
+        custodian.append(origin, kept.log.append(700))
+    kept.log.entries.pop()
+    # The next head could not be stored on that page either.
+    assert kept.scrub(kept.peer) == 4
+    assert "rebuild this custodian" in kept.said[-1]

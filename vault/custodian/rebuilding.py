@@ -27,7 +27,7 @@ from vault.custodian.cosign import Head, check_clock
 from vault.custodian.keys import Keys
 from vault.custodian.peers import Peer, line_times
 from vault.custodian.pulling import Progress, fill
-from vault.custodian.storage import DamagedHead, Store
+from vault.custodian.storage import Damaged, Store
 from vault.custodian.stored import by_log
 
 SKEW = LEAP
@@ -41,9 +41,10 @@ class Unfinished(Exception):
 
 
 def check_finished(store: Store, origin: str) -> None:
-    """Unfinished if entries are staged and no head is there, not even one that is damaged."""
+    """Unfinished if entries are staged and no head is there."""
     unfinished = False
-    with suppress(DamagedHead):
+    # Over damage nothing is signed: the examination finds it.
+    with suppress(Damaged):
         unfinished = store.staged(origin) > 0 and not store.newest(origin).size
     if unfinished:
         raise Unfinished(f"the rebuild of {origin} was broken off: run `psephos custodian rebuild` again first")
