@@ -52,6 +52,9 @@ class Way:
         self.take: Callable[[int], list[Row]] = outlet.take
         self._outlet = outlet
 
+    def begin(self) -> None:
+        """Nobody took anything before."""
+
     def ack(self, keys: Iterable[bytes]) -> None:
         self._outlet.ack(list(keys))
 
