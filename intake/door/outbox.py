@@ -33,6 +33,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
@@ -115,10 +116,17 @@ class Outbox:
         with self._engine.connect() as connection:
             return self._standing(connection, [identity]).get(identity)
 
+    def waits(self, identity: bytes) -> bool:
+        """Whether what was accepted under this identity is still to be passed on, or again."""
+        query = select(1).where(outbox.c.origin == self._origin, outbox.c.identity == identity)
+        with self._engine.connect() as connection:
+            return connection.execute(query).first() is not None
+
     def renew(self, entry: Entry, deadline: int) -> Accepted:
-        """Takes an entry that was accepted once, refused by tally as too early, and is handed in again: it waits anew,
-        with a new deadline. Others may have signed it this time, so it is another leaf that is promised. If it waits
-        already, what waits stands. On disk when it returns.
+        """Takes an entry that was accepted once and does not wait any more, though nothing final has become of it: an
+        act that tally refused as too early, or what somebody took out of here. It waits anew, with this deadline.
+        Others may have signed an act this time, so it is another leaf that is promised. If it waits already, what waits
+        stands. On disk when it returns.
         """
         one = (accepted.c.origin == self._origin, accepted.c.identity == entry.identity)
         with self._engine.begin() as connection:
@@ -131,10 +139,13 @@ class Outbox:
         failpoints.at("outbox.renewed")
         return standing
 
-    def settle(self, connection: Connection, identities: Collection[bytes]) -> None:
-        """Removes what the log is seen to hold, as entry or as refusal, in the caller's transaction."""
-        if identities:
-            connection.execute(delete(outbox).where(outbox.c.origin == self._origin, _among(identities)))
+    def settle(self, connection: Connection, settled: Collection[tuple[bytes, str]]) -> None:
+        """Removes what the log is seen to hold, as entry or as refusal, given identity and kind, in the caller's
+        transaction.
+        """
+        if settled:
+            one = tuple_(outbox.c.identity, outbox.c.kind).in_(settled)
+            connection.execute(delete(outbox).where(outbox.c.origin == self._origin, one))
 
     def settle_refused(self, connection: Connection, refused: Collection[tuple[bytes, bytes]]) -> int:
         """Removes ballots that the log refuses, given the identity and leaf hash in each refusal, in the caller's
@@ -145,7 +156,8 @@ class Outbox:
             return 0
         identities = [identity for identity, _ in refused]
         promised = {one.identity: one.leaf for one in self._standing(connection, identities).values()}
-        self.settle(connection, [identity for identity, leaf in refused if promised.get(identity) == leaf])
+        same = [(identity, "ballot") for identity, leaf in refused if promised.get(identity) == leaf]
+        self.settle(connection, same)
         return sum(promised.get(identity, leaf) != leaf for identity, leaf in refused)
 
     def fresh(self, start: bytes, most: int) -> list[Waiting]:

@@ -129,8 +129,9 @@ class Reception:
             raise
 
     async def _again(self, ballot: Entry, refusal: Refused) -> Answer:
-        """The receipt given before for exactly this text; if there is none, the refusal. The log may hold it with the
-        line of a key that was replaced since: then that line is answered.
+        """The receipt given before for exactly this text, and it is kept, should nothing wait any more that keeps it;
+        if there is none, the refusal. The log may hold the ballot with the line of a key that was replaced since: then
+        that line is answered.
 
         Refused `duplicate` for a ballot that has come into the log another way, or with a line that can no longer be
         made here: no other one stands there.
@@ -140,6 +141,8 @@ class Reception:
         standing = await asyncio.to_thread(self._outbox.find, ballot.identity)
         signed = self._signed(ballot)
         if standing is not None and standing.leaf == signed.leaf:
+            if await asyncio.to_thread(self._is_owed, standing):
+                await asyncio.to_thread(self._outbox.renew, signed, standing.deadline)
             return self._answer(signed, standing, new=False)
         through = await asyncio.to_thread(self._recorded_through, ballot)
         if standing is not None and through == self._key.name:
@@ -176,6 +179,18 @@ class Reception:
         with self._engine.connect() as connection, self._standing.lock:
             # Whether a whole mix is proved takes minutes for a large roll. Tally sees to it: the log then refuses it.
             self._standing.election.admit_unproven(entry, SqlSeen(connection, self._manifest.origin))
+
+    def _is_owed(self, promised: Accepted) -> bool:
+        """Whether a ballot that was promised is on no way into the log, which has neither recorded it nor refused these
+        very bytes, and may still do so.
+        """
+        # In this order: a row goes with the same transaction that notes why.
+        if self._standing.election.phase not in ("open", "closing") or self._outbox.waits(promised.identity):
+            return False
+        with self._engine.connect() as connection:
+            seen = SqlSeen(connection, self._manifest.origin)
+            refused = seen.refused(promised.identity, self._key.name)
+            return seen.recorded(promised.identity) is None and promised.leaf not in refused
 
     def _recorded_through(self, ballot: Entry) -> str | None:
         with self._engine.connect() as connection:

@@ -248,9 +248,9 @@ class Watch:
         return entry, self._deadline()
 
 
-def settled_by(entries: Sequence[Entry], intake: str, seen: Seen) -> Iterator[bytes]:
-    """The identities that this intake need not pass on any more, because these entries stand in the log. Refusals of
-    ballots are left to `refused_through`.
+def settled_by(entries: Sequence[Entry], intake: str, seen: Seen) -> Iterator[tuple[bytes, str]]:
+    """Identity and kind of what this intake need not pass on any more, because these entries stand in the log. Refusals
+    of ballots are left to `refused_through`: one that says it is of something else answers for no ballot.
 
     A ballot recorded under another intake's line does not settle ours: tally will refuse that one by name. `seen` is
     the index before them. A refusal it holds already is read for the second time, after a restart: since then the
@@ -258,11 +258,11 @@ def settled_by(entries: Sequence[Entry], intake: str, seen: Seen) -> Iterator[by
     """
     for entry in entries:
         if entry.kind == "refusal":
-            identity = entry.fields["identity"]
-            if entry.fields["kind"] != "ballot" and not seen.refused(identity, entry.fields["intake"]):
-                yield identity
+            identity, kind = entry.fields["identity"], entry.fields["kind"]
+            if kind != "ballot" and not seen.refused(identity, entry.fields["intake"]):
+                yield identity, kind
         elif entry.kind != "ballot" or entry.signatures[0].name == intake:
-            yield entry.identity
+            yield entry.identity, entry.kind
 
 
 def refused_through(entries: Sequence[Entry], intake: str) -> Iterator[tuple[bytes, bytes]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import text
 
 from audit.log.merkle import leaf_hash
 from audit.protocol.group import b64
@@ -17,10 +18,12 @@ from tests.door.test_figures import Watched, told
 from tests.loopback import serving, wait_until
 
 
-def refuse(place: Place, entry: Entry, leaf: bytes) -> None:
-    """The log refuses bytes with this leaf hash, as if intake-1 had passed them on as this ballot."""
+def refuse(place: Place, entry: Entry, leaf: bytes, **changes: str) -> None:
+    """The log refuses bytes with this leaf hash, as if intake-1 had passed them on as this ballot, or as `changes`
+    say.
+    """
     fields = {"detail": "", "identity": b64(entry.identity), "intake": "intake-1", "kind": "ballot"}
-    body = {**fields, "leaf": b64(leaf), "manifest": place.meeting.hash, "reason": "bad-signature"}
+    body = {**fields, "leaf": b64(leaf), "manifest": place.meeting.hash, "reason": "bad-signature", **changes}
     place.board.record(place.meeting.signed("refusal", body, place.meeting.parties.log[0]))
 
 
@@ -51,6 +54,36 @@ def test_a_spoiled_copy_settles_nothing_and_is_told(place: Place, monkeypatch: p
         place.board.record(account.raw)
         place.meeting.close("intake-2")
     assert place.meeting.election.phase == "closed" and place.meeting.election.ballots == 1
+
+
+def test_a_refusal_of_something_else_takes_no_ballot_out(place: Place) -> None:
+    """Whoever has the log's key could so have every intake drop it, under no intake's name."""
+    with place.running() as client:
+        entry = signed(raw := place.text(), client.accepted(raw)["line"])
+        refuse(place, entry, entry.leaf, kind="notice", intake="")
+        client.read_closing()
+        assert place.waiting == 1
+
+
+def test_what_was_taken_out_of_an_outbox_waits_anew_when_it_is_handed_in_again(place: Place) -> None:
+    place.queue.silent = True
+    with place.running() as client:
+        entry = signed(raw := place.text(), (first := client.accepted(raw))["line"])
+        with place.owner.begin() as connection:
+            connection.execute(text("DELETE FROM outbox"))
+        again = client.post(raw)
+        assert (again.status_code, again.json(), place.waiting) == (200, first, 1)
+        place.board.record(entry.raw)
+        wait_until(lambda: place.waiting == 0)
+        assert (client.post(raw).json(), place.waiting) == (first, 0)
+
+
+def test_what_was_refused_in_these_bytes_waits_no_more(place: Place) -> None:
+    with place.running() as client:
+        entry = signed(raw := place.text(), (first := client.accepted(raw))["line"])
+        refuse(place, entry, entry.leaf)
+        wait_until(lambda: place.waiting == 0)
+        assert (client.post(raw).json(), place.waiting) == (first, 0)
 
 
 def test_it_is_told_again_after_a_restart_and_the_ballot_still_waits(

@@ -61,9 +61,10 @@ class OutboxState:
         refused = self.seen.refused(identity, intake)
         return self.seen.recorded(identity) == intake or self.accepted[identity].leaf in refused
 
-    def settle(self, identities: Collection[bytes]) -> None:
-        for identity in identities:
-            self.waiting.pop(identity, None)
+    def settle(self, settled: Collection[tuple[bytes, str]]) -> None:
+        for identity, kind in settled:
+            if identity in self.waiting and self.waiting[identity].kind == kind:
+                del self.waiting[identity]
 
     def hurry(self) -> None:
         offered = {identity: row for identity, row in self.waiting.items() if row.due > NEVER}
@@ -172,20 +173,22 @@ class Outbox:
     def find(self, identity: bytes) -> Accepted | None:
         return self._state.accepted.get(identity)
 
+    def waits(self, identity: bytes) -> bool:
+        return identity in self._state.waiting
+
     def renew(self, entry: Entry, deadline: int) -> Accepted:
         failpoints.at("outbox.renewing")
         self._disk.write(lambda state: state.renew(entry, deadline))
         failpoints.at("outbox.renewed")
         return self._disk.state.accepted[entry.identity]
 
-    def settle(self, connection: Connection, identities: Collection[bytes]) -> None:
-        settled = list(identities)
+    def settle(self, connection: Connection, settled: Collection[tuple[bytes, str]]) -> None:
         connection.changes.append(lambda state: state.settle(settled))
 
     def settle_refused(self, connection: Connection, refused: Collection[tuple[bytes, bytes]]) -> int:
         promised = {identity: connection.state.accepted.get(identity) for identity, _ in refused}
         known = [(identity, leaf, one.leaf) for identity, leaf in refused if (one := promised[identity]) is not None]
-        self.settle(connection, [identity for identity, leaf, ours in known if leaf == ours])
+        self.settle(connection, [(identity, "ballot") for identity, leaf, ours in known if leaf == ours])
         return sum(leaf != ours for _, leaf, ours in known)
 
     def hurry(self, connection: Connection) -> None:
@@ -212,7 +215,7 @@ class Outbox:
         if state.drained is not None:
             return True
         ballots = [identity for identity, row in state.waiting.items() if row.kind == "ballot"]
-        answered = [identity for identity in ballots if state.answered(identity, intake)]
+        answered = [(identity, "ballot") for identity in ballots if state.answered(identity, intake)]
         if len(answered) < len(ballots):
             self._disk.write(lambda state: state.settle(answered))
             return False

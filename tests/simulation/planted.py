@@ -100,10 +100,10 @@ class NoSwap(Plant):
     compares = False
 
 
-def settled_by_anybody(entries: Sequence[Entry], intake: str, seen: Seen) -> Iterator[bytes]:
+def settled_by_anybody(entries: Sequence[Entry], intake: str, seen: Seen) -> Iterator[tuple[bytes, str]]:
     """As `intake.door.watch.settled_by`, but whichever intake a ballot came through."""
     yield from settled_by(entries, intake, seen)
-    yield from (entry.identity for entry in entries if entry.kind == "ballot")
+    yield from ((entry.identity, entry.kind) for entry in entries if entry.kind == "ballot")
 
 
 class SettlesAnybodys(Plant):
