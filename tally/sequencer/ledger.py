@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, Select, Table, insert, select, text
+from sqlalchemy import Connection, Engine, Select, Table, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError, InternalError, OperationalError
 
@@ -75,6 +75,10 @@ class Transaction:
         row = {"old_size": new.old_size, "size": new.size, "root": new.root, "frontier": new.frontier}
         places = range(new.old_size, new.size)
         rows = [{"index": index, "data": data} for index, data in zip(places, entries, strict=True)]
+        newest = select(func.coalesce(func.max(stage.c.size), 0)).where(stage.c.origin == self._origin)
+        if self._connection.scalar(newest) != new.old_size:
+            # Of who stages from the same size at the same time, the table itself sees to it.
+            raise Overtaken(f"the ledger does not end at {new.old_size} entries: another sequencer has written to it")
         try:
             self._connection.execute(insert(stage).values(origin=self._origin, **row))
             insert_rows(self._connection, entry, self._origin, rows)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -318,3 +319,12 @@ def test_a_custodian_that_signs_with_another_key_does_not_count(
         vault.up(1)
         round.join(PATIENCE)
     assert vault.size(0) == before + 1
+
+
+@pytest.mark.parametrize("beyond", [-1, 1])
+def test_a_stage_continues_the_last_one_and_no_other_size(open_house: House, beyond: int) -> None:
+    newest = open_house.ledger.newest()
+    start = newest.size + beyond
+    with pytest.raises(Overtaken, match="does not end at"), open_house.ledger.begin() as transaction:
+        transaction.append(replace(newest, old_size=start, size=start + 3), [b"entry"] * 3)
+    assert open_house.ledger.newest() == newest
