@@ -77,9 +77,7 @@ def opened(path: Path, config: DoorConfig) -> tuple[Engine, Manifest, Signer]:
     manifest, _ = load_manifest(config.manifest, config.manifest_hash)
     signer = read_signer(config.key)
     check_office(path, manifest, signer)
-    return (
-        engine(config.database, config.passfile, name="psephos-intake", connections=CONNECTIONS), manifest, signer
-    )
+    return (engine(config.database, config.passfile, name="psephos-intake", connections=CONNECTIONS), manifest, signer)
 
 
 def readers(config: DoorConfig, manifest: Manifest) -> list[Reader]:

@@ -78,8 +78,8 @@ class Place:
     def shape(self) -> list[str]:
         """All that the database has: tables, columns, indexes, triggers and rights; roles by what follows its name."""
         return self.tables() + self._look(
-            "SELECT tgenabled, pg_get_triggerdef(pg_trigger.oid), prosrc FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid"
-            " WHERE NOT tgisinternal",
+            "SELECT tgenabled, pg_get_triggerdef(pg_trigger.oid), prosrc FROM pg_trigger"
+            " JOIN pg_proc ON pg_proc.oid = tgfoid WHERE NOT tgisinternal",
             "SELECT proname, prosrc, prosecdef, proconfig FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
             f"SELECT relname, acl::text FROM pg_class, unnest(relacl) AS acl WHERE {OURS}",
             f"SELECT relname, attname, acl::text FROM {COLUMNS}, unnest(attacl) AS acl WHERE {OURS}",
