@@ -24,6 +24,8 @@ class Officials:
         self._world, self._dice = world, world.dice
         self.promised: set[tuple[bytes, str]] = set()
         self.done = False
+        self.acts = 0
+        """Handed in so far."""
         self._acts = [world.made.closing, *(one for one in world.made.rekeys.values() if self._dice.random() < 0.3)]
         self._dice.shuffle(self._acts)
         # Few are so impatient that they overrule an intake that is there.
@@ -65,6 +67,7 @@ class Officials:
 
     def _hand_in(self, raw: bytes) -> None:
         world, intake = self._world, self._dice.choice(self._world.intakes)
+        self.acts += 1
         try:
             world.network.call("officials", intake.process, lambda: intake.hand_in(raw))
         except (net.NoAnswer, net.OperationalError, Problem, Refused):

@@ -74,11 +74,21 @@ class Voter:
         kernel.pause(None, lambda: public.phase != "none" and public.phase != "noticed")
         for text in self._texts:
             kernel.pause(self._dice.random() * self._dice.choice([0.1, 4.0, 20.0]))
-            if self._dice.random() < 0.4:
-                # At the last moment: an intake may not know yet that it is too late.
-                kernel.pause(None, lambda: public.phase != "open")
+            if self._dice.random() < 0.6:
+                self._await_an_act()
             self._cast(text)
         self.done = True
+
+    def _await_an_act(self) -> None:
+        """Of the officials: until an intake has read of it, a ballot may be too late, or signed with a key that is
+        over.
+        """
+        kernel, officials = self._world.kernel, self._world.officials
+        assert officials is not None
+        acts = officials.acts
+        if not officials.done:
+            kernel.pause(30.0, lambda: officials.acts != acts)
+            kernel.pause(self._dice.random() * 3.0)
 
     def _cast(self, text: bytes) -> None:
         kernel, public, identity = self._world.kernel, self._world.public, read_text(text).identity
