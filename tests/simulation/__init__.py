@@ -1,3 +1,3 @@
-"""Random schedules of faults over the real code of sequencer, couriers, custodians and mover, in one process and in no
+"""Random schedules of faults over the real code of doors, sequencer, couriers and custodians, in one process and in no
 time: disks, network, clocks and threads are simulated. One seed makes one schedule, always the same.
 """
