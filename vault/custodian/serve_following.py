@@ -142,5 +142,3 @@ def _follow(follower: Follower, interval: float, stop: threading.Event) -> None:
     if not stop.is_set():
         # The server of this process, which serves from the main thread, is told as anybody would.
         os.kill(os.getpid(), signal.SIGTERM)
-
-
