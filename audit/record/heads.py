@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from time import monotonic
 
 from audit.log.checkpoint import open_note
 from audit.log.merkle import CompactRange, leaf_hash
@@ -30,6 +31,8 @@ from audit.record.entries import PREFIX, Entry, parse_entry
 from audit.record.manifest import Manifest, open_manifest
 from audit.record.rekeying import KIND, rekeyed
 
+SECONDS = 300.0
+"""That a reader may take to show its rekeys: some megabytes each over the slowest connection, and few there are."""
 FIRST_LINE = f"{PREFIX}{KIND}\n".encode()
 
 
@@ -137,7 +140,10 @@ def expect_rekeys(where: str, head: Head, manifest: Manifest, others: Iterable[t
 def _rekeys(
     reader: Reader, manifest: Manifest, claim: Head, whole: bool, others: Sequence[Reader]
 ) -> Iterator[tuple[int, bytes]]:
-    """Number and entry of the rekeys beyond those known, all in the tree of the claimed head. ReadError."""
+    """Number and entry of the rekeys beyond those known, in the log's order, each in the tree of the claimed head when
+    it is given. The next is not read before it is asked for: whoever judges each as it comes stops at the first that
+    nobody's quorum has signed, and a claim costs no more than it is worth. ReadError.
+    """
     known = manifest.rekey.index if manifest.rekey else 0
     own = reader.rekeys()
     said = [places for other in others if (places := _said(other)) is not None]
@@ -148,20 +154,23 @@ def _rekeys(
                 if index > known and is_rekey(entry):
                     yield index, entry
         return
-    tiles = TreeTiles(reader, claim)
-    found: dict[int, bytes] = {}
-    for places in (own or (), *said):
-        for index in places:
-            if index in found or not known < index < claim.size:
-                continue
-            place, offset = divmod(index, WIDTH)
-            entry = bundle_entries(reader, place, width_of(claim.size, 0, place))[offset]
-            tiles.inclusion(index, leaf_hash(entry))
-            if places is not own and not is_rekey(entry):
-                # It is not the reader that lied. One false number is enough: each costs a bundle.
-                break
-            found[index] = entry
-    yield from sorted(found.items())
+    tiles, end = TreeTiles(reader, claim), monotonic() + SECONDS
+    sources = [set(own or ()), *map(set, said)]
+    for index in sorted(set().union(*sources)):
+        who = [named for named in sources if index in named]
+        if not who or not known < index < claim.size:
+            continue
+        if monotonic() > end:
+            raise ReadError(f"takes more than {SECONDS:g} seconds to show its rekeys", str(reader), "too-slow")
+        place, offset = divmod(index, WIDTH)
+        entry = bundle_entries(reader, place, width_of(claim.size, 0, place))[offset]
+        tiles.inclusion(index, leaf_hash(entry))
+        if is_rekey(entry) or index in sources[0]:
+            yield index, entry
+        else:
+            # It is not the reader that lied. One false number is enough: each costs a bundle.
+            for named in who:
+                named.clear()
 
 
 def _said(other: Reader) -> Sequence[int] | None:

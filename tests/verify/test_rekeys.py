@@ -19,10 +19,11 @@ from audit.log.proof import Proof, open_proof, parse_proof
 from audit.log.proving import TreeTiles
 from audit.log.reader import FolderReader, Head, ReadError
 from audit.log.sources import rekeys_text
-from audit.log.tiles import frame
+from audit.log.tiles import WIDTH, frame
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 from audit.receipts import Promise, Recorded, open_kept, open_promise, with_kept_rekeys
+from audit.record import heads
 from audit.record.entries import make_text, seal
 from audit.record.heads import open_head
 from audit.record.manifest import Manifest
@@ -149,6 +150,23 @@ class TestNotFooled:
         reader = changed.reader()
         reader.files["rekeys"] = rekeys_text([changed.places[0] - 1])
         assert unread(reader, changed.manifest) == "unknown-kind"
+
+    @pytest.mark.parametrize(("rekeys", "reason"), [(False, "syntax"), (True, "wrong-signers")])
+    def test_into_reading_all_that_a_made_up_tree_is_said_to_hold(self, rekeys: bool, reason: str) -> None:
+        """A place in each bundle, which holds no rekey, or one that no quorum has signed."""
+        meeting = Meeting().prepared()
+        said = parse_note(rekeying(meeting, "log", "log", NEW_LOG)).text
+        made_up = [seal(said, meeting.parties.log[:1]) if rekeys else b"x"] * (3 * WIDTH)
+        files = files_of([meeting.entries[0], *made_up], replace(meeting.parties, log=NEW_LOG), meeting.origin)
+        liar, asked = MemoryReader(files | {"rekeys": rekeys_text([1, 1 + WIDTH, 1 + 2 * WIDTH])}), list[int]()
+        bundle = liar.bundle
+        liar.bundle = lambda index, width: asked.append(index) or bundle(index, width)  # type: ignore[func-returns-value]
+        assert unread(liar, meeting.manifest) == reason
+        assert asked == [0]
+
+    def test_into_waiting_for_what_takes_for_ever(self, changed: Changed, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(heads, "SECONDS", -1.0)
+        assert unread(changed.reader(), changed.manifest) == "too-slow"
 
     def test_by_the_old_key_over_a_longer_log(self, changed: Changed) -> None:
         """Both the log's old keys and the custodians' old ones are in strange hands, and sign what came after."""
