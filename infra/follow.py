@@ -12,8 +12,9 @@ What a follower's loss or capture buys an attacker: nothing; it starts again fro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from time import monotonic
 from typing import Protocol
 
 from audit.log.checkpoint import open_note
@@ -27,6 +28,10 @@ from audit.record.seen import MemorySeen, Seen
 
 MOST = 256
 """Entries taken in by one `poll`, so that memory does not grow with the length of the log."""
+SLOW_SECONDS = 2.0
+"""After a `poll` that took longer another custodian is asked for what follows: else one that is slow, or means to be,
+would hold it up at every bundle.
+"""
 
 
 class Index(Seen, Protocol):
@@ -63,7 +68,13 @@ class Follower:
     """
 
     def __init__(
-        self, readers: Sequence[Reader], manifest_hash: bytes, seen: Index | None = None, *, full: bool = False
+        self,
+        readers: Sequence[Reader],
+        manifest_hash: bytes,
+        seen: Index | None = None,
+        *,
+        full: bool = False,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         if not readers:
             raise ValueError("a log is followed through at least one custodian")
@@ -74,7 +85,7 @@ class Follower:
         self._pinned = manifest_hash
         self._manifest: Manifest | None = None  # with the keys that count at the head
         self._dropped: tuple[int, Refused] | None = None  # a head, by this rekey, and what was wrong with it
-        self._full = full
+        self._full, self._clock = full, clock
         self._turn = 0
         self._source = 0
 
@@ -110,7 +121,7 @@ class Follower:
         faults: list[str] = []
         over = 0
         for place in self._order():
-            reader = self._readers[place]
+            reader, begun = self._readers[place], self._clock()
             try:
                 self._ask(reader)
                 raws = self._next_raws(reader)
@@ -118,7 +129,8 @@ class Follower:
                 faults.append(str(error))
                 over += isinstance(error, ReadError) and error.reason in KEYS_OVER
                 continue
-            self._source, self._turn = place, (place + 1) % len(self._readers)
+            self._turn = (place + 1) % len(self._readers)
+            self._source = place if self._clock() - begun <= SLOW_SECONDS else self._turn
             return [_parsed(raw, number) for number, raw in enumerate(raws, start=self.election.size)]
         if self._dropped is not None and self.head is None and over == len(self._readers):
             number, refusal = self._dropped
@@ -159,7 +171,8 @@ class Follower:
             self._manifest = manifest
 
     def _order(self) -> list[int]:
-        # While entries of one checkpoint are still to be read, the custodian that gave it has them for certain.
+        # While entries of one checkpoint are still to be read, the custodian that gave it has them for certain; it is
+        # the last that is asked, if it is slow.
         first = self._turn if self.head is None or self.caught_up else self._source
         return [(first + step) % len(self._readers) for step in range(len(self._readers))]
 

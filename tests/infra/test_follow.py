@@ -8,6 +8,7 @@ import pytest
 
 from audit.log.reader import ReadError
 from audit.record.entries import add_signatures, parse_entry
+from infra import follow
 from infra.follow import MOST, Follower, Unreadable, WrongLog
 from tests.door.board import Board
 from tests.simulator.meeting import Meeting
@@ -107,6 +108,23 @@ def test_a_custodian_that_falls_away_in_the_middle(meeting: Meeting) -> None:
 
     first.bundle = gone  # type: ignore[method-assign]
     assert read_all(follower) == meeting.entries
+
+
+def test_one_that_is_slow_holds_it_up_once(meeting: Meeting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes as long for each file as it may, and the log is long."""
+    monkeypatch.setattr(follow, "MOST", 4)
+    slow, other, now = board(meeting), board(meeting), [0.0]
+    asked, bundle = list[int](), slow.bundle
+
+    def slowly(index: int, width: int) -> bytes:
+        now[0] += 59.0
+        asked.append(index)
+        return bundle(index, width)
+
+    slow.bundle = slowly  # type: ignore[method-assign]
+    follower = Follower([slow, other], meeting.manifest.hash, clock=lambda: now[0])
+    assert read_all(follower) == meeting.entries
+    assert asked == [0, 0], "the manifest, and the first entries"
 
 
 def test_another_election_is_not_followed(meeting: Meeting) -> None:

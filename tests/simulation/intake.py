@@ -103,7 +103,7 @@ class Intake(Zone):
         self.world.expect(False, f"{self.name} finds the log against the rules")
 
     def _follow(self) -> Follower:
-        return Follower(self.world.readers(self.name), self.world.made.manifest.hash)
+        return Follower(self.world.readers(self.name), self.world.made.manifest.hash, clock=self.world.kernel.look)
 
     def forgot(self, entry: Entry) -> None:
         """In the log stands an entry that this intake has signed and does not know: nothing that befalls one here makes

@@ -20,7 +20,7 @@ class Public:
 
     def __init__(self, world: World) -> None:
         self._world, self.seen = world, MemorySeen()
-        self._follower = Follower(world.readers("public"), world.made.manifest.hash, self.seen)
+        self._follower = Follower(world.readers("public"), world.made.manifest.hash, self.seen, clock=world.kernel.look)
         self.election = self._follower.election
 
     @property
