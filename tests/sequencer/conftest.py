@@ -23,7 +23,8 @@ _numbers = itertools.count()
 @pytest.fixture(autouse=True)
 def soon_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     """Custodians that are away are not waited for; what a test must hear it waits for itself."""
-    monkeypatch.setattr(push, "HEAR_SECONDS", 0.2)
+    for name in ("HEAR_SECONDS", "HEAR_MARKED_SECONDS"):
+        monkeypatch.setattr(push, name, 0.2)
 
 
 @pytest.fixture(scope="session")

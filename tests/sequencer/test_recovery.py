@@ -98,7 +98,7 @@ def test_an_old_copy_without_what_one_custodian_alone_holds_is_filled_up_before_
         return held(custodian)
 
     monkeypatch.setattr(Custodian, "held", late)
-    monkeypatch.setattr(push, "HEAR_SECONDS", PATIENCE)
+    monkeypatch.setattr(push, "HEAR_MARKED_SECONDS", PATIENCE)
     copy = replace(open_house, ledger=other_ledger)
     before, ballots = [e.raw for e in copy.record()], [open_house.ballot(0), open_house.ballot(1)]
     signed_and_sent_to_one(open_house, ballots[0])
