@@ -67,6 +67,9 @@ def back_up_outbox(
 def restore_outbox(
     file: Annotated[Path, typer.Argument(help="What `outbox backup` wrote.", metavar="FILE")],
     config: Config,
+    replaced: Annotated[
+        bool, typer.Option("--replaced-key", help="Also one that this intake has signed with a key replaced since.")
+    ] = False,
 ) -> None:
     """Takes a copy in, whole or not at all, while the service stands still; what is there already stays as it is."""
     from infra.config import load
@@ -75,5 +78,5 @@ def restore_outbox(
 
     settings = load(DoorConfig, config)
     database, manifest, signer = serve.opened(config, settings)
-    count = copies.restore(database, manifest, signer, file, serve.readers(settings, manifest))
+    count = copies.restore(database, manifest, signer, file, serve.readers(settings, manifest), replaced)
     print(f"{file}: {count} promises that were not known here")

@@ -3,7 +3,8 @@
 A copy says nothing that will not be public, and no more of when or in which order things came than the log itself: rows
 stand by their identities, which are hashes, and their deadlines are whole batch waits; when an entry was, or will be,
 passed on is left out. It is signed by the intake, for a strange row would become part of its account: with the key that
-counted then, which may have been replaced since, as the log says.
+counted then, which may have been replaced since, as the log says; and may be a thief's, so that somebody has to say
+that the copy is the intake's own.
 
 An old copy costs nothing but time: what it holds is passed on again and recorded once, and what it does not hold is
 learned from the log. But it does not know what was promised after it was made; so an outbox that was restored says so
@@ -36,6 +37,7 @@ from intake.door.relearning import Kept, note_restored, put_back
 from intake.door.schema import ONE_DOOR, accepted, drained, outbox
 
 PAGE = 256
+REPLACED = "--replaced-key"
 MOST_TEXT = 65_535
 ROW = record(
     deadline=integer(0, 2**53 - 1),
@@ -55,10 +57,12 @@ def back_up(engine: Engine, manifest: Manifest, signer: Signer, path: Path) -> i
     return write_backup(path, of, rows_of(engine, manifest.origin), lambda text: signer.sign(text).line)
 
 
-def restore(engine: Engine, manifest: Manifest, signer: Signer, path: Path, log: Sequence[Reader] = ()) -> int:
+def restore(
+    engine: Engine, manifest: Manifest, signer: Signer, path: Path, log: Sequence[Reader] = (), replaced: bool = False
+) -> int:
     """Takes in a copy, all of it or nothing; how many promises were not known here. What is known stays as it is, and
-    what waits with the line of a key that was replaced, the service signs anew. `log` is read if the copy is signed
-    with neither the present key nor the manifest's.
+    what waits with the line of a key that was replaced, the service signs anew. `replaced`: also a copy that another
+    key of this intake has signed, which may be in strange hands by now; `log` is read if that is not the manifest's.
 
     BackupError for a file that is damaged, forged, or of another outbox, and while the service runs; OSError.
     """
@@ -71,6 +75,12 @@ def restore(engine: Engine, manifest: Manifest, signer: Signer, path: Path, log:
             past = keys_of(path, manifest, signer.name, log)
             key = next((key for key in past if key.key_id == signature.key_id), None)
         verify_signature(key or signer.verifier, text, signature)
+        if key != signer.verifier and not replaced:
+            said = (
+                f"is signed with another key of {signer.name} than `key` is; if that one was replaced, whoever has got"
+            )
+            told = f"hold of it can have made this copy: if you know that you made it, say so with {REPLACED}"
+            raise BackupError(f"{path}: {said} {told}")
 
     new = 0
     with engine.begin() as connection:

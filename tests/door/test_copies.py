@@ -26,6 +26,7 @@ from tests.door.test_closing import reconciliations, tally
 from tests.door.test_rekeying import replace_key, waiting_keys
 from tests.loopback import wait_until
 from tests.simulator.dice import Dice
+from tests.simulator.meeting import Meeting
 
 BETWEEN, PRESENT = Dice(81).signers("intake-1"), Dice(82).signers("intake-1")
 
@@ -343,13 +344,24 @@ def replaced_twice(place: Place, tmp_path: Path) -> Path:
 
 def test_a_copy_signed_with_a_key_between_the_first_and_the_present_one(place: Place, replaced_twice: Path) -> None:
     first = place.meeting.manifest.history[0]
-    assert restore(place.engine, first, PRESENT[0], replaced_twice, [place.board]) == 1
+    assert restore(place.engine, first, PRESENT[0], replaced_twice, [place.board], replaced=True) == 1
     with place.running():
         # What the queue was given before the log was read, with the line of before, tally passes over.
         wait_until(lambda: any(signed_by(raw) == PRESENT[0].verifier.key_id for raw in place.queue.entries))
         place.board.record(next(raw for raw in place.queue.entries if signed_by(raw) == PRESENT[0].verifier.key_id))
         wait_until(lambda: place.waiting == 0)
     assert place.meeting.election.ballots == 1
+
+
+def test_a_copy_signed_with_a_key_of_before_is_taken_only_if_somebody_says_it_is_no_thiefs(
+    place: Place, tmp_path: Path, replaced_twice: Path
+) -> None:
+    first = place.meeting.manifest.history[0]
+    back_up(place.engine, first, Meeting().parties.intakes[0], by_the_first := tmp_path / "first")
+    for path in (replaced_twice, by_the_first):
+        with pytest.raises(BackupError, match="with another key of intake-1 than `key` is.* --replaced-key"):
+            restore(place.engine, first, PRESENT[0], path, [place.board])
+    assert place.waiting == 0 and not place.outbox.restored()
 
 
 def signed_by(raw: bytes) -> bytes:
