@@ -34,7 +34,11 @@ INSERT = text("INSERT INTO queued (key, data) SELECT * FROM unnest(:keys, :data)
     bindparam("keys", type_=ARRAY(BYTEA)), bindparam("data", type_=ARRAY(BYTEA))
 )
 MOST_AT_ONCE = 8
-"""Puts of up to 16 MiB; an intake makes one after another."""
+"""Puts that are being stored; an intake makes one after another."""
+MOST_CONNECTIONS = 64
+"""Over each of which up to 16 MiB may be on their way."""
+BODY_SECONDS = 30.0
+"""In which a put has to come: as long as an intake waits for the answer."""
 ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
@@ -86,18 +90,30 @@ def ingress(store: Callable[[Sequence[bytes]], None], token: str) -> FastAPI:
     @app.post("/put", status_code=204)
     async def put(request: Request) -> Response:
         http.require_token(request, token)
+        # Read before it takes a place: who sends slowly keeps nobody else out.
+        entries = list(unframe(await body_of(request), MOST_ENTRIES))
+        if not entries or not all(entries):
+            raise Refused("syntax", "a put holds at least one entry, and no empty one")
         with places:
-            entries = list(unframe(await http.read_body(request, MAX_BUNDLE), MOST_ENTRIES))
-            if not entries or not all(entries):
-                raise Refused("syntax", "a put holds at least one entry, and no empty one")
             await run_in_threadpool(store, entries)
         return Response(status_code=204)
 
     return app
 
 
+async def body_of(request: Request) -> bytes:
+    """The request's body; Problem 413 above 16 MiB, 408 if it takes too long to come."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await http.read_body(request, MAX_BUNDLE)
+    except TimeoutError:
+        raise http.Problem(408, "too-slow", f"the put did not come within {BODY_SECONDS:g} seconds") from None
+
+
 class GatedProtocol(BoundedProtocol):
     """HTTP/1.1 as uvicorn speaks it, behind a gate that only ANSWER can pass."""
+
+    most = MOST_CONNECTIONS
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(Gate(transport))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -28,7 +31,6 @@ from tests.vault.conftest import TOKEN
 def small(cluster: Cluster) -> Iterator[Queue]:
     with made_in(cluster) as queue:
         with queue.owner.begin() as connection:
-
             schema.install(connection, *roles_of(queue), most=10)
         yield queue
 
@@ -85,3 +87,32 @@ def test_puts_that_do_not_end_leave_a_bound_of_them_in_memory(monkeypatch: pytes
         go_on.set()
         assert [one.result().status_code for one in two] == [204, 204]
         assert put().status_code == 204
+
+
+@contextmanager
+def unfinished(url: str, most: int) -> Iterator[list[socket.socket]]:
+    """So many puts whose bodies do not come."""
+    where = urlsplit(url)
+    head = f"POST /put HTTP/1.1\r\nHost: queue\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 9\r\n\r\nx"
+    with ExitStack() as stack:
+        made = [(where.hostname or "", where.port or 0) for _ in range(most)]
+        connections = [stack.enter_context(socket.create_connection(one, PATIENCE)) for one in made]
+        for connection in connections:
+            connection.sendall(head.encode())
+        yield connections
+
+
+def test_who_sends_slowly_keeps_no_other_intake_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingress, "MOST_AT_ONCE", 2)
+    app = ingress.ingress(lambda entries: None, TOKEN)
+    with serving(app) as url, unfinished(url, 5):
+        for _ in range(5):
+            put = httpx.post(f"{url}/put", content=frame([b"x"]), headers={"Authorization": f"Bearer {TOKEN}"})
+            assert put.status_code == 204
+
+
+def test_a_put_that_does_not_come_to_an_end_is_answered_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingress, "BODY_SECONDS", 0.05)
+    app = ingress.ingress(lambda entries: None, TOKEN)
+    with serving(app) as url, unfinished(url, 1) as (connection,):
+        assert connection.recv(1024).startswith(b"HTTP/1.1 408 ")
