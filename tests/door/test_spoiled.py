@@ -62,7 +62,7 @@ def test_a_refusal_of_something_else_takes_no_ballot_out(place: Place) -> None:
         entry = signed(raw := place.text(), client.accepted(raw)["line"])
         refuse(place, entry, entry.leaf, kind="notice", intake="")
         client.read_closing()
-        assert place.waiting == 1
+        assert list(place.outbox.ballots()) == [entry.raw]
 
 
 def test_what_was_taken_out_of_an_outbox_waits_anew_when_it_is_handed_in_again(place: Place) -> None:
