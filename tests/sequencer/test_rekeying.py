@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from audit.log.checkpoint import cosigned_by, open_note
+from audit.log.encoding import encode_base64
 from audit.log.keys import Signer
-from audit.log.merkle import CompactRange, leaf_hash
+from audit.log.merkle import CompactRange, LeafHashes, consistency_proof, frontier, leaf_hash
 from audit.log.notes import Note, parse_note
 from audit.log.tiles import frame
 from audit.log.treehead import Checkpoint
@@ -28,6 +30,7 @@ from tests.sequencer.test_recovery import signed_and_sent_to_one
 from tests.simulator.dice import Dice
 from tests.simulator.rekeys import rekeying, take_over
 from tests.vault.folders import opened
+from tests.vault.test_mirror import beginning
 from vault.custodian.custody import Custodian as Keeper
 from vault.custodian.keys import stored_keys
 from vault.custodian.serve import custodian_app
@@ -228,6 +231,26 @@ def test_another_tree_by_the_stolen_old_key_stops_nobody(rotated: House, tmp_pat
         with pytest.raises(Rejected, match="replaced-key-signed"):
             sequencer._push._couriers[2]._find(0)
     assert rotated.replay(0).ballots == 3
+
+
+def test_a_tree_by_stolen_keys_that_is_only_shown_stops_neither_ballots_nor_the_rekey(open_house: House) -> None:
+    """Whoever has the log's two keys, and nothing else, tells every custodian of a tree that is one entry larger."""
+    origin = open_house.meeting.origin
+    entries = [*(entry.raw for entry in open_house.vault.entries()), b"nobody's"]
+    source, size = LeafHashes([leaf_hash(entry) for entry in entries]), len(entries)
+    text = Checkpoint(origin, size, frontier(source, size).root()).text
+    note = Note(text, tuple(key.sign(text, 1_800_000_000) for key in open_house.meeting.parties.log)).raw
+    proof = "".join(f"{encode_base64(one)}\n" for one in consistency_proof(source, size - 1, size))
+    shown = f"old {size - 1}\n{proof}\n".encode() + note
+    brought = beginning(origin, size - 1, size) + frame(entries[-1:]) + b"\0"
+    for url in open_house.vault.urls:
+        assert httpx.post(f"{url}/add-checkpoint", content=shown, trust_env=False).status_code == 200
+        assert httpx.post(f"{url}/add-entries", content=brought, trust_env=False).status_code == 401
+    open_house.record(open_house.ballot(0))
+    open_house.log_keys = (*open_house.meeting.parties.log, *NEW_LOG)
+    record_rekey(open_house, "log", "log", NEW_LOG)
+    open_house.record(open_house.ballot(1))
+    assert open_house.replay().ballots == 2
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def test_what_it_cosigned_it_has_after_it_was_killed(office: Office) -> None:
     assert {path.stat().st_mode & 0o077 for path in (office.folder / "held").rglob("*")} == {0}
 
 
-def test_anybody_may_show_it_a_checkpoint_and_bring_the_entries(office: Office) -> None:
+def test_anybody_may_show_it_a_checkpoint_and_who_has_the_token_bring_the_entries(office: Office) -> None:
     size = len(office.entries)
     with office.serving() as (_, client):
         del client.headers["Authorization"]
@@ -116,10 +116,12 @@ def test_anybody_may_show_it_a_checkpoint_and_bring_the_entries(office: Office) 
         assert (answer.status_code, line.name) == (200, WITNESS.name)
         body = beginning(office.origin, 0, size) + b"".join(packages(office, 0, size))
         headers = {"Content-Type": "application/octet-stream"}
+        assert client.post("/add-entries", content=body, headers=headers).status_code == 401
+        assert client.post(f"/{office.origin}/append", content=b"").status_code == 401
+        headers["Authorization"] = f"Bearer {TOKEN}"
         answer = client.post("/add-entries", content=body, headers=headers)
         assert answer.status_code == 200
         assert [line.name for line in parse_signature_lines(answer.content)] == [key.name for key in office.signers]
-        assert client.post(f"/{office.origin}/append", content=b"").status_code == 401
 
 
 def test_who_sends_byte_by_byte_keeps_nobody_out(office: Office) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import given
@@ -17,6 +19,8 @@ from audit.log.notes import Note, parse_note, parse_signature_lines, verify_note
 from audit.log.treehead import Checkpoint
 from audit.protocol.refused import Refused
 from tests.vault.conftest import CUSTODIANS, LOG, WITNESS, Served
+from vault.custodian.cosign import Head
+from vault.custodian.stored import line_of
 from vault.custodian.witness import parse_submission
 
 
@@ -236,15 +240,62 @@ def test_a_body_without_end_is_cut_off(served: Served) -> None:
     assert refused(served, b"old 0\n" * 20_000, 413) == "too-long"
 
 
-def test_a_tree_that_contradicts_the_one_seen_is_not_held(served: Served) -> None:
+def forked(served: Served) -> Checkpoint:
+    """The custodian holds another tree of 6 entries than the one of 4 that was seen, which is given back."""
     served.log.grow(6)
-    cosigned(served, submission(served, 0, 4))
+    add(served, submission(served, 0, 4))
+    seen = served.log.head(4)
     served.log.entries[1] = b"rewritten"
-    assert served.refused("append", served.log.append(0), 422) == "fork"
-    assert served.refused("append", served.log.append(0, 4), 422) == "fork"
-    # Below the size that was seen nothing shows yet; from there on the log cannot get past it.
     served.cosigned(served.log.append(0, 3))
-    assert served.refused("append", served.log.append(3), 422) == "fork"
+    served.cosigned(served.log.append(3))
+    served.log.grow(2)
+    return seen
+
+
+def test_a_tree_that_was_only_seen_keeps_no_other_from_being_held_and_is_told_once(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.restart(witness=())
+    seen = forked(served)
+    assert [json.loads(line) for line in capsys.readouterr().err.splitlines()] == [
+        {"level": "error", "source": "vault.custody", "event": "another-tree-seen", "size": 4, "time": ANY}
+    ]
+    assert add(served, submission(served, 6, 7)).status_code == 200
+    served.cosigned(served.log.append(6))
+    assert capsys.readouterr().err == ""
+    # As evidence both remain.
+    assert served.store().observed(served.log.origin, most=6).root == seen.root
+
+
+def test_what_was_seen_within_an_append_is_told_though_a_larger_tree_was_seen(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.log.grow(500)
+    cosigned(served, submission(served, 0, 4))
+    cosigned(served, submission(served, 4))
+    served.log.entries[1] = b"rewritten"
+    served.cosigned(served.log.append(0, 100))
+    assert '"event": "another-tree-seen", "size": 4' in capsys.readouterr().err
+
+
+def test_a_witness_signs_nothing_more_once_what_is_held_contradicts_what_it_signed(served: Served) -> None:
+    seen = forked(served)
+    for _ in range(2):
+        for body in (submission(served, 6), submission(served, 6, 6), submission(served, 4, 8)):
+            assert refused(served, body, 422) == "fork"
+        shown = parse_note(served.client.get(monitored(served)).content)
+        assert (shown.text, shown.signatures[-1].name) == (seen.text, WITNESS.name)
+        served.restart()
+
+
+def test_a_tree_that_the_log_has_not_signed_is_not_signed_whoever_stored_it(served: Served) -> None:
+    served.log.grow(2)
+    head = Checkpoint(served.log.origin, 9, bytes(HASH_SIZE))
+    note = served.log.note(head, [LOG[0], Signer("log.example", LOG[1].verifier.type, bytes(32))])
+    stored = Head(0, 9, head.root, b"", note.raw, served.time)
+    served.store().observe(served.log.origin, line_of(served.log.policy), stored)
+    for answer in (add(served, submission(served, 9, 9, note=note)), served.client.get(monitored(served))):
+        assert answer.status_code in (403, 500) and WITNESS.name.encode() not in answer.content
 
 
 def test_a_head_that_changed_on_disk_is_not_signed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

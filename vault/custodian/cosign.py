@@ -99,14 +99,11 @@ def check_log_signed(policy: LogPolicy, append: Append) -> None:
         raise Refused("not-signed-by-log", refusal.detail) from None
 
 
-def next_head(
-    held: Head, append: Append, time: Callable[[], int], observed: Head | None = None
-) -> tuple[Head, Sequence[bytes]]:
+def next_head(held: Head, append: Append, time: Callable[[], int]) -> tuple[Head, Sequence[bytes]]:
     """The head that follows `held`, to be cosigned at the time that is asked for last, and the leaf hashes of its new
     entries.
 
-    `observed` is another tree that the log has signed: if the new one is as large it must continue it, too. Refused
-    `old-size-above`, WrongOldSize, `wrong-proof`, `wrong-root`, `nothing-new`, `fork`, or as `time` refuses.
+    Refused `old-size-above`, WrongOldSize, `wrong-proof`, `wrong-root`, `nothing-new`, or as `time` refuses.
     """
     old_size, head = append.old_size, append.checkpoint
     if old_size > head.size:
@@ -121,14 +118,9 @@ def next_head(
         raise Refused("nothing-new", "the checkpoint has the size that is held")
     leaves = [leaf_hash(entry) for entry in append.entries]
     grown = CompactRange.from_bytes(held.frontier)
-    forks = False
-    for leaf in leaves:
-        grown.append(leaf)
-        forks |= observed is not None and grown.size == observed.size and grown.root() != observed.root
+    grown.extend(leaves)
     if (grown.size, grown.root()) != (head.size, head.root):
         raise Refused("wrong-root", f"the entries make a tree of {grown.size} leaves, not the one of the checkpoint")
-    if forks:
-        raise Refused("fork", "the log has signed another tree, which this one does not continue")
     return Head(old_size, head.size, head.root, grown.to_bytes(), append.note.raw, time()), leaves
 
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from audit.log.checkpoint import open_note
 from audit.log.keys import Signer
+from audit.log.merkle import CompactRange
 from audit.log.notes import parse_note
 from audit.log.sources import rekeys_text
 from audit.log.tiles import WIDTH, frame, width_of
@@ -23,7 +24,7 @@ from vault.custodian.keys import Keys
 from vault.custodian.storage import Store
 from vault.custodian.stored import readable_published, staged_leaves, whole
 
-_log = log.Log("vault.custody", replaced_key_signed=("size",))
+_log = log.Log("vault.custody", another_tree_seen=("size",))
 
 
 class Custodian:
@@ -52,7 +53,8 @@ class Custodian:
     def append(self, origin: str, body: bytes) -> bytes:
         """Stores an append and returns the cosignature lines; the same append again states the same again.
 
-        Refused `unknown-log`, `not-signed-by-log`, `fork`, or as `parse_append`, `next_head` and `Kept.lines`.
+        Refused `unknown-log`, `not-signed-by-log`, `fork` (by what a rebuild stored), or as `parse_append`, `next_head`
+        and `Kept.lines`.
         """
         keys = self.kept.keys(origin)
         append = parse_append(body)
@@ -65,7 +67,7 @@ class Custodian:
             new = self._store.head_at(origin, append.checkpoint.size)
             # A head without a time was lost and computed again: when it was cosigned is not known, so it is not again.
             if new is None or not new.time or (new.old_size, new.root) != (append.old_size, append.checkpoint.root):
-                new, leaves = self._next(keys, after, append)
+                new, leaves = self._next(origin, append)
                 staged = self._store.staged(origin)
                 self._check_staged(origin, new, leaves, staged)
                 self.kept.keep(origin, new, leaves, append.entries, staged)
@@ -154,20 +156,20 @@ class Custodian:
         size, _ = self._published.get(origin, (0, b""))
         return 0 < width <= width_of(size, level, index)
 
-    def _next(self, keys: Keys, after: Keys, append: Append) -> tuple[Head, Sequence[bytes]]:
-        """As `next_head`. A tree that was only seen here is no fork if its signature is by a key of the log that the
-        officials have replaced, at the latest by these very entries: what this custodian has signed itself, it holds.
+    def _next(self, origin: str, append: Append) -> tuple[Head, Sequence[bytes]]:
+        """As `next_head`. A tree that was only seen here is no reason to refuse another one: whoever has stolen the
+        log's keys could stop the log with it, and the rekey, too, that ends them. What is held is what was signed here.
         """
-        held, seen = self.kept.newest(keys.origin), self._store.observed(keys.origin)
-        binds = self.kept.observed(keys.origin, after.at(append.checkpoint.size)) if seen.size > held.size else seen
-        decided = next_head(held, append, self.kept.time_to_sign, binds)
-        if binds != seen:
-            try:
-                next_head(held, append, self.kept.time_to_sign, seen)
-            except Refused:
-                # Both stay stored, as evidence.
-                _log.error("replaced-key-signed", size=seen.size)
-        return decided
+        held = self.kept.newest(origin)
+        new, leaves = next_head(held, append, self.kept.time_to_sign)
+        seen = self._store.observed(origin, most=new.size)
+        if seen.size > held.size:
+            grown = CompactRange.from_bytes(held.frontier)
+            grown.extend(leaves[: seen.size - held.size])
+            if grown.root() != seen.root:
+                # Both stay stored, as evidence that the log's keys have signed two trees.
+                _log.error("another-tree-seen", size=seen.size)
+        return new, leaves
 
     def _check_staged(self, origin: str, new: Head, leaves: Sequence[bytes], staged: int) -> None:
         """Entries that a rebuild stored before their head were proven to be in a tree that W custodians have cosigned.

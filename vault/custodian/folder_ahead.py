@@ -53,14 +53,9 @@ class FilesAhead:
         """What was brought of the entries [start, end)."""
         return self._read_brought(origin, line, start, end, entries_in)
 
-    def observed(self, origin: str, line: str | None = None) -> Head:
+    def observed(self, origin: str, line: str | None = None, most: int | None = None) -> Head:
         """The largest tree whose head was seen here."""
-        return max(self._seen(origin, line), key=lambda head: head.size, default=EMPTY)
-
-    def observed_at(self, origin: str, line: str, size: int) -> Head | None:
-        """The head of exactly this size that was seen in a line, None if there is none."""
-        self._files.newest(self._tree(origin, f"observed-{line}"))
-        return self._of_size(origin, f"observed-{line}", size, size)
+        return max(self._seen(origin, line, most), key=lambda head: head.size, default=EMPTY)
 
     def observe(self, origin: str, line: str, new: Head) -> None:
         """Stores a head that was seen. Overtaken if the old size has been continued in this line already."""
@@ -82,14 +77,21 @@ class FilesAhead:
             start = stop
         return found
 
-    def _seen(self, origin: str, line: str | None = None) -> Iterator[Head]:
-        """The largest tree that was seen in each line, or in the one that is given."""
+    def _seen(self, origin: str, line: str | None = None, most: int | None = None) -> Iterator[Head]:
+        """The largest tree, of at most `most` entries if that is given, that was seen in each line, or in the one that
+        is given.
+        """
         # Of a version that knew no lines there may be a tree `observed`, of no line.
         mine = "observed" if line is None else f"observed-{line}"
         for kind in self._files.trees(self._logs[origin]):
             number = self._files.newest(self._tree(origin, kind)) if kind.startswith(mine) else None
-            if number is not None:
-                yield head_from(self._open(origin, kind, number).about)
+            while number is not None:
+                head = head_from(self._open(origin, kind, number).about)
+                if most is None or head.size <= most:
+                    yield head
+                    break
+                # Its number is less than its size; what was seen before it is smaller.
+                number = self._files.highest(self._tree(origin, kind), min(most, number - 1))
 
     def _put(self, origin: str, kind: str, number: int, about: dict[str, Any], **blocks: bytes) -> None:
         content = seal(kind, {**about, "origin": origin}, **blocks)

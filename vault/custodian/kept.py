@@ -7,7 +7,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from audit.log.checkpoint import LogPolicy
 from audit.log.keys import Signer
 from audit.protocol.refused import Refused
 from infra import failpoints
@@ -38,8 +37,6 @@ class Kept:
     ) -> None:
         self.store, self._logs, self._signers = store, logs, signers
         self.deciding = threading.Lock()
-        self.witnessed = False
-        """Whether a witness beside the custodian signs what it sees, with a key of its own."""
         self._newest: dict[str, Head] = {}
         self._in_doubt: set[str] = set()  # the logs of which more may be stored than this process was told
         self._clock, self._examined = clock, examined
@@ -88,19 +85,11 @@ class Kept:
         return held
 
     def seen(self, origin: str) -> Head:
-        """The largest tree of which this custodian knows that the log signed it, its entries held or not: in the terms
-        of C2SP tlog-mirror, the pending checkpoint.
+        """The largest tree of which this custodian knows that the log's keys of now have signed it, its entries held
+        or not: in the terms of C2SP tlog-mirror, the pending checkpoint. As large as what is held, it is that.
         """
-        held = self.newest(origin)
-        observed = self.observed(origin, self.keys(origin).at(held.size))
-        return held if observed.size < held.size else observed
-
-    def observed(self, origin: str, policy: LogPolicy) -> Head:
-        """The largest tree that was seen and that binds where these keys count: not one that only keys have signed that
-        the officials have replaced, since who has stolen these could make any tree; but that one, too, if a witness may
-        have signed it, which must not sign another one.
-        """
-        return self.store.observed(origin, None if self.witnessed else line_of(policy))
+        held, observed = self.newest(origin), self.store.observed(origin, self.line(origin))
+        return observed if observed.size > held.size or not held.note else held
 
     def line(self, origin: str) -> str:
         """Where it is kept what the log's keys of now have signed."""

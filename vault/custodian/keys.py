@@ -85,6 +85,11 @@ class ManifestKeys:
         return [rekey.index for rekey in self.manifest.rekeys]
 
 
+def of_all_times(keys: Keys) -> list[LogPolicy]:
+    """Those that have counted, one after another, as far as the log is known."""
+    return [keys.at(size) for size in (0, *(index + 1 for index in keys.places()))]
+
+
 def stored_keys(store: Store, manifest: Manifest) -> ManifestKeys:
     """The keys of an election by what is held of its log, under a head: what is only staged may be anything.
 

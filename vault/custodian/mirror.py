@@ -1,4 +1,4 @@
-"""The mirror beside a custodian (C2SP tlog-mirror): the log, or anybody who has its entries, brings them in packages of
+"""The mirror beside a custodian (C2SP tlog-mirror): the log, or who else has the token, brings entries in packages of
 256, each proven to be in a tree that the log has signed and that `add-checkpoint` has shown. What is proven is stored
 at once, so that an upload that breaks off goes on where it stopped; but apart from what is held, and for each line of
 trees by itself (`stored.line_of`): who has stolen the log's keys can bring false entries, which then keep no place from
@@ -23,6 +23,7 @@ from audit.protocol.refused import Refused
 from audit.record.heads import is_rekey
 from vault.custodian.cosign import Head, WrongOldSize
 from vault.custodian.kept import Kept
+from vault.custodian.keys import of_all_times
 from vault.custodian.storage import Overtaken
 from vault.custodian.stored import by_log, check_seen, right_leaves, staged_leaves, whole
 
@@ -174,10 +175,10 @@ class Mirror:
         stored = self.stored(origin, line)
         if not held.size <= end <= seen.size:
             raise Elsewhere(seen.size, stored)
-        target = held if end == held.size and held.note else self._kept.store.observed_at(origin, line, end)
-        if target is None:
+        target = held if end == held.size and held.note else self._kept.store.observed(origin, line, end)
+        if target.size != end or not target.note:
             raise Elsewhere(seen.size, stored)
-        check_seen(origin, target)
+        check_seen(origin, target, of_all_times(self._kept.keys(origin)))
         if start > stored or min(end, stored) - start > MAX_PACKAGES * WIDTH:
             raise Elsewhere(end, stored)
         return Target(target, line)

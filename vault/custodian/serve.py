@@ -99,7 +99,7 @@ def custodian_app(
     app.add_exception_handler(Refused, _on_refused)
     for origin in origins:
         app.include_router(_log_routes(custodian, origin, token, append), prefix=f"/{origin}")
-    add_standard_calls(app, custodian, origins, witness)
+    add_standard_calls(app, custodian, origins, token, witness)
     return app
 
 

@@ -50,14 +50,12 @@ class RowsAhead:
         """What was brought of the entries [start, end)."""
         return self._brought(brought.c.data, origin, line, start, end)
 
-    def observed(self, origin: str, line: str | None = None) -> Head:
+    def observed(self, origin: str, line: str | None = None, most: int | None = None) -> Head:
         """The largest tree whose head was seen here."""
-        query = _seen(origin, line).order_by(observed.c.size.desc())
-        return self._head(query) or EMPTY
-
-    def observed_at(self, origin: str, line: str, size: int) -> Head | None:
-        """The head of exactly this size that was seen in a line, None if there is none."""
-        return self._head(_seen(origin, line).where(observed.c.size == size))
+        query = select(*_SEEN).where(observed.c.origin == origin)
+        query = query if line is None else query.where(observed.c.line == line)
+        query = query if most is None else query.where(observed.c.size <= most)
+        return self._head(query.order_by(observed.c.size.desc())) or EMPTY
 
     def observe(self, origin: str, line: str, new: Head) -> None:
         """Stores a head that was seen. Overtaken if the old size has been continued in this line already."""
@@ -91,11 +89,6 @@ class RowsAhead:
 
 def head_of(row: Row[Any]) -> Head:
     return Head(row.old_size, row.size, bytes(row.root), bytes(row.frontier), bytes(row.note), row.time)
-
-
-def _seen(origin: str, line: str | None) -> Select[Any]:
-    query = select(*_SEEN).where(observed.c.origin == origin)
-    return query if line is None else query.where(observed.c.line == line)
 
 
 # One statement for all of them: row by row, or as so many parameters, they would take thrice the time.

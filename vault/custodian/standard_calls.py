@@ -2,7 +2,9 @@
 /add-entries`, and what they promise to show under the SHA-256 of an origin, `GET /witness/HASH/checkpoint` and `GET
 /mirror/HASH/...`.
 
-No token is asked for: what the log has not signed gets nowhere. What anybody can do is keep us busy, which is bounded.
+`add-entries` asks for the custodian's token, as `append` does: it makes the custodian cosign, and whoever has stolen
+the log's keys could have it cosign entries that tally never checked. The others ask for none: what the log has not
+signed gets nowhere, and what anybody can do is keep us busy, which is bounded.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from starlette.requests import ClientDisconnect
 
 from audit.log.keys import Signer
 from audit.protocol.refused import Refused
-from infra.http import Problem, problem, read_body
+from infra.http import Problem, problem, read_body, require_token
 from vault.custodian.cosign import MAX_HEADER
 from vault.custodian.custody import Custodian
 from vault.custodian.mirror import (
@@ -44,7 +46,9 @@ STEP = 1 << 18
 GZIP = {"Accept-Encoding": "gzip"}
 
 
-def add_standard_calls(app: FastAPI, custodian: Custodian, origins: Iterable[str], witness: Sequence[Signer]) -> None:
+def add_standard_calls(
+    app: FastAPI, custodian: Custodian, origins: Iterable[str], token: str, witness: Sequence[Signer]
+) -> None:
     """Adds them to a custodian's service; `witness` are the keys that answer `add-checkpoint`."""
     app.add_exception_handler(Elsewhere, _on_elsewhere)
     seeing, mirror = Witness(custodian.kept, witness), Mirror(custodian.kept)
@@ -62,6 +66,7 @@ def add_standard_calls(app: FastAPI, custodian: Custodian, origins: Iterable[str
 
     @app.post("/add-entries")
     async def add_entries(request: Request) -> Response:
+        require_token(request, token)
         _check_form(request)
         with uploads.place() as upload:
             return await _upload(mirror, upload, _unpacked(request, upload))

@@ -128,16 +128,14 @@ class Store(Protocol):
     def brought_entries(self, origin: str, line: str, start: int, end: int) -> list[bytes]:
         """The entries [start, end) that were brought, fewer if not all are stored."""
 
-    def observed(self, origin: str, line: str | None = None) -> Head:
-        """The largest tree whose head was seen here in `line`, or in any if that is None, its entries held or not, as
-        `observe` stored it (`cosign.EMPTY` if none was).
+    def observed(self, origin: str, line: str | None = None, most: int | None = None) -> Head:
+        """The largest tree, of at most `most` entries if that is given, whose head was seen here in `line`, or in any
+        if that is None, its entries held or not, as `observe` stored it (`cosign.EMPTY` if none was).
         """
 
-    def observed_at(self, origin: str, line: str, size: int) -> Head | None:
-        """The head of exactly this size that was observed in `line`, None if there is none."""
-
     def observe(self, origin: str, line: str, new: Head) -> None:
-        """Stores a head that was seen and proven to follow the one of `new.old_size`; its frontier is empty. `line`
+        """Stores a head that was seen and proven to follow the one of `new.old_size`, the largest that is held or was
+        seen in `line`; its frontier is empty. `line`
         stands for the keys by which the log signed it (`stored.line_of`).
 
         When it returns it is on disk. Overtaken if the old size has been continued in this line already.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from hashlib import sha256
 
 from audit.log.checkpoint import LogPolicy, open_note
@@ -97,12 +99,17 @@ def check_head(head: Head, policy: LogPolicy) -> None:
         raise Damaged(f"the head of {head.size} entries is damaged: its note, root and frontier do not agree")
 
 
-def check_seen(origin: str, head: Head) -> None:
+def check_seen(origin: str, head: Head, policies: Iterable[LogPolicy]) -> None:
     """A head that was seen is as it was stored, as far as anything is signed or built on it: its note says its size and
-    root, and nothing else. Damaged.
+    root, and nothing else, and the log has signed it, by the keys of one of `policies`. Damaged.
     """
     if head.note.partition(b"\n\n")[0] + b"\n" != Checkpoint(origin, head.size, head.root).text:
         raise Damaged(f"the head of {head.size} entries that was seen is damaged: its note and root do not agree")
+    for policy in policies:
+        with suppress(Refused):
+            by_log(policy, parse_note(head.note))
+            return
+    raise Damaged(f"the head of {head.size} entries that was seen is damaged: the log has not signed it")
 
 
 def signed_head(head: Head) -> SignedHead:

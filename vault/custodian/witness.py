@@ -1,8 +1,9 @@
 """The witness beside a custodian (C2SP tlog-witness): it sees that the log only grows, and holds nothing.
 
 It is another cosigner than the custodian, with a key and a name of its own that stand in no manifest: what it signs
-never says that the entries are held, and counts toward no W. Both stand on what this process knows of the log: neither
-ever signs a tree that contradicts one that the other has signed.
+never says that the entries are held, and counts toward no W. It goes by what is held as well as by what it saw. The
+custodian goes by what it holds alone; so if the log has signed two trees, and the one that is held is not the one that
+was seen, the witness signs nothing of that log any more.
 
 Anybody may call; the log's signatures, both of them, are what lets a checkpoint in.
 """
@@ -18,8 +19,9 @@ from audit.log.treehead import Checkpoint, parse_checkpoint
 from audit.protocol.refused import Refused
 from vault.custodian.cosign import Head, WrongOldSize, cosignatures, parse_header
 from vault.custodian.kept import Kept
+from vault.custodian.keys import of_all_times
 from vault.custodian.storage import Overtaken
-from vault.custodian.stored import by_log, check_seen, line_of
+from vault.custodian.stored import by_log, check_seen, line_of, root_at
 
 Submission = tuple[int, tuple[bytes, ...], Note, Checkpoint]
 
@@ -29,14 +31,14 @@ class Witness:
 
     def __init__(self, kept: Kept, signers: Sequence[Signer] = ()) -> None:
         self._kept, self._signers = kept, signers
-        kept.witnessed = bool(signers)
         self._shown: dict[str, tuple[Head, bytes]] = {}
+        self._continued: dict[str, Head] = {}  # what was seen, and has been found to be a beginning of what is held
 
     def add_checkpoint(self, submission: Submission) -> bytes:
         """Stores the head of an `add-checkpoint` and returns the witness's lines over it, none without a key.
 
         Refused `unknown-log` (404), `not-signed-by-log` (403), `old-size-above` (400), `wrong-proof` or `wrong-root`
-        (422), `clock-backwards` or `clock-leapt` (503); WrongOldSize (409).
+        (422), with a key also `fork` (422), `clock-backwards` or `clock-leapt` (503); WrongOldSize (409).
         """
         old, proof, note, head = submission
         policy = self._kept.keys(head.origin).at(head.size)
@@ -44,7 +46,9 @@ class Witness:
         if old > head.size:
             raise Refused("old-size-above", f"the old size {old} is above the checkpoint's {head.size}", "old")
         with self._kept.deciding:
-            seen = self._kept.seen(head.origin)
+            seen, forked = self._last(head.origin)
+            if forked:
+                raise Refused("fork", f"the log has signed another tree of {seen.size} entries than the one held here")
             if old != seen.size:
                 raise WrongOldSize(seen.size)
             if old == head.size and head.root != seen.root:
@@ -60,7 +64,7 @@ class Witness:
 
     def checkpoint(self, origin: str) -> bytes | None:
         """The newest head it has cosigned, with the log's lines and its own; None if there is none, or no key."""
-        seen = self._kept.seen(origin)
+        seen, _ = self._last(origin)
         if not self._signers or not seen.note:
             return None
         shown = self._shown.get(origin)
@@ -68,9 +72,26 @@ class Witness:
             shown = self._shown[origin] = seen, seen.note + self._lines(origin, seen)
         return shown[1]
 
+    def _last(self, origin: str) -> tuple[Head, bool]:
+        """The largest tree that it goes by, and, if it signs, whether what is held contradicts that one: then it is the
+        last one that it has signed.
+        """
+        if not self._signers:
+            return self._kept.seen(origin), False
+        # Whoever has signed it, by keys that are over, too: what was signed here stays so.
+        held, seen = self._kept.newest(origin), self._kept.store.observed(origin)
+        if seen.size > held.size or not held.note:
+            return seen, False
+        if self._continued.get(origin) != seen:
+            if root_at(self._kept.store, origin, held, seen.size) != seen.root:
+                return seen, True
+            self._continued[origin] = seen
+        # Of one tree it states the time at which it saw it first.
+        return seen if seen.size == held.size else held, False
+
     def _lines(self, origin: str, seen: Head) -> bytes:
         # What stands on disk is signed, and nothing else vouches for it: an old head's entries need not be held.
-        check_seen(origin, seen)
+        check_seen(origin, seen, of_all_times(self._kept.keys(origin)))
         return cosignatures(self._signers, seen)
 
     def _observe(self, head: Checkpoint, signed: Note, old: int, line: str) -> Head:
