@@ -7,7 +7,7 @@ the log. Their loss costs reading the log again; their capture buys nothing that
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -158,6 +158,29 @@ def passed(origin: str, intake: str) -> CompoundSelect[Any]:
     return union(*tables)
 
 
+def write(connection: Connection, origin: str, entries: Sequence[Entry]) -> None:
+    """Writes the rows of these entries, in the log's order, into the caller's transaction; those that are there already
+    stay.
+    """
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        for table, row in rows_of(entry):
+            rows.setdefault(table.name, []).append(row)
+    for table in (recorded, refused):
+        insert_rows(connection, table, origin, rows.get(table.name, []), passing=True)
+    # Of several ballots under one pseudonym, the last.
+    ballots = {entry.fields["pseudonym"]: entry for entry in entries if entry.kind == "ballot"}
+    if ballots:
+        statement = upsert(latest)
+        newer = {"revision": statement.excluded.revision, "ballot": statement.excluded.ballot}
+        key = ["origin", "pseudonym"]
+        values = [
+            {"origin": origin, "pseudonym": pseudonym, "revision": entry.fields["revision"], "ballot": entry.raw}
+            for pseudonym, entry in ballots.items()
+        ]
+        connection.execute(statement.on_conflict_do_update(index_elements=key, set_=newer), values)
+
+
 class SqlSeen:
     """`audit.record.seen.Seen` over one log's rows, for the length of one transaction of the caller.
 
@@ -169,19 +192,18 @@ class SqlSeen:
             seen.add(entry)
 
     `look_up` fetches what is known of many entries in a few statements. Everything raises SQLAlchemyError if the
-    database fails.
+    database fails. `trial`: adding works at once, for the questions that follow; the caller undoes its transaction.
     """
 
-    def __init__(self, connection: Connection, origin: str) -> None:
+    def __init__(self, connection: Connection, origin: str, trial: bool = False) -> None:
         self._connection = connection
         self._origin = origin
-        self._adding = False
+        self._adding = trial
         # What has been read or added in this transaction, as the database will have it once flushed.
         self._recorded: dict[bytes, str | None] = {}
         self._refused: dict[bytes, dict[str, set[bytes]]] = {}
         self._revisions: dict[bytes, int | None] = {}
-        self._rows: dict[str, list[dict[str, Any]]] = {}
-        self._ballots: dict[bytes, tuple[int, bytes]] = {}
+        self._added: list[Entry] = []
 
     def __enter__(self) -> Self:
         self._adding = True
@@ -231,13 +253,10 @@ class SqlSeen:
         """Remembers an admitted entry. RuntimeError outside `with`, where it would never be written."""
         if not self._adding:
             raise RuntimeError("SqlSeen.add works inside `with` only")
-        for table, row in rows_of(entry):
-            self._rows.setdefault(table.name, []).append(row)
+        self._added.append(entry)
         self._recorded[entry.identity] = intake_of(entry)
         if entry.kind == "ballot":
-            pseudonym, revision = entry.fields["pseudonym"], entry.fields["revision"]
-            self._revisions[pseudonym] = revision
-            self._ballots[pseudonym] = (revision, entry.raw)
+            self._revisions[entry.fields["pseudonym"]] = entry.fields["revision"]
         if entry.kind == "refusal":
             identity, intake = entry.fields["identity"], entry.fields["intake"]
             if identity not in self._refused:
@@ -247,18 +266,8 @@ class SqlSeen:
 
     def flush(self) -> None:
         """Writes what was added, into the caller's transaction."""
-        for table in (recorded, refused):
-            insert_rows(self._connection, table, self._origin, self._rows.pop(table.name, []), passing=True)
-        if self._ballots:
-            statement = upsert(latest)
-            newer = {"revision": statement.excluded.revision, "ballot": statement.excluded.ballot}
-            rows = [
-                {"origin": self._origin, "pseudonym": pseudonym, "revision": revision, "ballot": raw}
-                for pseudonym, (revision, raw) in self._ballots.items()
-            ]
-            key = ["origin", "pseudonym"]
-            self._connection.execute(statement.on_conflict_do_update(index_elements=key, set_=newer), rows)
-            self._ballots = {}
+        write(self._connection, self._origin, self._added)
+        self._added = []
 
     def _fetch_recorded(self, identities: list[bytes]) -> None:
         wanted = [identity for identity in identities if identity not in self._recorded]

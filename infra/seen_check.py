@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, select
 
 from audit.record.entries import Entry
-from infra.seen import PAGE, SqlSeen, latest, metadata, recorded, refused, rows_of
+from infra.seen import PAGE, latest, metadata, recorded, refused, rows_of, write
 
 COLUMNS: dict[Table, tuple[str, ...]] = {
     recorded: ("identity", "intake"),
@@ -57,15 +57,9 @@ def rebuild(connection: Connection, origin: str, entries: Iterable[Entry]) -> No
     for entry in entries:
         page.append(entry)
         if len(page) == PAGE:
-            _add(connection, origin, page)
+            write(connection, origin, page)
             page = []
-    _add(connection, origin, page)
-
-
-def _add(connection: Connection, origin: str, page: Iterable[Entry]) -> None:
-    with SqlSeen(connection, origin) as seen:
-        for entry in page:
-            seen.add(entry)
+    write(connection, origin, page)
 
 
 def _sum(connection: Connection, table: Table, origin: str) -> int:

@@ -104,6 +104,13 @@ class Custodian:
                 raise Rejected(200, "wrong-length")
             yield from entries
 
+    def published(self) -> Note:
+        """The note that it publishes; nothing about it is verified."""
+        try:
+            return parse_note(self._call("GET", "checkpoint", most=MAX_NOTE).body)
+        except Refused as refusal:
+            raise Rejected(200, refusal.reason) from None
+
     def rekeys(self) -> Sequence[int]:
         """The numbers of the entries by which keys were changed in what it has published; nothing about them is
         verified.

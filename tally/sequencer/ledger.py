@@ -1,7 +1,8 @@
 """What the sequencer keeps in PostgreSQL: every entry in its place, every stage, its signatures and its cosignatures.
 
 A stage is on disk before it is signed, its signature before it is pushed, its cosignatures before it is published: so a
-restart goes on from what is written here, and never says a second thing about a size.
+restart goes on from what is written here, and never says a second thing about a size. The index over the log moves with
+the signature: over what is only staged it says nothing, so that can still be judged as if it had just come.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from audit.log.merkle import EMPTY_ROOT, CompactRange
 from audit.record.entries import Entry, parse_entry
 from infra import failpoints, log
 from infra.bulk import insert_rows
-from infra.seen import SqlSeen
+from infra.seen import SqlSeen, write
 from infra.seen_check import Expected, rebuild
 from tally.sequencer import leading
 from tally.sequencer.refused import keep
@@ -57,7 +58,9 @@ class Transaction:
         self._connection, self._origin = connection, origin
 
     def seen(self) -> SqlSeen:
-        """The index over the log; what is added to it within `with` is part of this transaction."""
+        """The index over what is signed; what is added to it within `with` is part of this transaction, and has to be
+        signed in it.
+        """
         return SqlSeen(self._connection, self._origin)
 
     def hurry(self) -> None:
@@ -90,8 +93,9 @@ class Transaction:
         keep(self._connection, self._origin, refused)
 
     def sign(self, size: int, note: bytes) -> None:
-        """Stores the log's note over a stage."""
-        self._connection.execute(insert(signed).values(origin=self._origin, size=size, note=note))
+        """Stores the log's note over a stage, unless there is one."""
+        values = {"origin": self._origin, "size": size, "note": note}
+        self._connection.execute(upsert(signed).values(values).on_conflict_do_nothing())
 
 
 class Ledger:
@@ -110,25 +114,30 @@ class Ledger:
 
     @contextmanager
     def seen(self) -> Iterator[SqlSeen]:
-        """The index over the log, to be read."""
+        """The index over what is signed, to be read, and added to as entries are tried; nothing of that stays."""
         with self.engine.connect() as connection:
-            yield SqlSeen(connection, self.origin)
+            yield SqlSeen(connection, self.origin, trial=True)
 
     def differing(self, expected_at: Callable[[Stage], Expected]) -> list[str]:
-        """The names of the index's tables that do not hold what is expected at the newest stage: index and stage as
-        they are in one moment, whatever is staged meanwhile.
+        """The names of the index's tables that do not hold what is expected at the newest stage that is signed: index
+        and stage as they are in one moment, whatever is signed meanwhile.
         """
         with self.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
-            return expected_at(_first(connection, self._newest()) or EMPTY).differing(connection, self.origin)
+            return expected_at(_first(connection, self._newest_signed()) or EMPTY).differing(connection, self.origin)
 
     def fill_index(self) -> None:
-        """Adds the rows of the index that are missing, from the entries."""
+        """Adds the rows of the index that are missing, from the entries under the newest stage that is signed."""
         with self.engine.begin() as connection:
-            rebuild(connection, self.origin, map(parse_entry, self.all_entries()))
+            newest = _first(connection, self._newest_signed()) or EMPTY
+            rebuild(connection, self.origin, map(parse_entry, self.all_entries(newest.size)))
 
     def newest(self) -> Stage:
         """The stage with the most entries; the empty tree's if there is none."""
         return self._stage(self._newest()) or EMPTY
+
+    def newest_signed(self) -> Stage:
+        """The signed stage with the most entries; the empty tree's if there is none."""
+        return self._stage(self._newest_signed()) or EMPTY
 
     def stage_up_to(self, size: int) -> Stage:
         """The largest stage of at most this size."""
@@ -137,10 +146,7 @@ class Ledger:
 
     def furthest(self, start: int, most: int) -> tuple[Stage, bytes] | None:
         """The largest signed stage that holds 1 to `most` entries beyond `start`, and the log's note over it."""
-        beyond = stage.c.origin == self.origin, stage.c.size > start, stage.c.size <= start + most
-        joined = stage.join(signed, (signed.c.origin == stage.c.origin) & (signed.c.size == stage.c.size))
-        query = _STAGES.select_from(joined).where(*beyond).order_by(stage.c.size.desc()).limit(1)
-        found = self._stage(query)
+        found = self._stage(self._newest_signed().where(stage.c.size > start, stage.c.size <= start + most))
         note = self.signed(found.size) if found else None
         return (found, note) if found and note else None
 
@@ -148,9 +154,15 @@ class Ledger:
         """The log's note over the stage of this size, None if it has not been signed."""
         return self._note(signed, size)
 
-    def sign(self, size: int, note: bytes) -> bytes:
-        """Stores the log's note over a stage and returns the one that stands: the first ever stored."""
-        return self._store(signed, size, note)
+    def sign(self, size: int, note: bytes, entries: Sequence[Entry]) -> bytes:
+        """Stores the log's note over a stage, and the index over what is signed with it: these, from the stage signed
+        before on. Returns the note that stands: the first ever stored.
+        """
+        with self._storing() as connection:
+            # The index follows the first alone: who comes late would set it back.
+            if self._insert(connection, signed, size, note):
+                write(connection, self.origin, entries)
+        return self._standing(signed, size)
 
     def witnessed(self, size: int) -> bytes | None:
         """The note over this stage with W cosignatures, None if it has not come so far."""
@@ -158,7 +170,9 @@ class Ledger:
 
     def witness(self, size: int, note: bytes) -> bytes:
         """Stores a note with W cosignatures and returns the one that stands."""
-        return self._store(witnessed, size, note)
+        with self._storing() as connection:
+            self._insert(connection, witnessed, size, note)
+        return self._standing(witnessed, size)
 
     def newest_witnessed(self) -> tuple[int, bytes] | None:
         """Size and note of the largest tree that W custodians hold."""
@@ -173,14 +187,18 @@ class Ledger:
         with self.engine.connect() as connection:
             return [bytes(data) for data in connection.scalars(query.order_by(entry.c.index))]
 
-    def all_entries(self) -> Iterator[bytes]:
-        """Every entry in order, a page at a time."""
-        size = self.newest().size
+    def all_entries(self, size: int | None = None) -> Iterator[bytes]:
+        """Every entry in order, or the first `size`, a page at a time."""
+        size = self.newest().size if size is None else size
         for start in range(0, size, PAGE):
             yield from self.entries(start, min(start + PAGE, size))
 
     def _newest(self) -> Stages:
         return _STAGES.where(stage.c.origin == self.origin).order_by(stage.c.size.desc()).limit(1)
+
+    def _newest_signed(self) -> Stages:
+        joined = stage.join(signed, (signed.c.origin == stage.c.origin) & (signed.c.size == stage.c.size))
+        return self._newest().select_from(joined)
 
     def _stage(self, query: Stages) -> Stage | None:
         with self.engine.connect() as connection:
@@ -192,10 +210,18 @@ class Ledger:
             note = connection.scalar(query)
         return bytes(note) if note is not None else None
 
-    def _store(self, table: Table, size: int, note: bytes) -> bytes:
+    @contextmanager
+    def _storing(self) -> Iterator[Connection]:
         with _begin(self.engine) as connection:
             _hurry(connection)
-            connection.execute(upsert(table).values(origin=self.origin, size=size, note=note).on_conflict_do_nothing())
+            yield connection
+
+    def _insert(self, connection: Connection, table: Table, size: int, note: bytes) -> bool:
+        """Whether it is the first."""
+        statement = upsert(table).values(origin=self.origin, size=size, note=note).on_conflict_do_nothing()
+        return connection.execute(statement.returning(table.c.size)).first() is not None
+
+    def _standing(self, table: Table, size: int) -> bytes:
         stored = self._note(table, size)
         assert stored is not None
         return stored

@@ -78,6 +78,8 @@ class Push:
         start: Callable[[str, Callable[[], None]], None] = start_thread,
     ) -> None:
         self._ledger, self.manifest, self.left_out = ledger, manifest, left_out
+        self.inadmissible: frozenset[Custodian] = frozenset()
+        """Those that hold a tree with what the rules refuse, signed by the log's keys: it stops nobody."""
         self._changed = changed or threading.Condition()
         self._start = start
         self._stage: Stage | None = None
@@ -294,6 +296,8 @@ class Courier:
         except (LedgerBehind, Fork) as error:
             if self._left_out(note.text, lines, over):
                 raise Rejected(200, "left-out") from None
+            if self._custodian in self._push.inadmissible:
+                raise Rejected(200, "inadmissible") from None
             if isinstance(error, Fork) and over.log.log != self._push.policy().log:
                 # Signed with keys that were replaced since: who has stolen them can make any tree.
                 raise Rejected(200, "replaced-key-signed") from None

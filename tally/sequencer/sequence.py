@@ -115,11 +115,12 @@ class Sequencer:
         if self._mark.lacking():
             raise LedgerBehind("the ledger lacks a stage that this host has marked: it is an old copy")
         replay = self._replay or Replay(self._ledger, self._manifest.hash, self._mixes)
-        stage = replay.complete()
+        replay.complete()
         self.election, self._replay = replay.election, None
+        stage, entries = replay.admit(self._check_texts)
         _log.info("opened", size=stage.size, phase=self.election.phase)
         if stage.size:
-            self.finish(stage)
+            self.finish(stage, entries)
             # Of an empty ledger, all custodians have been asked already.
             self._push.hear(marked)
         self._count(Decision())
@@ -139,7 +140,7 @@ class Sequencer:
             if self._ledger.newest() != stage:
                 # What another has staged since is not this election's to sign; it signs this stage, too.
                 raise Overtaken(f"the log has been continued from {stage.size} entries by another sequencer")
-            self.finish(stage)
+            self.finish(stage, decision.entries)
         try:
             self._egress.ack(row.key for row in checked.rows)
         except QueueUnavailable:
@@ -196,46 +197,46 @@ class Sequencer:
     def _stage(self, checked: Checked) -> tuple[Decision, Stage | None]:
         entries, old_size = checked.entries, self.election.size
         new = None
-        with self._ledger.begin() as transaction:
-            with transaction.seen() as seen:
-                seen.look_up(entries)
-                decision = decide(self.election, seen, entries, checked.verdicts, self._seal, checked.signed)
-                # Not sooner: the proof of a mix may take minutes to check.
+        with self._ledger.seen() as seen:
+            seen.look_up(entries)
+            decision = decide(self.election, seen, entries, checked.verdicts, self._seal, checked.signed)
+        decision.foreign += len(checked.rows) - len(entries)
+        if decision.entries:
+            # What the log commits to, it must be able to sign.
+            self._keys.check(self.election.manifest)
+            head = self.election.head
+            new = Stage(old_size, head.size, head.root(), head.to_bytes())
+            with self._ledger.begin() as transaction:
+                # Whoever has continued the log since the index was read is met here.
                 transaction.hurry()
-            decision.foreign += len(checked.rows) - len(entries)
-            if decision.entries:
-                # What the log commits to, it must be able to sign.
-                self._keys.check(self.election.manifest)
-                head = self.election.head
-                new = Stage(old_size, head.size, head.root(), head.to_bytes())
                 transaction.append(new, [entry.raw for entry in decision.entries])
                 transaction.keep(decision.kept)
-            elif self._ledger.newest().size != old_size:
-                # What is here a repetition may be of a stage that nobody has pushed yet: it must not be acknowledged.
-                raise Overtaken(f"the log has been continued from {old_size} entries by another sequencer")
+        elif self._ledger.newest().size != old_size:
+            # What is here a repetition may be of a stage that nobody has pushed yet: it must not be acknowledged.
+            raise Overtaken(f"the log has been continued from {old_size} entries by another sequencer")
         failpoints.at("sequencer.staged")
         for fault in (*checked.faults, *decision.faults):
             log.failure(fault)
         return decision, new
 
-    def finish(self, stage: Stage) -> None:
+    def finish(self, stage: Stage, entries: Sequence[Entry]) -> None:
         """Marks a stage that is committed, signs it, unless it is signed, gets it witnessed, unless it is, and
-        published. Stopped, LedgerBehind, Fork, NotMarked.
+        published. `entries`: those that are signed with it. Stopped, LedgerBehind, Fork, NotMarked.
         """
         size = stage.size
         self._mark.set(stage)
         failpoints.at("sequencer.marked")
-        note = self._ledger.signed(size) or self._sign(stage)
+        note = self._ledger.signed(size) or self._sign(stage, entries)
         self._push.send(stage, note, self.election.manifest)
         failpoints.at("sequencer.pushed")
         witnessed = self._ledger.witnessed(size) or self._witness(size)
         self._push.publish(size, witnessed)
         failpoints.at("sequencer.published")
 
-    def _sign(self, stage: Stage) -> bytes:
+    def _sign(self, stage: Stage, entries: Sequence[Entry]) -> bytes:
         note = self.signed_note(stage, self.election.manifest)
         failpoints.at("sequencer.signed")
-        stored = self._ledger.sign(stage.size, note)
+        stored = self._ledger.sign(stage.size, note, entries)
         failpoints.at("sequencer.signature-stored")
         return stored
 

@@ -113,7 +113,7 @@ def kept_in(path: Path) -> tuple[Engine, str]:
 
 def run(path: Path) -> None:
     """Sequences, or stands by, until SIGTERM or SIGINT. ConfigError, KeyFileError, OSError, Refused (the manifest, the
-    officials' word); Overtaken, Fork, Damaged, Misplaced.
+    officials' word); Overtaken, Fork, Damaged.
     """
     config = load(TallyConfig, path)
     manifest, _ = load_manifest(config.manifest, config.manifest_hash)
@@ -208,7 +208,7 @@ class Term:
 
     def begin(self, behind: bool, pause: Callable[[], None], check: Callable[[], None] = lambda: None) -> None:
         """Makes sure that an empty ledger is that of a new log, or fills it, or an old copy, from the custodians;
-        `pause` waits between two attempts and raises to give up, as `check` does without waiting. Fork, Misplaced.
+        `pause` waits between two attempts and raises to give up, as `check` does without waiting. Fork.
         """
         while True:
             try:
@@ -216,7 +216,9 @@ class Term:
                     return
                 showing = survey(self.custodians, self.manifest, pause, self.word, check)
                 sign = self.sequencer.signed_note
-                if not showing or adopt_any(self.ledger, self.manifest, showing, sign, check):
+                inadmissible = adopt_any(self.ledger, self.manifest, showing, sign, check, self.word.least)
+                if not showing or inadmissible is not None:
+                    self.push.inadmissible = inadmissible or frozenset()
                     # All have answered: what was marked and is with none of them is gone, and nobody has seen it.
                     self.mark.set(self.ledger.newest())
                     return

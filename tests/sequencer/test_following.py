@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import text
 
 from audit.log.keys import Signer
-from audit.log.merkle import CompactRange, leaf_hash
 from audit.log.notes import Note
 from audit.record.entries import parse_entry
 from tally.sequencer.ledger import EMPTY, Ledger, Stage
@@ -17,6 +16,7 @@ from tally.sequencer.replay import Damaged
 from tally.sequencer.sequence import Sequencer
 from tests.databases import Database
 from tests.sequencer.house import House
+from tests.sequencer.test_staged import by_no_official, stage_by_hand
 
 
 def follow(sequencer: Sequencer) -> Stage | None:
@@ -92,30 +92,13 @@ def test_a_ledger_that_shrinks_while_it_is_followed_is_an_old_copy(
         sequencer.follow()
 
 
-def stage_notice(house: House, *signers: Signer) -> Stage:
-    """A notice with these lines is staged by who may write to the ledger, and no sequencer."""
-    newest, ledger = house.ledger.newest(), house.ledger
-    body = {"manifest": house.meeting.hash, "subject": "incident", "text": "There was one."}
-    raw = house.meeting.signed("notice", body, *signers)
-    frontier = CompactRange.from_bytes(newest.frontier)
-    frontier.append(leaf_hash(raw))
-    stage = Stage(newest.size, newest.size + 1, frontier.root(), frontier.to_bytes())
-    with ledger.begin() as transaction, transaction.seen() as seen:
-        transaction.append(stage, [raw])
-        seen.add(parse_entry(raw))
-    return stage
-
-
-@pytest.mark.parametrize("noted", [False, True])
-def test_an_act_that_no_official_has_signed_is_not_signed_by_the_log(open_house: House, noted: bool) -> None:
-    officials = open_house.meeting.parties.officials
-    stage = stage_notice(open_house, *(Signer(one.name, one.verifier.type, b"s" * 32) for one in officials[:2]))
-    said = f"entry {stage.old_size} is not as it was staged"
-    if noted:
-        text = stage.checkpoint(open_house.meeting.origin).text
-        lines = [Signer(key.name, key.verifier.type, b"s" * 32).sign(text, 1) for key in open_house.meeting.parties.log]
-        open_house.ledger.sign(stage.size, Note(text, tuple(lines)).raw)
-        said = f"note over {stage.size} entries is not as it was signed"
+def test_an_act_under_a_note_that_the_log_has_not_signed_is_not_published(open_house: House) -> None:
+    ledger, raw = open_house.ledger, by_no_official(open_house)
+    stage = stage_by_hand(ledger, [raw])
+    text = stage.checkpoint(open_house.meeting.origin).text
+    lines = [Signer(key.name, key.verifier.type, b"s" * 32).sign(text, 1) for key in open_house.meeting.parties.log]
+    ledger.sign(stage.size, Note(text, tuple(lines)).raw, [parse_entry(raw)])
+    said = f"note over {stage.size} entries is not as it was signed"
     with open_house.sequencer() as sequencer, pytest.raises(Damaged, match=said):
         sequencer.open()
     assert open_house.vault.size(0) == stage.old_size

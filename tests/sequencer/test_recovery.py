@@ -49,9 +49,9 @@ def signed_and_sent_to_one(house: House, ballot: bytes) -> None:
     sequencer = Sequencer(house.ledger, manifest, parties.log, courier, house.queue, house.pool, clock, mark)
     for raw in house.ledger.all_entries():
         sequencer.election.apply_recorded(house.parsed(raw))
-    sequencer.stage(house.queue.take(256))
+    staged = sequencer.stage(house.queue.take(256)).entries
     stage = house.ledger.newest()
-    note = house.ledger.sign(stage.size, sequencer.signed_note(stage, manifest))
+    note = house.ledger.sign(stage.size, sequencer.signed_note(stage, manifest), staged)
     size, append = courier._missing.after(stage.old_size, stage.size)
     assert (size, append.note) == (stage.size, note)
     custodian.append(append)

@@ -308,10 +308,10 @@ def test_a_replaced_custodian_does_not_count_any_more(open_house: House) -> None
     open_house.queue.put(open_house.ballot(0))
     with open_house.opened() as sequencer:
         vault.down(0)
-        sequencer.stage(open_house.queue.take(256))
+        staged = sequencer.stage(open_house.queue.take(256)).entries
         stage, manifest = open_house.ledger.newest(), sequencer.election.manifest
         push, text = sequencer._push, stage.checkpoint(open_house.meeting.origin).text
-        push.send(stage, open_house.ledger.sign(stage.size, sequencer.signed_note(stage, manifest)), manifest)
+        push.send(stage, open_house.ledger.sign(stage.size, sequencer.signed_note(stage, manifest), staged), manifest)
         wait_until(lambda: push._couriers[1].size == stage.size)
         with pytest.raises(Rejected) as rejected:
             push._couriers[2]._report(stage.size, text, [key.sign(text, 1_800_000_000) for key in old])

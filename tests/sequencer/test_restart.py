@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from audit.record.restart import Restart
-from tally.sequencer.adopt import Misplaced
+from tally.sequencer.custodian import Custodian, Wire
 from tally.sequencer.ledger import Ledger
 from tests.loopback import wait_until
-from tests.sequencer.house import House
+from tests.sequencer.house import TOKEN, House
 from tests.sequencer.test_recovery import signed_and_sent_to_one
 
 
@@ -90,8 +90,46 @@ def test_what_one_left_out_holds_beyond_does_not_stop_the_log(open_house: House,
     assert after.vault.size(2) == len(before)
 
 
-def test_custodians_stand_in_the_manifests_order(open_house: House, other_ledger: Ledger) -> None:
-    open_house.vault.urls.reverse()
-    after, said = replace(open_house, ledger=other_ledger), "custodian-c answers where custodian-a is expected"
-    with pytest.raises(Misplaced, match=said), after.sequencer():
+def test_what_one_left_out_shows_and_does_not_give_makes_no_shorter_log_long_enough(
+    open_house: House, other_ledger: Ledger
+) -> None:
+    before = len(open_house.vault.entries())
+    signed_and_sent_to_one(open_house, open_house.ballot())
+    open_house.vault.lies(2, 503, where="/held/")
+    word = without("custodian-c", least=before + 1)
+    with pytest.raises(TimeoutError), replace(open_house, ledger=other_ledger).sequencer(word=word):
         pass
+    assert other_ledger.newest().size == 0
+
+
+def repeats_what_the_second_says(house: House) -> None:
+    note = Custodian("custodian-b", Wire(house.vault.urls[1], house.meeting.origin, TOKEN)).held()
+    assert note is not None
+    house.vault.lies(2, 200, note.raw, where="/held", exactly=True)
+
+
+def test_one_left_out_that_repeats_what_another_says_stops_nobody(open_house: House, other_ledger: Ledger) -> None:
+    before = [entry.raw for entry in open_house.vault.entries()]
+    repeats_what_the_second_says(open_house)
+    with replace(open_house, ledger=other_ledger).sequencer(word=without("custodian-c")) as sequencer:
+        sequencer.open()
+    assert list(other_ledger.all_entries()) == before
+
+
+def test_one_that_repeats_what_another_says_is_waited_for(
+    open_house: House, other_ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repeats_what_the_second_says(open_house)
+    with pytest.raises(TimeoutError), replace(open_house, ledger=other_ledger).sequencer():
+        pass
+    assert '"answering": "custodian-b", "expected": "custodian-c"' in capsys.readouterr().err
+    assert other_ledger.newest().size == 0
+
+
+def test_custodians_stand_in_the_manifests_order(
+    open_house: House, other_ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_house.vault.urls.reverse()
+    with pytest.raises(TimeoutError), replace(open_house, ledger=other_ledger).sequencer():
+        pass
+    assert '"answering": "custodian-c", "expected": "custodian-a"' in capsys.readouterr().err

@@ -113,6 +113,8 @@ def _routed(keeper: Keeper, origin: str, method: str, path: str, content: bytes)
         body = keeper.held(origin)
         if body is None:
             return 204, "", b""
+    elif path == "checkpoint":
+        body = keeper.checkpoint(origin)
     else:
         _, start, end = path.split("/")
         body = keeper.held_entries(origin, int(start), int(end))

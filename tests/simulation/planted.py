@@ -69,9 +69,9 @@ class SignsFirst(Sequencer):
 class DoesNotWait(Sequencer):
     """Acknowledges to the queue what is sent to the custodians, before W of them have it."""
 
-    def finish(self, stage: Stage) -> None:
+    def finish(self, stage: Stage, entries: Sequence[Entry]) -> None:
         self._mark.set(stage)
-        note = self._ledger.signed(stage.size) or self._sign(stage)
+        note = self._ledger.signed(stage.size) or self._sign(stage, entries)
         self._push.send(stage, note, self.election.manifest)
 
 

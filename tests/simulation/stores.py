@@ -58,6 +58,16 @@ class LedgerState:
     def newest(self) -> Stage:
         return self.stages[-1] if self.stages else EMPTY
 
+    @property
+    def newest_signed(self) -> Stage:
+        return next((stage for stage in reversed(self.stages) if stage.size in self.signed), EMPTY)
+
+    def sign(self, size: int, note: bytes, entries: Sequence[Entry]) -> None:
+        if size not in self.signed:
+            self.signed[size] = note
+            for entry in entries:
+                self.seen.add(entry)
+
 
 class Transaction:
     """See `tally.sequencer.ledger.Transaction`."""
@@ -124,11 +134,14 @@ class Ledger:
         yield Seen(self._state.seen)
 
     def differing(self, expected_at: Callable[[Stage], object]) -> list[str]:
-        expected_at(self.newest())
+        expected_at(self.newest_signed())
         return []
 
     def newest(self) -> Stage:
         return self._state.newest
+
+    def newest_signed(self) -> Stage:
+        return self._state.newest_signed
 
     def stage_up_to(self, size: int) -> Stage:
         return max((s for s in self._state.stages if s.size <= size), key=lambda s: s.size, default=EMPTY)
@@ -141,25 +154,25 @@ class Ledger:
     def signed(self, size: int) -> bytes | None:
         return self._state.signed.get(size)
 
-    def sign(self, size: int, note: bytes) -> bytes:
-        return self._store("signed", size, note)
+    def sign(self, size: int, note: bytes, entries: Sequence[Entry]) -> bytes:
+        entries = list(entries)
+        self._disk.wait()
+        self._disk.write(lambda state: state.sign(size, note, entries))
+        return self._state.signed[size]
 
     def witnessed(self, size: int) -> bytes | None:
         return self._state.witnessed.get(size)
 
     def witness(self, size: int, note: bytes) -> bytes:
-        return self._store("witnessed", size, note)
+        self._disk.wait()
+        self._disk.write(lambda state: state.witnessed.setdefault(size, note))
+        return self._state.witnessed[size]
 
     def entries(self, start: int, end: int) -> list[bytes]:
         return self._state.entries[start:end]
 
-    def all_entries(self) -> Iterator[bytes]:
-        yield from list(self._state.entries)
-
-    def _store(self, table: str, size: int, note: bytes) -> bytes:
-        self._disk.wait()
-        self._disk.write(lambda state: getattr(state, table).setdefault(size, note))
-        return getattr(self._state, table)[size]
+    def all_entries(self, size: int | None = None) -> Iterator[bytes]:
+        yield from self._state.entries[:size]
 
 
 class Answer(NamedTuple):
@@ -252,7 +265,7 @@ class Store:
     def rekeys(self, origin: str) -> list[int]:
         return [index for index, entry in enumerate(self._state.entries) if is_rekey(entry)]
 
-    def observed(self, origin: str, line: str | None = None) -> cosign.Head:
+    def observed(self, origin: str, line: str | None = None, most: int | None = None) -> cosign.Head:
         return cosign.EMPTY
 
     def heads(self, origin: str) -> Iterator[int]:
