@@ -8,7 +8,8 @@ can be asked then. Nothing read once is kept, so a fault of one moment does not 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -84,7 +85,7 @@ class HttpReader:
             raise ReadError("must not carry a name or a password", url.rpartition("@")[2])
         # A proxy of the environment cannot reach what listens on this machine only.
         self._deadline = Deadline()
-        self._client = client_with(self._deadline, TIMEOUT, _LOOPBACK)
+        self._client = client_with(self._deadline, TIMEOUT, _LOOPBACK, headers={"Accept-Encoding": "gzip"})
 
     def __str__(self) -> str:
         return self._url
@@ -139,7 +140,7 @@ class HttpReader:
             if answer.status_code != 200:
                 raise ReadError(f"answered {answer.status_code} {answer.reason_phrase}".strip(), where, "unreachable")
             body = bytearray()
-            for part in answer.iter_bytes():
+            for part in _unpacked(answer, most, where):
                 body += part
                 if len(body) > most:
                     raise ReadError(f"is longer than the {most} bytes it may have", where, "wrong-length")
@@ -212,6 +213,28 @@ def parse_rekeys(raw: bytes, where: str) -> list[int]:
     if places != sorted(set(places)):
         raise ReadError("its numbers do not ascend", where, "syntax")
     return places
+
+
+def _unpacked(answer: httpx.Response, most: int, where: str) -> Iterator[bytes]:
+    """The body's parts, unpacked if they are gzip, and never more than `most` bytes and one at a time: httpx would
+    unpack whatever a few bytes hold, again and again, before anybody could look at its length. ReadError.
+    """
+    packing = answer.headers.get("content-encoding", "identity").strip().lower()
+    if packing == "identity":
+        yield from answer.iter_raw()
+        return
+    if packing != "gzip":
+        raise ReadError(f"is packed as {packing[:40]!r}, which nobody asked for", where, "bad-encoding")
+    unpacking = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        for part in answer.iter_raw():
+            yield unpacking.decompress(part, most + 1)
+            if unpacking.unconsumed_tail:
+                raise ReadError(f"is longer than the {most} bytes it may have", where, "wrong-length")
+    except zlib.error:
+        raise ReadError("is not the gzip it says it is", where, "bad-encoding") from None
+    if not unpacking.eof or unpacking.unused_data:
+        raise ReadError("ends before its gzip does, or goes on after it", where, "bad-encoding")
 
 
 def _cause(error: httpx.HTTPError) -> str:

@@ -6,6 +6,7 @@ import gzip
 import pickle
 import socket
 import time
+import tracemalloc
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,7 +22,9 @@ ENTRIES = some_entries(300)
 
 
 class Site(ThreadingHTTPServer):
-    """Serves `files`; `faults` says for a path how often to hang up, or which status to answer."""
+    """Serves `files`. Of a path, `hang_up` says how often to, `status` which one to answer, `packed` what to send, as
+    which encoding.
+    """
 
     daemon_threads = True
 
@@ -31,6 +34,7 @@ class Site(ThreadingHTTPServer):
         self.hang_up: dict[str, int] = {}
         self.status: dict[str, int] = {}
         self.asked: list[str] = []
+        self.packed: dict[str, tuple[str, bytes]] = {}
 
     @property
     def url(self) -> str:
@@ -50,9 +54,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         body = self.server.files.get(path)
         status = self.server.status.get(path, 404 if body is None else 200)
-        body = gzip.compress(body or b"")
+        packing, body = self.server.packed.get(path) or ("gzip", gzip.compress(body or b""))
         self.send_response(status)
-        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Encoding", packing)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -134,6 +138,33 @@ def test_an_endless_answer_is_cut_off(site: Site, reader: HttpReader, path: str)
     with pytest.raises(ReadError, match="is longer than") as error:
         read.get(path, lambda: reader.bundle(0, 256))()
     assert error.value.where == f"{site.url}/{path}"
+
+
+MANY = bytes(17 << 20)
+
+
+@pytest.mark.parametrize(
+    ("packing", "packed", "fault"),
+    [
+        ("gzip", gzip.compress(MANY), "is longer than"),
+        ("gzip, gzip", gzip.compress(gzip.compress(MANY)), "is packed as"),
+        ("deflate", b"", "is packed as"),
+        ("gzip", gzip.compress(b"x")[:-1], "ends before its gzip does"),
+        ("gzip", gzip.compress(b"x") + b"more", "ends before its gzip does, or goes on after it"),
+        ("gzip", b"none", "is not the gzip"),
+    ],
+)
+def test_no_more_is_unpacked_than_a_file_may_have(
+    site: Site, reader: HttpReader, packing: str, packed: bytes, fault: str
+) -> None:
+    site.packed["checkpoint"] = packing, packed
+    tracemalloc.start()
+    try:
+        with pytest.raises(ReadError, match=fault):
+            reader.checkpoint()
+        assert tracemalloc.get_traced_memory()[1] < len(MANY) / 2
+    finally:
+        tracemalloc.stop()
 
 
 HEADS = {
