@@ -92,7 +92,12 @@ class Push:
         self._closing = self._heard = False
         self._twice = log.Seldom(LOOK_AGAIN_SECONDS)
         self._missing = Missing(ledger)
-        self._couriers = [Courier(self, ledger, self._missing, custodian) for custodian in custodians]
+        # A custodian's place is that of the manifest: the settings name all of them in its order.
+        places = [name for name, _ in manifest.history[0].log.custodians]
+        self._couriers = [
+            Courier(self, ledger, self._missing, custodian, place)
+            for custodian, place in zip(custodians, places, strict=False)
+        ]
 
     def start(self) -> None:
         """Sends the couriers out."""
@@ -222,9 +227,9 @@ class Courier:
     publishes; `heard`: it has said once what it holds.
     """
 
-    def __init__(self, push: Push, ledger: Ledger, missing: Missing, custodian: Custodian) -> None:
+    def __init__(self, push: Push, ledger: Ledger, missing: Missing, custodian: Custodian, place: str) -> None:
         self._push, self._ledger, self._missing = push, ledger, missing
-        self._custodian = custodian
+        self._custodian, self._place = custodian, place
         self.label = custodian.label
         self.size: int | None = None
         self.published = 0
@@ -325,7 +330,8 @@ class Courier:
             with suppress(Refused):
                 answering, _ = custodian_of(text, lines, manifest.log)
                 return any(answering in successors(manifest, name) for name in self._push.left_out)
-        return False
+        # One that does not say who it is, is the one that should be there.
+        return self._place in self._push.left_out
 
     def _report(self, size: int, text: bytes, lines: Sequence[Signature]) -> None:
         """Passes on the custodian's lines over a tree; Rejected unless they are one custodian's, true and no more.

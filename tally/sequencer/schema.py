@@ -1,7 +1,10 @@
 """The sequencer's ledger: the log as it was staged, and how far each stage has come. Nothing in it is ever changed.
 
 What its loss costs: tally reads the log back from the custodians, all of them. What its capture buys: entries a moment
-before they are public. The order of the log is decided here and nowhere else: two stages cannot continue the same size.
+before they are public; that the log stops; and by the index, that an entry is passed over, or an older ballot taken for
+a newer one, until the next start, which compares it. No entry that the rules refuse: what is signed is believed under
+the log's signature alone, and what is not is judged anew before it is. The order of the log is decided here and nowhere
+else: two stages cannot continue the same size.
 """
 
 from __future__ import annotations
