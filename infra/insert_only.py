@@ -12,12 +12,13 @@ from sqlalchemy import Connection, MetaData, Table, text
 
 GUARD = "psephos_insert_only"
 
-_FUNCTION = f"""
-CREATE OR REPLACE FUNCTION {GUARD}() RETURNS trigger LANGUAGE plpgsql AS $$
+GUARD_BODY = """
 BEGIN
     RAISE EXCEPTION 'table % only grows: % is refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'insufficient_privilege';
-END $$
-"""
+END """
+"""What the guard does, word for word: one that does something else is none."""
+
+_FUNCTION = f"CREATE OR REPLACE FUNCTION {GUARD}() RETURNS trigger LANGUAGE plpgsql AS $${GUARD_BODY}$$"
 
 
 def create_insert_only(connection: Connection, metadata: MetaData, role: str) -> None:

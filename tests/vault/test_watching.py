@@ -10,14 +10,17 @@ import pytest
 from sqlalchemy import text
 
 from audit.protocol.refused import Refused
+from infra.insert_only import GUARD_BODY
 from infra.metrics import Metrics
 from tests.databases import Database
-from tests.vault.conftest import CUSTODIANS, Served
+from tests.vault.conftest import CUSTODIANS, WITNESS, Served
 from tests.vault.fixed_keys import FixedKeys
+from tests.vault.test_witness import submission
 from vault.custodian.custody import Custodian
 from vault.custodian.sql_store import SqlStore
 from vault.custodian.storage import Unsafe
 from vault.custodian.watching import Watch
+from vault.custodian.witness import Witness, parse_submission
 
 MISUSED = {
     "a right": ("GRANT UPDATE (data) ON entry TO {role}", "REVOKE UPDATE (data) ON entry FROM {role}"),
@@ -37,6 +40,11 @@ MISUSED = {
         "CREATE TRIGGER other BEFORE DELETE ON node EXECUTE FUNCTION psephos_insert_only()",
         "DROP TRIGGER other ON node",
     ),
+    "a guard that lets all pass": (
+        "CREATE OR REPLACE FUNCTION psephos_insert_only() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        f"CREATE OR REPLACE FUNCTION psephos_insert_only() RETURNS trigger LANGUAGE plpgsql AS $${GUARD_BODY}$$",
+    ),
+    "a table that inherits": ("CREATE TABLE more () INHERITS (entry)", "DROP TABLE more"),
     "a policy": ("ALTER TABLE entry ENABLE ROW LEVEL SECURITY", "ALTER TABLE entry DISABLE ROW LEVEL SECURITY"),
 }
 
@@ -87,6 +95,29 @@ def test_while_it_runs_it_says_so_and_signs_nothing(
     said = capsys.readouterr().err
     assert said.count('"event": "unsafe", "what": "role"') == 1
     assert said.count('"event": "safe-again"') == 1
+
+
+def test_the_witness_beside_it_signs_nothing_either(in_database: Served, database: Database) -> None:
+    served, origin = in_database, in_database.log.origin
+    watch = Watch(SqlStore(database.engine).check_safe)
+    keys = {origin: FixedKeys(served.log.policy)}
+    custodian = Custodian(served.store(), keys, CUSTODIANS[0], lambda: served.time, watch.check)
+    witness = Witness(custodian.kept, [WITNESS])
+    served.log.grow(1)
+    first, again = submission(served, 0), submission(served, 1)
+    assert witness.add_checkpoint(parse_submission(first)) and witness.checkpoint(origin)
+    asked = [
+        lambda: witness.add_checkpoint(parse_submission(again)),
+        lambda: witness.checkpoint(origin),
+        lambda: custodian.mirrored(origin),
+    ]
+    with misused(database, "a right"):
+        watch.look()
+        for ask in asked:
+            with pytest.raises(Refused, match="may change what is in the table entry"):
+                ask()
+    watch.look()
+    assert witness.add_checkpoint(parse_submission(again)) and witness.checkpoint(origin)
 
 
 @pytest.mark.parametrize(

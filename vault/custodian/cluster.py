@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, select, text
 
-from infra.insert_only import GUARD
+from infra.insert_only import GUARD, GUARD_BODY
 from vault.custodian.schema import metadata
 from vault.custodian.storage import Unsafe
 
@@ -37,10 +37,11 @@ def check_role(connection: Connection) -> None:
 
 
 def check_guard(connection: Connection) -> None:
-    """Unsafe unless every table has its guard, which fires for everybody, and nothing else that acts on its rows: a
-    rule, another trigger or a policy could change or hide what is stored, or have it stored nowhere.
+    """Unsafe unless every table has its guard, which fires for everybody and refuses, and nothing else that acts on its
+    rows: a rule, another trigger, a policy or a table that inherits could change or hide what is stored, or have it
+    stored nowhere.
     """
-    name = connection.scalar(_UNGUARDED, {"tables": list(metadata.tables), "guard": GUARD})
+    name = connection.scalar(_UNGUARDED, {"tables": list(metadata.tables), "guard": GUARD, "body": GUARD_BODY})
     if name is not None:
         raise Unsafe(
             f"the table {name} is without its guard, or another trigger, a rule or a policy acts on its rows: "
@@ -62,9 +63,11 @@ _CHANGEABLE = text("""
 _UNGUARDED = text("""
     SELECT c.relname FROM pg_class c
     WHERE c.oid IN (SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(:tables AS text[])) name)
-    AND (c.relrowsecurity OR EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid) OR (
-        SELECT count(*) FILTER (WHERE t.tgname = :guard AND t.tgtype = 58 AND t.tgenabled = 'A') <> 1 OR count(*) <> 1
-        FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal
+    AND (c.relrowsecurity OR EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid)
+        OR EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid OR inhrelid = c.oid) OR (
+        SELECT count(*) FILTER (WHERE t.tgname = :guard AND t.tgtype = 58 AND t.tgenabled = 'A' AND p.prosrc = :body)
+            <> 1 OR count(*) <> 1
+        FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = c.oid AND NOT t.tgisinternal
     ))
     ORDER BY c.relname LIMIT 1
 """)

@@ -125,6 +125,7 @@ class Custodian:
 
         Refused as `Kept.lines`.
         """
+        self.kept.examined()
         size, _ = self._published.get(origin, (0, b""))
         head, lines = self._mirrored.get(origin, (EMPTY, b""))
         if head.size != size:

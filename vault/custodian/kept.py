@@ -39,7 +39,7 @@ class Kept:
         self.deciding = threading.Lock()
         self._newest: dict[str, Head] = {}
         self._in_doubt: set[str] = set()  # the logs of which more may be stored than this process was told
-        self._clock, self._examined = clock, examined
+        self._clock, self.examined = clock, examined
 
     def keys(self, origin: str) -> Keys:
         """Whose signatures count, as far as the log is held. Refused `unknown-log`."""
@@ -57,7 +57,7 @@ class Kept:
         if it is not one that the log signed.
         """
         # Also if the head was cosigned before: what has changed on disk since is no longer held.
-        self._examined()
+        self.examined()
         if head != self._newest.get(origin):
             # Else who owns the database could have any text signed, by writing it there for a note.
             check_head(head, self.keys(origin).at(head.size))
@@ -97,7 +97,7 @@ class Kept:
 
     def time_to_sign(self) -> int:
         """The time of the next cosignature. Refused `clock-backwards`, or as the clock or `examined` refuses."""
-        self._examined()
+        self.examined()
         now = self._clock()
         # Of a head that was mended only the head itself says the time.
         check_clock(max([self.store.last_time(), *(head.time for head in self._newest.values())]), now)

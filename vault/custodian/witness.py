@@ -67,6 +67,7 @@ class Witness:
         seen, _ = self._last(origin)
         if not self._signers or not seen.note:
             return None
+        self._kept.examined()
         shown = self._shown.get(origin)
         if shown is None or shown[0] != seen:
             shown = self._shown[origin] = seen, seen.note + self._lines(origin, seen)
@@ -90,6 +91,9 @@ class Witness:
         return seen if seen.size == held.size else held, False
 
     def _lines(self, origin: str, seen: Head) -> bytes:
+        if self._signers:
+            # The same disk, the same database: what keeps the custodian from signing keeps the witness.
+            self._kept.examined()
         # What stands on disk is signed, and nothing else vouches for it: an old head's entries need not be held.
         check_seen(origin, seen, of_all_times(self._kept.keys(origin)))
         return cosignatures(self._signers, seen)
