@@ -12,8 +12,8 @@ from audit.log.keys import Signer
 from audit.log.merkle import CompactRange, leaf_hash
 from audit.protocol.group import b64
 from audit.record.entries import make_text, parse_entry, seal
-from tally.sequencer.ledger import PAGE, Ledger, Stage
-from tally.sequencer.replay import Damaged
+from tally.sequencer.ledger import PAGE, Ledger, Overtaken, Stage
+from tally.sequencer.replay import Damaged, Replay
 from tests.sequencer.house import House
 from tests.simulator.dice import Dice
 
@@ -83,7 +83,7 @@ def test_what_the_rules_refuse_is_not_signed(open_house: House, made: Callable[[
     with open_house.sequencer() as sequencer, pytest.raises(Damaged, match=said):
         sequencer.open()
     assert open_house.ledger.signed(stage.size) is None
-    assert open_house.vault.size(0) == stage.old_size
+    assert max(open_house.vault.size(i) for i in range(3)) == stage.old_size
 
 
 def test_who_stands_by_does_not_read_what_is_not_signed(open_house: House) -> None:
@@ -116,3 +116,28 @@ def test_what_a_sequencer_has_staged_is_signed_by_the_next(open_house: House) ->
     open_house.record()
     assert [entry.kind for entry in open_house.vault.entries()[before:]] == ["ballot", "ballot", "refusal", "notice"]
     assert (open_house.replay().ballots, not open_house.queue.rows) == (4, True)
+
+
+def test_what_another_signs_meanwhile_is_no_damage(open_house: House) -> None:
+    replay = Replay(open_house.ledger, open_house.meeting.manifest.hash)
+    replay.complete()
+    open_house.record(open_house.ballot())
+    with pytest.raises(Overtaken):
+        replay.admit(lambda pairs: [None] * len(pairs))
+
+
+def test_who_signs_a_stage_late_does_not_set_the_index_back(open_house: House) -> None:
+    first, size = open_house.record(open_house.ballot(0))[-1], open_house.ledger.newest().size
+    open_house.record(open_house.ballot(0, revision=1))
+    open_house.ledger.sign(size, b"late", [first])
+    with open_house.ledger.seen() as seen:
+        assert seen.revision(first.fields["pseudonym"]) == 1
+
+
+def test_what_is_tried_on_the_index_leaves_nothing_there(open_house: House) -> None:
+    ballot = parse_entry(open_house.ballot())
+    with open_house.ledger.seen() as seen:
+        seen.add(ballot)
+        assert list(seen.passed(ballot.signatures[0].name)) == [ballot.identity]
+    with open_house.ledger.seen() as seen:
+        assert seen.recorded(ballot.identity) is None
