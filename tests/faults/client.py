@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx
 
@@ -30,7 +30,7 @@ class Client:
     """Hands in at intake's door, entry by entry, and at the queue's ingress, as an intake does, in batches.
 
     `acknowledged` are entries that one of them has answered for; `offered` are all that either may have seen; `checked`
-    are those of the acknowledged that were found in every log, `lost` how many were not.
+    are those of the acknowledged that were looked for in every log, `lost` how many of them were not there at last.
     """
 
     def __init__(self, zones: Zones) -> None:
@@ -149,9 +149,17 @@ class Client:
             head = open_head(reader, self.zones.meeting.manifest.log, exact=True)
             return list(read_entries(reader, CompactRange(), head)) if head else []
 
-    def check(self, *without: str, patience: float = PATIENCE) -> int:
+    def check(self, *without: str, patience: float = PATIENCE) -> None:
+        """Nothing that was acknowledged is lost, as `count` counts."""
+        if lost := self.count(*without, patience=patience):
+            sizes = {name: self.size(name) for name in self.zones.custodians}
+            alive = {name: zone.alive for name, zone in self.zones.zones.items()}
+            raise AssertionError(f"{lost} of {len(self.acknowledged)} not recorded; {sizes}; alive: {alive}")
+
+    def count(self, *without: str, patience: float = PATIENCE) -> int:
         """Waits until all custodians but some have published all that was acknowledged; then every log is read and
-        proven, all are one, and what was acknowledged is in it exactly once. How many entries that were.
+        proven. How many entries are lost: acknowledged, and not in all of these logs. If none is, all logs are one, in
+        which is nothing twice, and nothing that nobody handed in.
         """
         names = [name for name in self.zones.custodians if name not in without]
         with self._lock:
@@ -159,30 +167,31 @@ class Client:
         logs: dict[str, list[bytes]] = {}
 
         def whole() -> bool:
-            if len({self.size(name) for name in names}) != 1:
-                return False
-            try:
-                logs.update({name: self.log(name) for name in names})
-            except ReadError:
-                return False
-            one = logs[names[0]]
-            return acknowledged <= set(one) and all(len(log) == len(one) for log in logs.values())
+            return len({self.size(name) for name in names}) == 1 and read() and len(set(map(len, logs.values()))) == 1
+
+        def read() -> bool:
+            """Whether all that was acknowledged is in all logs, as far as they can be read now."""
+            logs.clear()
+            for name in names:
+                with suppress(ReadError):
+                    logs[name] = self.log(name)
+            return all(acknowledged.issubset(logs.get(name, ())) for name in names)
 
         try:
             self.wait(whole, patience)
         except AssertionError:
-            sizes = {name: self.size(name) for name in names}
-            lost = acknowledged - set(logs.get(names[0], ()))
-            self.lost = len(lost)
-            alive = {name: zone.alive for name, zone in self.zones.zones.items()}
-            raise AssertionError(f"{len(lost)} of {len(acknowledged)} not recorded; {sizes}; alive: {alive}") from None
+            read()
+        lost = {entry for name in names for entry in acknowledged.difference(logs.get(name, ()))}
+        self.checked |= acknowledged
+        self.lost = len(lost)
+        if lost:
+            return self.lost
         one = logs[names[0]]
         assert all(log == one for log in logs.values()), "custodians serve different logs"
         twice = [raw for raw, times in Counter(one).items() if times > 1]
         assert not twice, f"{len(twice)} entries are recorded more than once"
         assert set(one) <= offered, "the log holds what nobody handed in"
-        self.checked |= acknowledged
-        return len(acknowledged)
+        return 0
 
     def check_ledger(self) -> None:
         """The ledger holds what custodians publish."""
