@@ -1,4 +1,4 @@
-"""At least two thousand schedules hold, and a fault that is planted does not stay hidden for long."""
+"""A fault that is planted does not stay hidden for long, and a schedule is what its seed says."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ from tests.simulation.planted import (
 )
 from tests.simulation.schedule import run
 
-SCHEDULES = 2_000
-PARTS = 8
 FEW = 30
 """Within so many schedules a planted fault is found."""
 COSIGNED_TWICE = "two trees of [0-9]+ entries are cosigned, one by custodian-[a-e]"
@@ -34,13 +32,6 @@ class Votes(Plant):
     """No fault, and the whole vote."""
 
     votes = True
-
-
-@pytest.mark.parametrize("part", range(PARTS))
-def test_schedules_hold(part: int) -> None:
-    seeds = range(1 + part * SCHEDULES // PARTS, 1 + (part + 1) * SCHEDULES // PARTS)
-    broken = [outcome for outcome in map(run, seeds) if outcome.broken]
-    assert not broken, "\n".join(outcome.report for outcome in broken)
 
 
 @pytest.mark.parametrize(
