@@ -43,8 +43,8 @@ def serve_custodian(
 
 
 def create(config: Config) -> None:
-    """Makes the folder of a new custodian, which has signed nothing yet, or has it keep a log more. One that was lost
-    is not created but rebuilt.
+    """Says that a custodian is new and has signed nothing yet, and makes its folder if it has one; or has it keep a log
+    more. One that was lost is not created but rebuilt.
     """
     from vault.custodian import care
 

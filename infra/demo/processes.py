@@ -120,13 +120,24 @@ class Processes:
         """Runs `psephos ARGUMENTS` to its end and returns what it printed. Raises as `run_all`."""
         return self.run_all({name: arguments}, seconds, show=show)[name]
 
-    def run_all(self, commands: Mapping[str, Sequence[str]], seconds: float, *, show: bool = False) -> dict[str, str]:
-        """Runs several commands side by side and returns what each printed on standard output.
+    def run_all(
+        self,
+        commands: Mapping[str, Sequence[str]],
+        seconds: float,
+        *,
+        show: bool = False,
+        accounts: Mapping[str, Account | None] | None = None,
+    ) -> dict[str, str]:
+        """Runs several commands side by side, under the `accounts` given for them, and returns what each printed on
+        standard output.
 
         With `show`, their progress (standard error) goes to the demo's own. ProcessFailed if one exits with anything
         but 0 or not in time, or if a service ends meanwhile; the others are ended then.
         """
-        started = {name: self._start(name, arguments, None, show=show) for name, arguments in commands.items()}
+        started = {
+            name: self._start(name, arguments, (accounts or {}).get(name), show=show)
+            for name, arguments in commands.items()
+        }
         self._commands += started.values()
         deadline = time.monotonic() + seconds
         try:

@@ -15,6 +15,8 @@ from infra.demo.toml import Value, to_toml
 from infra.keys import write_secret
 from infra.postgres import Cluster
 
+CREATE_SECONDS = 60.0
+
 
 class Room:
     """One service's folder and account; `account` is None if the demo is not root, or its code is closed to others."""
@@ -38,23 +40,33 @@ class Room:
 
     def configure(self, settings: Mapping[str, Value]) -> Path:
         """Writes the service's configuration."""
-        path = self.folder / "config.toml"
-        write_secret(path, to_toml(settings))
-        self._own(path)
-        return path
+        write_secret(self.config, to_toml(settings))
+        self._own(self.config)
+        return self.config
 
     def database(self, cluster: Cluster, role: str, database: str) -> dict[str, Value]:
         """The settings by which the service reaches its database as `role`."""
         return {"database": cluster.url(role, database), "passfile": self.keep(cluster.passfile(role), "passfile")}
 
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.toml"
+
     def serve(self, processes: Processes, service: str) -> Process:
         """Starts `psephos serve SERVICE`."""
-        arguments = ["serve", service, "--config", str(self.folder / "config.toml")]
+        arguments = ["serve", service, "--config", str(self.config)]
         return processes.serve(self.name, arguments, self.account)
 
     def _own(self, path: Path) -> None:
         if self.account is not None:
             self.account.give(path)
+
+
+def create_custodians(processes: Processes, rooms: Sequence[Room]) -> None:
+    """Says that these custodians are new, each under its own account."""
+    commands = {f"create-{room.name}": ["custodian", "create", "--config", str(room.config)] for room in rooms}
+    accounts = {f"create-{room.name}": room.account for room in rooms}
+    processes.run_all(commands, CREATE_SECONDS, accounts=accounts)
 
 
 def accounts_for(names: Sequence[str]) -> dict[str, Account | None]:

@@ -13,7 +13,7 @@ from random import SystemRandom
 
 from infra.demo.offices import CUSTODIANS, Key, Offices
 from infra.demo.processes import Processes
-from infra.demo.rooms import Room
+from infra.demo.rooms import Room, create_custodians
 from infra.demo.toml import Value
 from infra.keys import new_token
 from infra.postgres import Cluster
@@ -82,6 +82,7 @@ class Services:
         self._configure_queue()
         for name, key in zip(CUSTODIAN_NAMES, self._offices.custodians, strict=True):
             self._configure_custodian(name, key, election)
+        create_custodians(processes, [self._rooms[name] for name in CUSTODIAN_NAMES])
         self._configure_intake(election, workers)
         self._configure_tally(election, workers)
         for name in SERVICES:

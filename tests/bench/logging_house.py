@@ -27,6 +27,7 @@ from tests.databases import Database, make_database
 from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
 from tests.simulator.parties import Parties
+from vault.custodian import care
 from vault.custodian import schema as custodian_schema
 
 START = "from infra.commands import main; main()"
@@ -71,6 +72,7 @@ class LoggingHouse:
                 f"custodian-{number}", listen=address, **self._database(database), token="token", keys=keys,
                 manifests=["manifest"],
             )  # fmt: skip
+            care.create(folder / f"custodian-{number}.toml")
         place = [{"url": f"http://{address}", "token": "token"} for address in self._custodians]
         tally = {
             "manifest": "manifest",

@@ -37,7 +37,7 @@ from tests.bench.large_roll import LargeLog
 from tests.databases import make_database
 from tests.loopback import wait_until
 from tests.simulator.record import TIME, checkpoint_of
-from vault.custodian import schema
+from vault.custodian import care, schema
 
 ROWS, BALLOTS, VOTERS = 100_000, 4_000, 20
 SECONDS = 1.0
@@ -111,6 +111,7 @@ def custodian(log: LargeLog, folder: Path) -> Iterator[str]:
         database = make_database(cluster, "vault", schema.install)
         database.close()
         config = configured(log, folder, listen, database.url, database.passfile)
+        care.create(config)
         with (
             subprocess.Popen([*PSEPHOS, "serve", "custodian", "--config", config]) as process,
             httpx.Client(base_url=f"http://{listen}", timeout=PATIENCE) as client,

@@ -21,6 +21,7 @@ from infra.demo.offices import ORIGIN
 from infra.demo.processes import Stop, end
 from infra.demo.published import published
 from infra.demo.register import write_ballots
+from infra.demo.rooms import create_custodians
 from infra.demo.services import free_addresses
 from infra.demo.stage import Stage, Timer, stage
 from infra.demo.toml import to_toml
@@ -171,6 +172,7 @@ def replace_custodian(house: House) -> str:
     (room.folder / "config.toml").unlink()
     write_secret(room.folder / "config.toml", to_toml(settings))
     room._own(room.folder / "config.toml")
+    create_custodians(running.processes, [room])
     room.serve(running.processes, "custodian")
     running.processes.wait_healthy({"custodian-4": f"http://{listen}/healthz"}, 60.0)
     tally = running.services._rooms["tally"]

@@ -223,8 +223,7 @@ class Zones:
             place = {"folder": str(self.folders[name])} if name in self.folders else self._database(name)
             keys = self._keys(name, signers)
             self._write(name, "custodian", listen=listen[name], **place, token=token, keys=keys, manifests=["manifest"])
-            if name in self.folders:
-                care.create(self.zones[name].config)
+            care.create(self.zones[name].config)
 
     def write_intake(self, name: str, **more: str) -> None:
         """An intake's settings, and `more`."""

@@ -225,7 +225,7 @@ def test_trees_by_several_keys_of_one_log_lead_no_way_back(place_of: Callable[[s
     place = place_of("custodian")
     place.install(custodian.install, to=2)
     place.run(f"INSERT INTO observed VALUES ('o', 3, 0, decode('{H.hex()}', 'hex'), 'note', 5)")
-    assert place.install(custodian.install) == (2, 3)
+    assert place.install(custodian.install, to=3) == (2, 3)
     assert place.install(custodian.install, to=2) == (3, 2)
     place.install(custodian.install)
     place.run(f"INSERT INTO observed VALUES ('o', 3, 0, decode('{H.hex()}', 'hex'), 'note', 5, 'other keys')")
@@ -233,6 +233,19 @@ def test_trees_by_several_keys_of_one_log_lead_no_way_back(place_of: Callable[[s
     with pytest.raises(WouldLoseRows, match="several keys"):
         place.install(custodian.install, to=2)
     assert (place.sums(custodian), place.shape()) == before
+
+
+def test_a_custodian_that_was_said_to_be_new_and_holds_nothing_leads_no_way_back(
+    place_of: Callable[[str], Place],
+) -> None:
+    place = place_of("custodian")
+    place.install(custodian.install)
+    place.run("INSERT INTO keeps VALUES ('o', 'custodian-a')")
+    with pytest.raises(WouldLoseRows, match="a log without a head"):
+        place.install(custodian.install, to=3)
+    place.run(f"INSERT INTO head VALUES ('o', 1, 0, decode('{H.hex()}', 'hex'), '', 'note', 5)")
+    newest = custodian.SCHEMA.newest
+    assert place.install(custodian.install, to=3) == (newest, 3)
 
 
 def test_interrupted_in_the_middle_the_old_version_is_whole(place_of: Callable[[str], Place]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import lru_cache
 
 from audit.log.merkle import CompactRange, leaf_hash
@@ -19,10 +18,10 @@ ORIGIN = "vote.example/folder"
 def opened(root: object, origins: Sequence[str], disk: Disk | None = None) -> MendableFolder:
     """What a custodian holds of these logs in a folder, which is made at its first use."""
     make_folder(str(root), disk)
+    store = MendableFolder(str(root), origins, disk)
     for origin in origins:
-        with suppress(FileExistsError):
-            MendableFolder(str(root), [origin], disk, lost=True).keep(origin, KEEPER)
-    return MendableFolder(str(root), origins, disk)
+        store.keep(origin, KEEPER)
+    return store
 
 
 @lru_cache(1 << 12)

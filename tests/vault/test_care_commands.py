@@ -1,7 +1,8 @@
-"""`psephos custodian scrub` and `custodian rebuild`, by the file that the service runs by: here without a database."""
+"""`psephos custodian create`, `scrub` and `rebuild`, by the file that the service runs by."""
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import socket
 import subprocess
@@ -17,23 +18,29 @@ from audit.log.checkpoint import cosigned_by
 from audit.log.merkle import leaf_hash
 from audit.log.notes import parse_note
 from infra.commands import root
+from infra.config import load
 from infra.keys import new_token, write_secret
+from tests.databases import Database
 from tests.loopback import serving, wait_until
 from tests.simulator.meeting import Meeting
 from tests.simulator.record import files_of
+from tests.vault.conftest import Served
 from tests.vault.folders import KEEPER, opened
+from vault.custodian.config import CustodianConfig, check_keeper, is_kept, open_store
 from vault.custodian.cosign import Head
+from vault.custodian.storage import Mendable, Unsafe
 
+_numbers = itertools.count()
 PSEPHOS = [sys.executable, "-c", "from infra.commands import main; main()"]
 
 
 class Town:
     """An election, a custodian of it in a folder, and the others, which serve its log."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: Database | None = None) -> None:
         self.folder, self.kept = folder, folder / "kept"
         self.kept.mkdir(mode=0o700)
-        self.meeting = Meeting().found().ceremony()
+        self.meeting = Meeting(origin=f"vote.example/town-{next(_numbers)}").found().ceremony()
         self.token = new_token(folder / "token")
         (folder / "manifest").write_bytes(self.meeting.entries[0])
         for i, key in enumerate(self.meeting.parties.custodians[0]):
@@ -43,8 +50,23 @@ class Town:
         self.config = folder / "custodian.toml"
         self.config.write_text(
             f'listen = "{self.listen}"\ntoken = "token"\nmanifests = ["manifest"]\nkeys = ["key-0", "key-1"]\n'
-            'folder = "kept"\n'
         )
+        self.in_folder() if database is None else self.in_database(database)
+
+    def in_folder(self) -> None:
+        self.config.write_text(self.config.read_text() + 'folder = "kept"\n')
+
+    def in_database(self, database: Database) -> None:
+        place = f'database = "{database.url}"\npassfile = "{database.passfile}"\n'
+        self.config.write_text(self.config.read_text() + place)
+
+    @property
+    def name(self) -> str:
+        return self.meeting.parties.custodians[0][0].name
+
+    def opened(self) -> Mendable:
+        """The store, if the service may begin with it."""
+        return open_store(load(CustodianConfig, self.config), [self.meeting.origin])
 
     def app(self) -> FastAPI:
         files = files_of(self.meeting.entries, self.meeting.parties, self.meeting.origin)
@@ -135,6 +157,39 @@ def test_a_new_custodian_is_created_once(town: Town) -> None:
     code, said = town.run("create")
     assert code == 1
     assert "is there already" in said
+
+
+def test_empty_tables_are_begun_with_only_once_the_custodian_is_said_to_be_new(
+    tmp_path: Path, database: Database
+) -> None:
+    town = Town(tmp_path, database)
+    code, said = town.serve()
+    assert code == 1
+    assert f"the log {town.meeting.origin} is not kept here" in said and "psephos custodian create" in said
+    code, said = town.run("create")
+    assert (code, said.split(" keeps it")[0]) == (0, f"{town.meeting.origin}: {town.name}")
+    assert town.opened().keeper(town.meeting.origin) == town.name
+    assert town.run("create")[0] == 1
+
+
+def test_tables_that_were_filled_again_are_begun_with_only_at_the_end(tmp_path: Path, database: Database) -> None:
+    town = Town(tmp_path, database)
+    assert town.run("rebuild", "--from", "http://127.0.0.1:1", "--at-once")[0] == 1
+    assert "is not kept here" in town.serve()[1]
+    with serving(town.app()) as url:
+        assert town.run("rebuild", "--from", url, "--at-once")[0] == 0
+    assert town.opened().keeper(town.meeting.origin) == town.name
+    assert "is there already" in town.run("create")[1]
+
+
+def test_tables_of_an_earlier_version_that_hold_a_head_are_gone_on_with(in_database: Served) -> None:
+    store, origin = in_database.store(), in_database.log.origin
+    assert not is_kept(store, origin)
+    in_database.fill(1)
+    assert is_kept(store, origin)
+    check_keeper(store, [origin], ["custodian-a"])
+    with pytest.raises(Unsafe, match="the custodian custodian-a keeps"):
+        check_keeper(store, [origin], ["custodian-b"])
 
 
 def test_a_folder_that_is_gone_is_not_begun_anew(town: Town) -> None:

@@ -37,7 +37,7 @@ def superuser(cluster: Cluster, database: Database) -> Iterator[Engine]:
     made.dispose()
 
 
-TABLES = ("entry", "head", "node", "observed", "published")
+TABLES = ("entry", "head", "keeps", "node", "observed", "published")
 
 
 @pytest.mark.parametrize("table", TABLES)

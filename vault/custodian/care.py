@@ -13,7 +13,7 @@ from infra.config import ConfigError, load, read_toml
 from infra.keys import read_signer
 from infra.progress import bar
 from vault.custodian.clock import system_clock
-from vault.custodian.config import CustodianConfig, FollowConfig, announced, check_office, keep_in_folder, open_store
+from vault.custodian.config import CustodianConfig, FollowConfig, announced, check_office, is_kept, open_store
 from vault.custodian.kept import Clock
 from vault.custodian.keys import proven_keys, stored_keys
 from vault.custodian.mending import CODES, Scrub
@@ -26,21 +26,22 @@ WAIT_SECONDS = 5.0
 
 
 def create(path: Path) -> None:
-    """Makes the folder of a custodian that is new, or has it keep a log more.
+    """Has a custodian that is new begin, or keep a log more, in its folder, which is made, or in its database.
 
-    ConfigError, KeyFileError, Refused, Unsafe or OSError if it cannot; Unsafe also if all its logs are kept there.
+    ConfigError, KeyFileError, Refused, Unsafe, WrongSchema, OSError or SQLAlchemyError if it cannot; Unsafe also if
+    all its logs are kept there.
     """
     config = load(CustodianConfig, path)
-    if config.folder is None:
-        raise ConfigError(path, ["a custodian with a database is made by `psephos schema custodian`"])
     manifests = [load_manifest(file)[0] for file in config.manifests]
     signers = [read_signer(key) for key in config.keys]
     check_office(path, [announced(manifest, config.rekeys) for manifest in manifests], signers)
-    new = keep_in_folder(str(config.folder.resolve()), [manifest.origin for manifest in manifests], signers[0].name)
+    origins = [manifest.origin for manifest in manifests]
+    store = open_store(config, origins, will_be=True)
+    new = [origin for origin in origins if not is_kept(store, origin) and store.keep(origin, signers[0].name)]
     if not new:
-        raise Unsafe(f"{config.folder}: the custodian is there already, with all its logs")
+        raise Unsafe(f"{store}: the custodian is there already, with all its logs")
     for origin in new:
-        say(f"{origin}: {signers[0].name} keeps it in {config.folder}, and has signed nothing yet")
+        say(f"{origin}: {signers[0].name} keeps it in {store}, and has signed nothing yet")
 
 
 def scrub(path: Path, peers: Sequence[str]) -> int:
@@ -72,7 +73,7 @@ def rebuild(path: Path, peers: Sequence[str], *, at_once: bool, clock: Clock | N
     config = load(CustodianConfig, path)
     manifests = [load_manifest(file)[0] for file in config.manifests]
     signers = [read_signer(key) for key in config.keys]
-    store = open_store(config, [manifest.origin for manifest in manifests], lost=True)
+    store = open_store(config, [manifest.origin for manifest in manifests], will_be=True)
     clock = clock or system_clock()
     for manifest in manifests:
         readers = [reader_of(url, manifest.origin) for url in peers]
@@ -88,9 +89,8 @@ def rebuild(path: Path, peers: Sequence[str], *, at_once: bool, clock: Clock | N
                     done = work.step()
         # By the rekeys that are held by now: the keys that it will sign with are those of one custodian.
         check_office(path, [announced(keys.manifest, config.rekeys)], signers)
-        if config.folder is not None:
-            # Only now: one that is broken off before this is not begun with.
-            keep_in_folder(str(config.folder.resolve()), [manifest.origin], signers[0].name)
+        # Only now: one that is broken off before this is not begun with.
+        store.keep(manifest.origin, signers[0].name)
 
 
 def configured(path: Path) -> tuple[CustodianConfig | FollowConfig, list[Manifest]]:

@@ -4,8 +4,7 @@ after what it holds read the same file.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +19,10 @@ from infra.http import parse_listen
 from infra.private import check_private
 from vault.custodian.folder_mending import MendableFolder
 from vault.custodian.folder_store import make_folder
+from vault.custodian.keys import held_size
 from vault.custodian.schema import SCHEMA
 from vault.custodian.sql_store import SqlStore
-from vault.custodian.storage import Mendable, Unsafe
+from vault.custodian.storage import WHAT_TO_DO, Mendable, Store, Unsafe
 
 CONNECTIONS = 8
 FOLLOWER = ""
@@ -98,54 +98,52 @@ def check_place(config: CustodianConfig | FollowConfig) -> None:
         check_url(config.database)
 
 
-def open_store(config: CustodianConfig | FollowConfig, origins: Sequence[str], *, lost: bool = False) -> Mendable:
-    """The place where the logs of these origins are kept, or, if it is `lost`, will be. Unsafe if it may lose them, or
-    if it is a folder in which they are not kept; WrongSchema, OSError, KeyFileError or SQLAlchemyError if it cannot be
-    used.
+def open_store(config: CustodianConfig | FollowConfig, origins: Sequence[str], *, will_be: bool = False) -> Mendable:
+    """The place where the logs of these origins are kept, or, if nothing is there yet, or it is lost, `will_be`. Unsafe
+    if it may lose them, or if they are not kept there; WrongSchema, OSError, KeyFileError or SQLAlchemyError if it
+    cannot be used.
     """
     store: Mendable
     if config.folder is not None:
         root = str(config.folder.resolve())
-        if lost:
+        if will_be or isinstance(config, FollowConfig):
             make_folder(root)
-        elif isinstance(config, FollowConfig):
-            # It signs nothing, so that it does not matter what it forgets.
-            keep_in_folder(root, origins, FOLLOWER)
-        store = MendableFolder(root, origins, lost=lost)
-        if isinstance(config, FollowConfig):
-            check_keeper(store, origins, [FOLLOWER])
+        store = MendableFolder(root, origins)
     else:
         assert config.database is not None and config.passfile is not None
         made = engine(config.database, config.passfile, name="psephos-custodian", connections=CONNECTIONS)
         SCHEMA.check(made)
         store = SqlStore(made)
     store.check_safe()
+    if isinstance(config, FollowConfig):
+        for origin in origins:
+            # It signs nothing, so that it does not matter what it forgets.
+            store.keep(origin, FOLLOWER)
+        check_keeper(store, origins, [FOLLOWER])
+    for origin in () if will_be else origins:
+        if not is_kept(store, origin):
+            raise Unsafe(f"{store}: the log {origin} is not kept here. {WHAT_TO_DO}")
     return store
 
 
-def keep_in_folder(root: str, origins: Iterable[str], keeper: str) -> list[str]:
-    """Has the custodian `keeper` keep these logs in a folder, which is made if it is not there; those of them that it
-    did not keep there yet. Unsafe; OSError.
+def is_kept(store: Store, origin: str) -> bool:
+    """Whether a custodian keeps a log there: one that holds a head does, noted or not; one without a head only if it
+    was noted that it is new, for it cannot know what it has signed.
     """
-    make_folder(root)
-    new = []
+    return store.keeper(origin) is not None or any(held_size(store, origin))
+
+
+def check_keeper(store: Store, origins: Iterable[str], names: Sequence[str]) -> None:
+    """Unsafe if it is another custodian that keeps these logs there: what that one has signed is held there, and not
+    what this one has. Where it is not noted, by an earlier version, it is now.
+    """
     for origin in origins:
-        with suppress(FileExistsError):
-            MendableFolder(root, [origin], lost=True).keep(origin, keeper)
-            new.append(origin)
-    return new
-
-
-def check_keeper(store: Mendable, origins: Iterable[str], names: Collection[str]) -> None:
-    """Unsafe if it is another custodian that keeps these logs in the folder: what that one has signed is held there,
-    and not what this one has. In a database no other has rights.
-    """
-    if isinstance(store, MendableFolder):
-        for origin in origins:
-            keeper = store.keeper(origin)
-            if keeper not in names:
-                who = f"the custodian {keeper}" if keeper else "one that follows"
-                raise Unsafe(f"{store}: {who} keeps {origin} there, and not the one that these settings are of")
+        keeper = store.keeper(origin)
+        if keeper is None:
+            store.keep(origin, names[0])
+        elif keeper not in names:
+            who = f"the custodian {keeper}" if keeper else "one that follows"
+            raise Unsafe(f"{store}: {who} keeps {origin} there, and not the one that these settings are of")
 
 
 def announced(manifest: Manifest, rekeys: Iterable[Path]) -> Manifest:

@@ -25,35 +25,34 @@ from vault.custodian.cosign import EMPTY, Head
 from vault.custodian.disk import Disk, RealDisk
 from vault.custodian.folder_ahead import FilesAhead, Part, about_head, entries_in, head_from, leaves_in
 from vault.custodian.nodes import new_nodes
-from vault.custodian.numbered_files import WHAT_TO_DO, NumberedFiles
+from vault.custodian.numbered_files import NumberedFiles
 from vault.custodian.sealed_files import Sealed
-from vault.custodian.storage import Damaged, DamagedCheckpoint, DamagedHead, Overtaken, Unsafe
+from vault.custodian.storage import WHAT_TO_DO, Damaged, DamagedCheckpoint, DamagedHead, Overtaken, Unsafe
 
 
 class FolderStore(FilesAhead):
-    """The logs of one custodian in the folder at `root`, a `storage.Store`, which `make_folder` has made.
-
-    `origins` are the logs kept there, each noted by `keep`, unless it is `lost` and is to be rebuilt. Unsafe if the
+    """The logs of one custodian in the folder at `root`, a `storage.Store`, which `make_folder` has made. Unsafe if the
     folder is not such a one; OSError if it cannot be used.
     """
 
-    def __init__(self, root: str, origins: Sequence[str], disk: Disk | None = None, *, lost: bool = False) -> None:
+    def __init__(self, root: str, origins: Sequence[str], disk: Disk | None = None) -> None:
         super().__init__(root, origins, disk)
         self.check_safe()
         self._files.open()
-        for origin in origins:
-            if not lost and self.keeper(origin) is None:
-                raise Unsafe(f"{root}: the log {origin} is not kept here. {WHAT_TO_DO}")
 
     def __str__(self) -> str:
         return self._root
 
-    def keep(self, origin: str, keeper: str) -> None:
-        """Notes that the custodian of this name, "" for one that follows, keeps a log here. FileExistsError."""
-        self._files.note(self._logs[origin], _kept(origin, keeper))
+    def keep(self, origin: str, keeper: str) -> bool:
+        """Notes that the custodian of this name keeps a log here; False if one does already."""
+        try:
+            self._files.note(self._logs[origin], _kept(origin, keeper))
+        except FileExistsError:
+            return False
+        return True
 
     def keeper(self, origin: str) -> str | None:
-        """The name of the custodian that keeps a log here, None if none does."""
+        """The name of the custodian that keeps a log here, None if none was noted."""
         said = self._files.noted(self._logs[origin])
         if said is None:
             return None

@@ -18,7 +18,7 @@ import re
 from contextlib import suppress
 
 from vault.custodian.disk import Disk
-from vault.custodian.storage import Damaged, Unsafe
+from vault.custodian.storage import WHAT_TO_DO, Damaged, Unsafe
 
 FORMAT = b"psephos/v1 custodian folder\n"
 GROUPS = 4
@@ -28,11 +28,6 @@ MAX_KNOWN = 64
 ASIDE = "aside"
 """Where files that were found damaged are kept."""
 KEEPS = "keeps"
-# One that begins empty again, with its old keys, could be led to sign what contradicts what it signed before.
-WHAT_TO_DO = (
-    "If what this custodian holds is on another disk, mount that; if it is lost, run `psephos custodian rebuild`; "
-    "if it is new and has signed nothing, run `psephos custodian create`"
-)
 _GROUP = re.compile("[0-9]{3}")
 
 

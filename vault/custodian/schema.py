@@ -104,6 +104,14 @@ node = Table(
     Column("hash", LargeBinary, CheckConstraint("octet_length(hash) = 32"), nullable=False),
 )
 
+# Which logs are kept here, and by whom ("" for one that follows): said once, of a custodian that is new, or rebuilt.
+keeps = Table(
+    "keeps",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("keeper", Text, nullable=False),
+)
+
 # The right bytes of rows that were found damaged, which stay as they are: readers prefer these (mended.py).
 mended = Table(
     "mended",
@@ -170,9 +178,23 @@ def _back_to_second(connection: Connection) -> None:
         connection.execute(text(f"ALTER TABLE observed {change}"))
 
 
+def _back_to_third(connection: Connection) -> None:
+    connection.execute(text("LOCK TABLE keeps, head IN ACCESS EXCLUSIVE MODE"))
+    # Of a log that has a head it need not be noted that it is kept.
+    if connection.execute(text("SELECT 1 FROM keeps WHERE origin NOT IN (SELECT origin FROM head) LIMIT 1")).first():
+        raise WouldLoseRows("keeps has a log without a head, which the version before would begin without being told")
+    keeps.drop(connection)
+
+
 # 2: heads seen before their entries, bytes that mend damaged ones, and an index over what changes keys.
 # 3: what was seen or brought before its head, for each set of the log's keys by itself.
-SCHEMA = Schema("custodian", "entry", _create, (Step(_to_second, _to_first), Step(_to_third, _back_to_second)))
+# 4: which logs are kept.
+SCHEMA = Schema(
+    "custodian",
+    "entry",
+    _create,
+    (Step(_to_second, _to_first), Step(_to_third, _back_to_second), Step(adding(keeps).forward, _back_to_third)),
+)
 
 
 def install(connection: Connection, role: str, to: int | None = None) -> tuple[int, int]:

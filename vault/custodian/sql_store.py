@@ -32,9 +32,9 @@ from vault.custodian.mended import (
 )
 from vault.custodian.nodes import new_nodes
 from vault.custodian.pages import by_index, first_row, on_readable_pages, readable
-from vault.custodian.schema import IS_REKEY, entry, head, node, observed, published
+from vault.custodian.schema import IS_REKEY, entry, head, keeps, node, observed, published
 from vault.custodian.sql_ahead import FIELDS, RowsAhead, insert_entries, keep_brought
-from vault.custodian.storage import Damaged, DamagedCheckpoint, Truth
+from vault.custodian.storage import Damaged, DamagedCheckpoint, Overtaken, Truth
 
 PAGE = 1024
 """Heads read at a time."""
@@ -44,6 +44,23 @@ class SqlStore(RowsAhead):
     """The tables of one custodian, for all logs it keeps: a `storage.Store`. Methods raise SQLAlchemyError when the
     database cannot be used.
     """
+
+    def __str__(self) -> str:
+        return f"the database {self._engine.url.database}"
+
+    def keep(self, origin: str, keeper: str) -> bool:
+        """Notes that the custodian of this name keeps a log here; False if one does already."""
+        try:
+            with self._adding(origin) as connection:
+                connection.execute(insert(keeps).values(origin=origin, keeper=keeper))
+        except Overtaken:
+            return False
+        return True
+
+    def keeper(self, origin: str) -> str | None:
+        """The name of the custodian that keeps a log here, None if none was noted."""
+        row = first_row(self._engine, select(keeps.c.keeper).where(keeps.c.origin == origin))
+        return None if row is None else row.keeper
 
     def check_safe(self) -> None:
         """Unsafe unless the cluster writes through to disk and checks every page it reads, this role only adds, and the

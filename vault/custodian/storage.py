@@ -30,6 +30,13 @@ class Unsafe(Exception):
         self.what = what
 
 
+# One that begins empty again, with its old keys, could be led to sign what contradicts what it signed before.
+WHAT_TO_DO = (
+    "If what this custodian holds is on another disk, mount that; if it is lost, run `psephos custodian rebuild`; "
+    "if it is new and has signed nothing, run `psephos custodian create`"
+)
+
+
 class Damaged(Exception):
     """What was stored is not there, or not as it was: this custodian must not answer as if it held it."""
 
@@ -58,6 +65,12 @@ class Store(Protocol):
 
     def check_safe(self) -> None:
         """Unsafe, with what to do about it, unless what is stored here stays, and is found out if it does not."""
+
+    def keep(self, origin: str, keeper: str) -> bool:
+        """Notes that the custodian of this name ("" for one that follows) keeps a log here; False if one does."""
+
+    def keeper(self, origin: str) -> str | None:
+        """The name of the custodian that keeps a log here, None if none was noted."""
 
     def newest(self, origin: str) -> Head:
         """The head with the most entries; of a log that has none yet, the empty tree's (`cosign.EMPTY`). DamagedHead if
