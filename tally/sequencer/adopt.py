@@ -26,30 +26,24 @@ from sqlalchemy.exc import SQLAlchemyError
 from audit.log.checkpoint import open_note
 from audit.log.merkle import CompactRange, leaf_hash
 from audit.log.notes import Note
-from audit.log.treehead import Checkpoint, parse_checkpoint
 from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import parse_entry
 from audit.record.manifest import Manifest
-from audit.record.restart import Restart
 from infra import failpoints, log
-from tally.sequencer.custodian import Custodian, Rejected, Unavailable
-from tally.sequencer.joining import custodian_of, lines_under, own_note
+from tally.sequencer.custodian import Custodian, Unavailable
+from tally.sequencer.joining import own_note
 from tally.sequencer.ledger import PAGE, Ledger, Stage, Transaction
 from tally.sequencer.log_keys import MissingKey
 from tally.sequencer.push import Fork, Stopped
-from tally.sequencer.shown import shown_by, successors
+from tally.sequencer.survey import Showing
 
 Sign = Callable[[Stage, Manifest], bytes]
-NOBODY = Restart(frozenset(), 0)
 GRACE_SECONDS, PAGE_SECONDS = 60.0, 10.0
 """For how long one custodian's entries are waited for, and how much longer for each 256 that it has given."""
 
 _log = log.Log(
     "tally.adopt",
-    asking=("custodian",),
-    left_out=("custodian",),
-    misplaced=("custodian", "answering", "expected"),
     too_short=("size", "least"),
     adopted=("size",),
     replaced_key_signs=("custodian", "size"),
@@ -70,19 +64,6 @@ class Inadmissible(Exception):
         super().__init__(f"the rules refuse entry {index}: {reason}")
 
 
-@dataclass(frozen=True)
-class Showing:
-    """The largest tree that a custodian shows, with the log's signatures, and the one that it publishes, if W have
-    cosigned that; `left_out` by the officials' word.
-    """
-
-    custodian: Custodian
-    note: Note
-    head: Checkpoint
-    left_out: bool = False
-    published: Checkpoint | None = None
-
-
 @dataclass
 class _Adoption:
     """One attempt: `roots` of the trees that somebody shows, empty until they are reached; `believed`: so many entries
@@ -95,83 +76,6 @@ class _Adoption:
     believed: int
     check: Callable[[], None]
     stages: list[Stage] = field(default_factory=list)
-
-
-def survey(
-    custodians: Sequence[Custodian],
-    manifest: Manifest,
-    pause: Callable[[], None],
-    word: Restart = NOBODY,
-    check: Callable[[], None] = lambda: None,
-) -> Sequence[Showing]:
-    """What the custodians show, each the largest tree that the log signed, the longest first; none if all hold nothing.
-
-    `custodians`, in the manifest's order, are asked until every one has answered, but for those that the officials'
-    `word` leaves out, which are asked once; `pause` waits between two attempts and raises to give up, as `check` does
-    without waiting. An answer that the log has not signed counts as none, since going on without that custodian's word
-    would be guessing. So does what another custodian's keys have signed, and a tree shorter than the officials know the
-    log to have been.
-    """
-    while True:
-        found: list[Showing] = []
-        for custodian, (name, _) in zip(custodians, manifest.log.custodians, strict=True):
-            left_out = name in word.without
-            peers = [peer for peer in custodians if peer is not custodian]
-
-            def over(note: Note, custodian: Custodian = custodian, peers: Sequence[Custodian] = peers) -> Manifest:
-                return shown_by(custodian, note, manifest, CompactRange(), peers, check)
-
-            answer = _ask(custodian, name, over, pause, once=left_out)
-            if answer is not None:
-                note, by = answer
-                found.append(Showing(custodian, note, parse_checkpoint(note.text), left_out, _published(custodian, by)))
-        found.sort(key=lambda one: one.head.size, reverse=True)
-        longest = found[0].head.size if found else 0
-        if longest >= word.least:
-            return found
-        _log.error("too-short", size=longest, least=word.least)
-        pause()
-
-
-def _ask(
-    custodian: Custodian, name: str, judged: Callable[[Note], Manifest], pause: Callable[[], None], once: bool
-) -> tuple[Note, Manifest] | None:
-    """What it shows, and the manifest with the keys that count over it."""
-    while True:
-        try:
-            note = custodian.held()
-            if note is None:
-                return None
-            over = judged(note)
-            if _is_at_its_place(custodian, name, note, over):
-                return note, over
-        except (Unavailable, Rejected, Refused):
-            pass
-        if once:
-            _log.warning("left-out", custodian=custodian.label)
-            return None
-        _log.warning("asking", custodian=custodian.label)
-        pause()
-
-
-def _is_at_its_place(custodian: Custodian, name: str, note: Note, over: Manifest) -> bool:
-    # One whose own lines are false has shown what the log signed all the same.
-    with suppress(Refused):
-        answering, _ = custodian_of(note.text, lines_under(note, over.log), over.log)
-        if answering not in successors(over, name):
-            # The settings name the wrong address, or it repeats what another has said.
-            said = {"answering": log.word(answering), "expected": log.word(name)}
-            _log.error("misplaced", custodian=custodian.label, **said)
-            return False
-    return True
-
-
-def _published(custodian: Custodian, over: Manifest) -> Checkpoint | None:
-    """The tree that it publishes, if W custodians have cosigned that; `over`: with the keys over all that it holds."""
-    with suppress(Unavailable, Rejected, Refused):
-        note = custodian.published()
-        return open_note(note, over.at(parse_checkpoint(note.text).size).log)
-    return None
 
 
 def adopt_any(

@@ -26,7 +26,7 @@ from infra.database import RETRY_SECONDS, UNAVAILABLE, check_url, engine, tell
 from infra.keys import read_signer, read_token
 from infra.stopping import on_signal
 from infra.workers import CheckingPool
-from tally.sequencer.adopt import NOBODY, adopt_any, survey
+from tally.sequencer.adopt import adopt_any
 from tally.sequencer.custodian import Custodian, Wire, label_of
 from tally.sequencer.egress import Egress, QueueUnavailable
 from tally.sequencer.leading import BEAT_SECONDS, Leading
@@ -36,6 +36,7 @@ from tally.sequencer.push import LedgerBehind, Push, Stopped
 from tally.sequencer.schema import SCHEMA
 from tally.sequencer.sequence import Sequencer
 from tally.sequencer.status import Report
+from tally.sequencer.survey import NOBODY, survey
 
 POLL_SECONDS = 0.1
 FINISH_SECONDS = 5.0

@@ -28,13 +28,13 @@ from audit.record.heads import open_head
 from audit.record.restart import Restart
 from audit.record.seen import MemorySeen
 from infra.queue.frames import Row
-from tally.sequencer.adopt import NOBODY
 from tally.sequencer.custodian import Custodian, Wire, label_of
 from tally.sequencer.ledger import Ledger
 from tally.sequencer.mark import Mark
 from tally.sequencer.push import Push
 from tally.sequencer.sequence import Sequencer
 from tally.sequencer.service import Term
+from tally.sequencer.survey import NOBODY
 from tests.loopback import serving
 from tests.simulator.meeting import Meeting
 from vault.custodian.custody import Custodian as Keeper
