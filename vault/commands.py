@@ -30,8 +30,8 @@ def serve_custodian(
     ] = None,
 ) -> None:
     """Keeps and cosigns logs, and serves them as tiles. With --follow it keeps a log that others publish, cosigns
-    nothing, and ends with the code of the worst alarm: 3 fork, 8 hidden rekey, 4 changed byte, 5 shrunken log, 6 own
-    damage, 7 silence.
+    nothing, and ends with the code of the worst alarm: 3 fork, 8 hidden rekey, 9 overruled tree, 4 changed byte, 5
+    shrunken log, 6 own damage, 7 silence.
     """
     if follow:
         from vault.custodian import serve_following

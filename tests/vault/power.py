@@ -115,6 +115,10 @@ class MemoryDisk:
                     file.data = dice.choice([b"", bytes(whole), file.data[: dice.randrange(whole + 1)], file.data])
                     file.synced = True
 
+    def copy(self, sure: bool = False) -> MemoryDisk:
+        """As it is now; `sure`: as a power cut leaves it that takes all it can."""
+        return MemoryDisk(_copy(self.root, sure))
+
     def _folders(self, folder: Folder) -> Iterator[Folder]:
         yield folder
         for found in list(folder.names.values()):
@@ -148,3 +152,14 @@ class MemoryDisk:
         if name in folder.names:
             raise FileExistsError(errno.EEXIST, "is there already")
         folder.names[name] = what
+
+
+def _copy(folder: Folder, sure: bool) -> Folder:
+    made = Folder()
+    for name, found in (folder.kept if sure else folder.names).items():
+        if isinstance(found, Folder):
+            made.names[name] = _copy(found, sure)
+        else:
+            made.names[name] = File(found.data if found.synced or not sure else b"", True)
+    made.kept = dict(made.names)
+    return made

@@ -386,10 +386,26 @@ def test_a_slow_source_holds_up_no_other_and_loses_nothing(database: Database, t
     assert watch.raised() == {}
     # Cut off, and the second was asked: what came is kept without a head, whose entries the quick one has not.
     assert "checkpoint" in quick.asked
+    assert watch.time <= 50
     assert 0 < watch.store.staged(watch.log.origin) < 2500
     slow.bundle = real
     watch.follower.round()
     assert watch.held() == watch.log.entries
+
+
+def test_sources_that_are_slow_whatever_they_are_asked_delay_no_alarm(database: Database, tmp_path: Path) -> None:
+    watch = Watch(SqlStore(database.engine), tmp_path, sources=4, silence=100, sample=8)
+    watch.fill(2500)
+    for source in watch.sources:
+
+        def bundle(index: int, width: int, real: Callable[[int, int], bytes] = source.bundle) -> bytes:
+            watch.time += 5
+            return real(index, width)
+
+        source.bundle = bundle
+    assert watch.raised() == {}
+    # Each gets its part of half of the silence, and at most one answer more.
+    assert watch.time <= 50 + 4 * 5
 
 
 def test_evidence_does_not_grow_for_ever(watch: Watch) -> None:

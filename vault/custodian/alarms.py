@@ -13,7 +13,7 @@ from typing import Any
 
 from infra import log
 
-CODES = {"fork": 3, "rekey": 8, "changed": 4, "shrunken": 5, "damaged": 6, "silence": 7}
+CODES = {"fork": 3, "rekey": 8, "overruled": 9, "changed": 4, "shrunken": 5, "damaged": 6, "silence": 7}
 """The worst first: its code is the exit code, whatever else there was."""
 SAID_AGAIN_SECONDS = 600.0
 MOST_KEPT = 100
@@ -23,6 +23,7 @@ _log = log.Log(
     "vault.follow",
     fork=("source", "size", "held"),
     rekey=("source", "number"),
+    overruled=("source", "size", "held"),
     changed=("source", "what", "number"),
     shrunken=("source", "size", "was"),
     damaged=("what",),

@@ -75,7 +75,9 @@ class Follower:
         self._store, self._keys, self.alarms = store, keys, alarms
         self._clock, self._now, self._choose = clock, now, choose
         self._silence, self._idle, self._sample, self._published = silence, idle, sample, published
-        self.sources = [Source(Patient(reader, clock, silence), heard=clock()) for reader in readers]
+        # A round with all of them slow takes half of `silence`, so that the alarm for it is not late.
+        share = silence / 2 / max(len(readers), 1)
+        self.sources = [Source(Patient(reader, clock, share), heard=clock()) for reader in readers]
         self._memory = Memory(memory, self.sources)
         self._signed = 0, now()
         self.size = self.compared = self.rounds = 0
@@ -185,8 +187,8 @@ class Follower:
                 self._check_fork(source, held, head)
             raise
         try:
-            patience = self._patience(source)
-            new = pull(self._store, self._keys, source.reader, head, policy, self._now(), patience)
+            # What a slow one has given stays, and the next round goes on from there.
+            new = pull(self._store, self._keys, source.reader, head, policy, self._now(), self._hearing(source))
         except ReadError as error:
             if error.reason == "wrong-root":
                 self._check_fork(source, held, head)
@@ -197,17 +199,9 @@ class Follower:
         self.alarms.stored(source.label, new.size, new.size - held.size)
         return new
 
-    def _patience(self, source: Source) -> Progress:
-        """Lets no source hold up the others, and the alarm for silence, by being slow: what it has given stays, and the
-        next round goes on from there.
-        """
-        end = self._clock() + self._silence / 2
-
+    def _hearing(self, source: Source) -> Progress:
         def progress(done: int, total: int) -> None:
             source.heard = self._clock()
-            if source.heard > end and done < total:
-                said = f"has given {done} of {total} entries in {self._silence / 2:g} s"
-                raise ReadError(said, str(source.reader), "slow")
 
         return progress
 
@@ -232,7 +226,8 @@ class Follower:
         self, source: Source, held: Head, head: SignedHead, larger: str, root: bytes, proof: Sequence[bytes]
     ) -> None:
         """Keeps both notes, and of the larger tree the root over as many entries as the smaller has, with the proof:
-        it is not the smaller one's, which shows the contradiction to anybody.
+        it is not the smaller one's, which shows the contradiction to anybody. Fork, which ends this follower; Refused
+        `overruled` if the officials have overruled that tree.
         """
         evidence = {
             "held": held.note.decode(),
@@ -241,10 +236,26 @@ class Follower:
             "root": encode_base64(root),
             "proof": [encode_base64(value) for value in proof],
         }
-        file = self.alarms.keep("fork", str(source.reader), evidence)
-        self.alarms("fork", source=source.label, size=head.size, held=held.size)
+        kind = "overruled" if self._overruled(held, head) else "fork"
+        file = self.alarms.keep(kind, str(source.reader), evidence)
+        self.alarms(kind, source=source.label, size=head.size, held=held.size)
+        if kind == "overruled":
+            raise Refused(kind, "is by keys of the log that the officials have replaced in the one that is held")
         text = f"{source.reader} shows a tree of {head.size} entries that contradicts the {held.size} held, both signed"
         raise Fork(f"FORK: {text} by {self._keys.origin}", file)
+
+    def _overruled(self, held: Head, head: SignedHead) -> bool:
+        """Whether a tree that contradicts the held one is by keys of the log that were replaced in that, and not by W
+        custodians: who has stolen the old keys can make any, and must not end all that follow.
+        """
+        policy = self._keys.at(head.size)
+        if policy.log == self._keys.at(held.size).log:
+            return False
+        try:
+            open_note(head.note, policy)
+        except Refused:
+            return True
+        return False
 
     def _compare(self, source: Source, size: int) -> None:
         """Reads again some of what is held: the next bundles in order, and one anywhere."""

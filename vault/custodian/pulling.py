@@ -96,12 +96,19 @@ def staged(store: Store, origin: str, start: int, end: int) -> Iterator[list[byt
 
 
 def steps(entries: Iterator[bytes]) -> Iterator[list[bytes]]:
-    """The entries in lists of STEP; the last may be shorter."""
+    """The entries in lists of STEP; the last may be shorter, also where the reading ends with ReadError: what came
+    before that is proven.
+    """
     step: list[bytes] = []
-    for entry in entries:
-        step.append(entry)
-        if len(step) == STEP:
+    try:
+        for entry in entries:
+            step.append(entry)
+            if len(step) == STEP:
+                yield step
+                step = []
+    except ReadError:
+        if step:
             yield step
-            step = []
+        raise
     if step:
         yield step
