@@ -189,12 +189,16 @@ class Election:
             setup.check_rows(self.manifest, self.Y, entry)
 
     def check_signed(self, entry: Entry) -> None:
-        """The part of `check` without proofs: the entry is of this election and bears the lines its rule demands."""
+        """The part of `check` without proofs: the entry is of this election and bears the lines its rule demands, and a
+        refusal is of what such an intake could have passed on.
+        """
         if entry.kind == "manifest":
             check_signatures(parse_manifest(entry), entry)
             return
         check_binding(self.manifest.origin, self.manifest.hash, entry)
         check_signatures(self.manifest, entry)
+        if entry.kind == "refusal":
+            voting.check_refusal(self.manifest, entry)
 
     def admit(self, entry: Entry, seen: Seen) -> None:
         """The stateful half: this entry, already checked, may be the next in the log, and if a mix is complete with it,

@@ -9,6 +9,7 @@ from audit.log.merkle import CompactRange, leaf_hash
 from audit.protocol.refused import Refused
 from audit.record.admission import SIGNED_BY, signer_of
 from audit.record.entries import Entry
+from audit.record.manifest import Manifest
 from audit.record.seen import Seen
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def apply_ballot(election: Election, entry: Entry) -> None:
     election.ballots += 1
 
 
-def admit_refusal(election: Election, entry: Entry, seen: Seen) -> None:
+def check_refusal(manifest: Manifest, entry: Entry) -> None:
     """A refusal says of an entry, as one intake handed it in, that these bytes will never be recorded from there; of a
     kind that bears no intake's line, whoever passed it on, as "".
 
@@ -65,13 +66,21 @@ def admit_refusal(election: Election, entry: Entry, seen: Seen) -> None:
     spoil the signature of a ballot on its way, and by the refusal of that keep out what the intake has promised. The
     log's key answers for it alone: the refused entry is not in the log, and its intake's line, which is over all of its
     text, could not be checked without it. Who reports on a record says so.
+
+    Also who does not look at all of the log sees that the intake fits the kind: who reads of refusals by intake so
+    reads of ballots.
     """
-    identity, intake, kind = entry.fields["identity"], entry.fields["intake"], entry.fields["kind"]
+    intake, kind = entry.fields["intake"], entry.fields["kind"]
     if kind not in SIGNED_BY:
         raise Refused("unknown-kind", "no such entry is ever admitted, so none is refused in the log", "kind")
-    allowed = {key.name for key in election.manifest.intakes} if kind == "ballot" else {""}
+    allowed = {key.name for key in manifest.intakes} if kind == "ballot" else {""}
     if intake not in allowed:
         raise Refused("unknown-key", f"no {kind} bears the line of such an intake", "intake")
+
+
+def admit_refusal(election: Election, entry: Entry, seen: Seen) -> None:
+    """Once for the same bytes, and never of what is recorded."""
+    identity, intake = entry.fields["identity"], entry.fields["intake"]
     if entry.fields["leaf"] in seen.refused(identity, intake):
         raise Refused("duplicate", "the log holds this refusal already", "identity")
     if seen.recorded(identity) == intake:

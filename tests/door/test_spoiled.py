@@ -22,9 +22,13 @@ def refuse(place: Place, entry: Entry, leaf: bytes, **changes: str) -> None:
     """The log refuses bytes with this leaf hash, as if intake-1 had passed them on as this ballot, or as `changes`
     say.
     """
+    place.board.record(refusal(place, entry, leaf, **changes))
+
+
+def refusal(place: Place, entry: Entry, leaf: bytes, **changes: str) -> bytes:
     fields = {"detail": "", "identity": b64(entry.identity), "intake": "intake-1", "kind": "ballot"}
     body = {**fields, "leaf": b64(leaf), "manifest": place.meeting.hash, "reason": "bad-signature", **changes}
-    place.board.record(place.meeting.signed("refusal", body, place.meeting.parties.log[0]))
+    return place.meeting.signed("refusal", body, place.meeting.parties.log[0])
 
 
 def spoil(place: Place, raw: bytes) -> bytes:
@@ -62,6 +66,18 @@ def test_a_refusal_of_something_else_takes_no_ballot_out(place: Place) -> None:
         entry = signed(raw := place.text(), client.accepted(raw)["line"])
         refuse(place, entry, entry.leaf, kind="notice", intake="")
         client.read_closing()
+        assert list(place.outbox.ballots()) == [entry.raw]
+
+
+def test_nor_does_one_of_something_else_under_the_intake_s_own_name(place: Place) -> None:
+    """No such thing bears an intake's line, so the log is wrong: it is neither believed nor counted as an answer when
+    voting closes.
+    """
+    with place.running() as client:
+        entry = signed(raw := place.text(), client.accepted(raw)["line"])
+        place.meeting.entries.append(refusal(place, entry, entry.leaf, kind="notice"))
+        place.board.publish()
+        wait_until(lambda: client.post(raw).json().get("reason") == "wrong-log")
         assert list(place.outbox.ballots()) == [entry.raw]
 
 

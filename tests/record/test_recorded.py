@@ -91,6 +91,21 @@ def test_a_ballot_before_the_opening(held: Meeting) -> None:
     assert caught.value.reason == "not-open"
 
 
+@pytest.mark.parametrize(
+    ("kind", "intake", "reason"),
+    [("notice", "intake-1", "unknown-key"), ("ballot", "", "unknown-key"), ("ballot", "intake-9", "unknown-key")]
+    + [("letter", "", "unknown-kind")],
+)
+def test_a_refusal_of_what_no_such_intake_passes_on(held: Meeting, kind: str, intake: str, reason: str) -> None:
+    at = next(i for i, raw in enumerate(held.entries) if parse_entry(raw).kind == "ballot")
+    election, ballot = followed(held, held.entries[:at]), parse_entry(held.entries[at])
+    body = {"detail": "", "identity": b64(ballot.identity), "intake": intake, "kind": kind, "leaf": b64(ballot.leaf)}
+    body |= {"manifest": held.hash, "reason": "bad-signature"}
+    with pytest.raises(Refused) as caught:
+        election.apply_recorded(parse_entry(held.signed("refusal", body, held.parties.log[0])))
+    assert (caught.value.reason, election.size) == (reason, at)
+
+
 def test_a_proof_is_not_checked_again(held: Meeting) -> None:
     """What this mode believes, said by a test: a witnessed ballot whose proof is wrong is taken as it stands."""
     at = next(i for i, raw in enumerate(held.entries) if parse_entry(raw).kind == "ballot")
