@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from audit.log.reader import Head, HttpReader, Reader, ReadError, open_reader
+from audit.log.reader import HttpReader, Reader, ReadError, open_reader
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
-from audit.record.entries import Entry
-from audit.record.heads import expect_rekeys, open_log
-from audit.record.manifest import Manifest
+from audit.record.heads import Shown, expect_one_log, expect_rekeys, open_log
 from audit.record.shapes import anything, array, octets, record, string
 
 CARD = record(custodians=array(string(), 1), intakes=anything, manifest=octets(32), origin=string())
 MAX_CARD = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A reader's newest witnessed head, the manifest with all rekeys under it, and entry 0 that holds that."""
-
-    reader: Reader
-    manifest: Manifest
-    first: Entry
-    head: Head
 
 
 def sources(election: str, wanted: bytes | None) -> tuple[list[Reader], bytes | None]:
@@ -54,31 +41,35 @@ def is_card(election: str) -> bool:
 def newest(readers: Sequence[Reader], pinned: bytes | None) -> tuple[list[Shown], list[ReadError | Refused]]:
     """What those readers show that have a witnessed log, the longest first, and why the others do not count: one is
     silent, damaged, or keeps back a rekey that another shows. ReadError saying of each why, if none is left; Refused
-    `fork` for two logs of one length.
+    `fork` as `expect_one_log`, of any two.
     """
     opened: list[Shown] = []
     faults: list[ReadError | Refused] = []
     for reader in readers:
         try:
-            opened.append(Shown(reader, *open_log(reader, pinned)))
+            opened.append(open_log(reader, pinned))
         except (ReadError, Refused) as error:
             faults.append(error)
-    found: list[Shown] = []
-    for one in opened:
+    # Shortest first, and a longer one that does not show how it begins is compared no further.
+    shown: list[Shown] = []
+    for one in sorted(opened, key=lambda one: one.head.size):
         try:
-            others = [(str(other.reader), other.manifest) for other in opened if other is not one]
-            expect_rekeys(str(one.reader), one.head, one.manifest, others)
+            for other in shown:
+                expect_one_log(other, one)
+            shown.append(one)
+        except ReadError as error:
+            faults.append(error)
+    found: list[Shown] = []
+    for one in shown:
+        try:
+            expect_rekeys(one, [other for other in shown if other is not one])
             found.append(one)
         except Refused as refusal:
             faults.append(refusal)
-    if opened and not found:
+    if shown and not found:
         raise next(fault for fault in faults if isinstance(fault, Refused))
     if not found:
         raise ReadError("; ".join(map(str, faults)))
-    roots: dict[int, bytes] = {}
-    for one in found:
-        if roots.setdefault(one.head.size, one.head.root) != one.head.root:
-            raise Refused("fork", f"{one.reader}: two witnessed trees of {one.head.size} entries have different roots")
     return sorted(found, key=lambda one: -one.head.size), faults
 
 

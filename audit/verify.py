@@ -35,7 +35,7 @@ from audit.protocol.canonical import canonical
 from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import PREFIX, Entry, parse_entry
-from audit.record.heads import expect_rekeys, open_head, open_log
+from audit.record.heads import Shown, expect_one_log, expect_rekeys, open_head, open_log
 from audit.record.manifest import Manifest, open_manifest
 from audit.record.outcome import first_difference, result_of
 from audit.record.seen import MemorySeen
@@ -83,19 +83,23 @@ def verify_record(
     """What a log or an exported record shows, all of it checked; `pinned` is the manifest's hash (32 bytes), if known.
 
     No rekey that one of `others` shows may be kept back by it: that could be another log, signed with keys that were
-    replaced. The rest of what those show is not looked at.
+    replaced. Nor may the tree of one be another log's, by keys that count. The rest of what those show is not looked
+    at.
     The proofs of ballots, rolls and mixes are checked by `executor`, in chunks; `progress` is told how many entries of
     how many are done. Of a folder every file is checked, and no other may be there. NotVerified names the first entry
     or file at fault, or why the log cannot be read.
     """
     try:
-        manifest = first_manifest(reader, pinned)
-        also = [(str(other), manifest_shown(other, manifest.hash)) for other in others]
+        manifest, first = first_entry(reader, pinned)
+        also = [shown_by(other, manifest.hash) for other in others]
         head = verified_head(reader, manifest)
         verification = Verification(reader, head, executor, progress)
         election = verification.run()
         check_keys(head, election.manifest)
-        expect_rekeys(str(reader), head, election.manifest, also)
+        shown = Shown(reader, election.manifest, first, head)
+        expect_rekeys(shown, also)
+        for other in also:
+            expect_one_log(shown, other)
     except ReadError as error:
         raise NotVerified(error.detail, error.reason, error.where) from None
     except Refused as refusal:
@@ -114,22 +118,22 @@ def verify_record(
     )
 
 
-def first_manifest(reader: Reader, pinned: bytes | None) -> Manifest:
-    """The manifest in entry 0, by which all else is judged. NotVerified; ReadError."""
+def first_entry(reader: Reader, pinned: bytes | None) -> tuple[Manifest, Entry]:
+    """The manifest, by which all else is judged, and entry 0 that holds it. NotVerified; ReadError."""
     raw = unverified_first_entry(reader)
     if raw is None:
         said = "no checkpoint is there: nothing has been published, or this is not its place (a folder, or URL/ORIGIN)"
         raise NotVerified(said, "not-found", str(reader))
     try:
-        return open_manifest(raw, pinned)[0]
+        return open_manifest(raw, pinned)
     except Refused as refusal:
         raise entry_fault(0, raw, refusal) from None
 
 
-def manifest_shown(other: Reader, pinned: bytes) -> Manifest:
-    """The manifest with all rekeys as another source shows it. NotVerified if it shows none; ReadError."""
+def shown_by(other: Reader, pinned: bytes) -> Shown:
+    """What another source shows. NotVerified if its manifest is against the rules; ReadError."""
     try:
-        return open_log(other, pinned)[0]
+        return open_log(other, pinned)
     except Refused as refusal:
         raise NotVerified(str(refusal), refusal.reason, str(other)) from None
 
@@ -362,8 +366,7 @@ def compare_result(report: Report, raw: bytes, where: str) -> None:
 
 
 def each_once(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object with these fields. Refused `duplicate`: of a field that stands twice every reader takes another one.
-    """
+    """The object with these fields. Refused `duplicate`: of one that stands twice every reader takes another."""
     found = dict(fields)
     if len(found) != len(fields):
         name = next(name for i, (name, _) in enumerate(fields) if name in dict(fields[:i]))

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from time import monotonic
 
 from audit.log.checkpoint import open_note
-from audit.log.merkle import CompactRange, leaf_hash
+from audit.log.merkle import CompactRange, frontier, leaf_hash
 from audit.log.notes import parse_note
 from audit.log.proving import TreeTiles
 from audit.log.reader import Head, Reader, ReadError, bundle_entries, read_entries, unverified_first_entry
@@ -34,6 +35,16 @@ from audit.record.rekeying import KIND, rekeyed
 SECONDS = 300.0
 """That a reader may take to show its rekeys: some megabytes each over the slowest connection, and few there are."""
 FIRST_LINE = f"{PREFIX}{KIND}\n".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A reader's newest witnessed head, the manifest with all rekeys under it, and entry 0 that holds that."""
+
+    reader: Reader
+    manifest: Manifest
+    first: Entry
+    head: Head
 
 
 def is_rekey(raw: bytes) -> bool:
@@ -93,10 +104,8 @@ def open_head(
     return claim, manifest
 
 
-def open_log(reader: Reader, pinned: bytes | None) -> tuple[Manifest, Entry, Head]:
-    """The log's manifest with all its rekeys, entry 0 that holds it, and its newest head, witnessed. ReadError, also if
-    nothing is published; Refused as `open_manifest`.
-    """
+def open_log(reader: Reader, pinned: bytes | None) -> Shown:
+    """What the reader shows of the log. ReadError, also if nothing is published; Refused as `open_manifest`."""
     raw = unverified_first_entry(reader)
     if raw is None:
         raise ReadError("has published no log yet", str(reader), "not-found")
@@ -105,7 +114,7 @@ def open_log(reader: Reader, pinned: bytes | None) -> tuple[Manifest, Entry, Hea
     if found is None:
         raise ReadError("has published no log yet", str(reader), "not-found")
     head, manifest = found
-    return with_rekeys(reader, manifest, head), entry, head
+    return Shown(reader, with_rekeys(reader, manifest, head), entry, head)
 
 
 def with_rekeys(
@@ -121,20 +130,43 @@ def with_rekeys(
     return manifest
 
 
-def expect_rekeys(where: str, head: Head, manifest: Manifest, others: Iterable[tuple[str, Manifest]]) -> None:
-    """Whoever was replaced, or has stolen a key that was, may show another log in which that never happened; the
-    officials' quorum signed what others show, so nobody has made it up. `manifest` is as all rekeys under the head have
-    made it, `others` as other sources show it.
+def expect_one_log(one: Shown, another: Shown) -> None:
+    """Two trees witnessed by keys that count at their sizes are of one log: the shorter begins the longer.
 
-    Refused `fork` if one of them shows a rekey below the head's size by which the head was not judged.
+    A shorter one by keys that do not count there for the longer is `expect_rekeys`' to judge. Who holds keys that were
+    replaced later can sign one for which they do, and put into it a rekey that everybody knows, at another place: by
+    what the two show, nobody can say which is true. Refused `fork`; ReadError of the longer, if its tiles do not show
+    how it begins.
     """
-    mine = {rekey.index: rekey.raw for rekey in manifest.rekeys}
-    for other, shown in others:
-        for rekey in shown.rekeys:
-            if rekey.index < head.size and mine.get(rekey.index) != rekey.raw:
-                text = f"with {head.size} entries, keeps back the rekey of {rekey.name} that {other} shows"
+    short, long = sorted((one, another), key=lambda shown: shown.head.size)
+    size = short.head.size
+    try:
+        open_note(short.head.note, long.manifest.at(size).log)
+    except Refused:
+        return
+    begun = long.head.root
+    if size < long.head.size:
+        tiles = TreeTiles(long.reader, long.head)
+        begun = frontier(tiles, size).root()
+        tiles.consistency(size, begun)
+    if begun != short.head.root:
+        text = f"{short.reader}: its witnessed tree of {size} entries does not begin that of {long.head.size}"
+        raise Refused("fork", f"{text} which {long.reader} shows: there are two logs, or keys were stolen")
+
+
+def expect_rekeys(one: Shown, others: Iterable[Shown]) -> None:
+    """Whoever was replaced, or has stolen a key that was, may show another log in which that never happened; the
+    officials' quorum signed what others show, so nobody has made it up.
+
+    Refused `fork` if one of the others shows a rekey below the head's size by which the head was not judged.
+    """
+    size, mine = one.head.size, {rekey.index: rekey.raw for rekey in one.manifest.rekeys}
+    for other in others:
+        for rekey in other.manifest.rekeys:
+            if rekey.index < size and mine.get(rekey.index) != rekey.raw:
+                text = f"with {size} entries, keeps back the rekey of {rekey.name} that {other.reader} shows"
                 said = f"{text} as entry {rekey.index}: it is another log, or signed with keys that are over"
-                raise Refused("fork", f"{where}: {said}")
+                raise Refused("fork", f"{one.reader}: {said}")
 
 
 def _rekeys(

@@ -61,10 +61,13 @@ def test_evidence_that_an_intake_made_of_a_refusal_after_the_close(voter: Voter)
     entry = voter.ballot()
     voter.meeting.closing().reconcile().close()
     voter.meeting.add(voter.refuse(entry, "intake-1", reason="closed"))
-    manifest, zero, head = open_log(reader := open_reader(str(voter.export())), None)
-    found = search(reader, head, open_claim(voter.receipt(entry).read_bytes(), manifest), manifest)
+    one = open_log(open_reader(str(voter.export())), None)
+    claim = open_claim(voter.receipt(entry).read_bytes(), one.manifest)
+    found = search(one.reader, one.head, claim, one.manifest)
     assert found.late is not None
-    evidence = voter.file("evidence", evidence_of(reader, dataclasses.replace(found, refusal=found.late), zero).raw)
+    evidence = voter.file(
+        "evidence", evidence_of(one.reader, dataclasses.replace(found, refusal=found.late), one.first).raw
+    )
     assert offline(voter, evidence)[0] == 1
     assert offline(voter, evidence, "--election", voter.record)[0] == MISSING
 
@@ -73,10 +76,11 @@ def test_evidence_made_of_a_ballots_refusal_as_something_else(voter: Voter) -> N
     """Whoever has the log's key recorded it, as of no ballot, so that its place alone would seem to tell."""
     entry = voter.ballot()
     made_up = voter.meeting.add(voter.refuse(entry, "", kind="notice"))
-    manifest, zero, head = open_log(reader := open_reader(str(voter.export())), None)
-    found = search(reader, head, open_claim(voter.receipt(entry).read_bytes(), manifest), manifest)
+    one = open_log(open_reader(str(voter.export())), None)
+    claim = open_claim(voter.receipt(entry).read_bytes(), one.manifest)
+    found = search(one.reader, one.head, claim, one.manifest)
     found = dataclasses.replace(found, refusal=Place(len(voter.meeting.entries) - 1, made_up))
-    evidence = voter.file("evidence", evidence_of(reader, found, zero).raw)
+    evidence = voter.file("evidence", evidence_of(one.reader, found, one.first).raw)
     assert offline(voter, evidence)[0] == 1
     assert offline(voter, evidence, "--election", voter.record)[0] == MISSING
 

@@ -19,7 +19,7 @@ from audit.verify_report import trusted
 from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
 from tests.simulator.record import MemoryReader, files_of, write
-from tests.simulator.rekeys import rekey
+from tests.simulator.rekeys import rekey, rekeying, take_over
 from tests.verify.disputing import AFTER, FOR, MISSING, RECORDED, Voter, offline, run
 
 
@@ -49,6 +49,28 @@ class Stolen:
         return MemoryReader(self.false | {"rekeys": b""})
 
 
+class Forked:
+    """As `Stolen`, and an intake's key is replaced, too: not one that the thief needs."""
+
+    def __init__(self, recorded: bool) -> None:
+        self.meeting = meeting = Meeting().prepared()
+        before, common = meeting.parties, list(meeting.entries)
+        public = rekeying(meeting, "intake", "intake-1", Dice(80).signers("intake-1"))
+        rekey(meeting, "log", "log", Dice(78).log_keys("log"))
+        place = meeting.election.size - 1
+        rekey(meeting, "custodian", "custodian-b", Dice(79).custodian_keys("custodian-e"))
+        if recorded:
+            meeting.add(public)
+            take_over(meeting, "intake", "intake-1", Dice(80).signers("intake-1"))
+        self.ballot: Entry = meeting.vote(meeting.accounts[0], FOR)
+        places = [rekey.index for rekey in meeting.manifest.rekeys]
+        assert len(common) == place
+        true = files_of(meeting.entries, meeting.parties, meeting.origin)
+        self.honest = MemoryReader(true | {"rekeys": rekeys_text(places)})
+        false = files_of([*common[:-1], public], before, meeting.origin)
+        self.thief = MemoryReader(false | {"rekeys": rekeys_text([place - 1])})
+
+
 @pytest.fixture(scope="module")
 def stolen() -> Stolen:
     return Stolen()
@@ -69,6 +91,57 @@ def test_one_that_has_not_come_to_the_rekey_yet_keeps_nothing_back(stolen: Stole
     early = MemoryReader(files_of(stolen.meeting.entries[: stolen.place], stolen.before, stolen.meeting.origin))
     found, faults = newest([early, stolen.honest()], stolen.pinned)
     assert (len(found), faults) == (2, [])
+
+
+class TestAForkFromBeforeTheRekey:
+    """It is no longer than the first true rekey, and the thief puts another into it that the officials signed: one that
+    everybody can read, of an intake, or one that was never recorded. The true log lacks it at that place.
+    """
+
+    @pytest.fixture(params=["recorded", "never recorded"])
+    def forked(self, request: pytest.FixtureRequest) -> Forked:
+        return Forked(request.param == "recorded")
+
+    def test_does_not_drive_out_the_true_log(self, forked: Forked) -> None:
+        for readers in ([forked.thief, forked.honest], [forked.honest, forked.thief]):
+            with pytest.raises(Refused, match="there are two logs") as refused:
+                newest(readers, forked.meeting.manifest.hash)
+            assert refused.value.reason == "fork"
+
+    def test_leaves_a_dispute_undecided(self, forked: Forked, tmp_path: Path) -> None:
+        voter = Voter(tmp_path, forked.meeting)
+        receipt = voter.receipt(forked.ballot, AFTER - 1)
+        true, false = (write(one.files, tmp_path / name) for one, name in ((forked.honest, "t"), (forked.thief, "f")))
+        assert offline(voter, receipt, "--election", true)[0] == RECORDED
+        code, shown = offline(voter, receipt, "--election", true, "--election", false)
+        assert (code, shown["reason"]) == (1, "fork")
+
+    def test_is_not_verified_beside_the_true_log(self, forked: Forked, executor: Executor) -> None:
+        for reader, other in ((forked.thief, forked.honest), (forked.honest, forked.thief)):
+            with pytest.raises(NotVerified) as caught:
+                verify_record(reader, forked.meeting.manifest.hash, executor, others=[other])
+            assert caught.value.reason == "fork"
+
+
+def test_two_logs_of_one_length(stolen: Stolen) -> None:
+    meeting, notices = stolen.meeting, []
+    for text in ("one", "other"):
+        body = {"manifest": meeting.hash, "subject": "incident", "text": text}
+        notices.append(meeting.signed("notice", body, *stolen.before.officials[:2]))
+    common = meeting.entries[: stolen.place]
+    readers = [MemoryReader(files_of([*common, raw], stolen.before, meeting.origin)) for raw in notices]
+    with pytest.raises(Refused, match="does not begin"):
+        newest(readers, stolen.pinned)
+
+
+def test_a_longer_log_whose_tiles_are_wrong_is_no_fork(stolen: Stolen) -> None:
+    common, origin = stolen.meeting.entries[: stolen.place], stolen.meeting.origin
+    early, damaged = (MemoryReader(files_of(one, stolen.before, origin)) for one in (common[:-1], common))
+    damaged.files |= {path: bytes(len(raw)) for path, raw in damaged.files.items() if path.startswith("tile/0")}
+    damaged.files["rekeys"] = b""
+    found, faults = newest([damaged, early], stolen.pinned)
+    assert [one.reader for one in found] == [early]
+    assert [fault.reason for fault in faults] == ["bad-proof"]
 
 
 def test_nobody_is_left(stolen: Stolen) -> None:
