@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 
 import httpx
 
+from audit.log.export import check_tiles
 from audit.log.merkle import CompactRange
 from audit.log.notes import parse_note
 from audit.log.reader import HttpReader, ReadError, open_head, read_entries
@@ -18,6 +19,7 @@ from audit.log.tiles import frame
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 from tally.sequencer.ledger import Ledger
+from tests.faults.stores import false_trees, noted_by
 from tests.faults.zones import TOKEN, Zones
 
 PATIENCE = 90.0
@@ -159,7 +161,8 @@ class Client:
     def count(self, *without: str, patience: float = PATIENCE) -> int:
         """Waits until all custodians but some have published all that was acknowledged; then every log is read and
         proven. How many entries are lost: acknowledged, and not in all of these logs. If none is, all logs are one, in
-        which is nothing twice, and nothing that nobody handed in.
+        which is nothing twice, and nothing that nobody handed in; and every tile, and every root that is stored beside
+        the entries, is the one that they make.
         """
         names = [name for name in self.zones.custodians if name not in without]
         with self._lock:
@@ -187,6 +190,8 @@ class Client:
         if lost:
             return self.lost
         one = logs[names[0]]
+        for name in names:
+            self._check_trees(name, one)
         assert all(log == one for log in logs.values()), "custodians serve different logs"
         twice = [raw for raw, times in Counter(one).items() if times > 1]
         assert not twice, f"{len(twice)} entries are recorded more than once"
@@ -194,10 +199,24 @@ class Client:
         return 0
 
     def check_ledger(self) -> None:
-        """The ledger holds what custodians publish."""
+        """The ledger holds what custodians publish, and each of its stages has the root of its entries."""
         ledger = Ledger(self.zones.databases["tally"].engine, self.zones.meeting.origin)
         published = self.log(self.zones.custodians[0])
-        assert list(ledger.all_entries())[: len(published)] == published
+        staged = list(ledger.all_entries())
+        assert staged[: len(published)] == published
+        self._check_roots("tally", staged)
+
+    def _check_trees(self, name: str, log: Sequence[bytes]) -> None:
+        """Every tile that a custodian serves, and every head that it has stored, is of this log."""
+        with self._reader(name) as reader:
+            head = open_head(reader, self.zones.meeting.manifest.log, exact=True)
+            assert head is not None
+            check_tiles(reader, head)
+        self._check_roots(name, log)
+
+    def _check_roots(self, name: str, log: Sequence[bytes]) -> None:
+        false = false_trees(noted_by(self.zones, name), log)
+        assert not false, f"{name} notes other trees of {false} entries"
 
     def wait(self, done: Callable[[], bool], patience: float = PATIENCE) -> None:
         end = time.monotonic() + patience

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from infra.postgres import Cluster
-from tests.faults.client import Client
 from tests.faults.conftest import new_origin
 from tests.faults.machines import machines
 from tests.faults.storm import run, zone_of
@@ -21,15 +20,6 @@ def test_nothing_acknowledged_is_lost_in_a_storm(cluster: Cluster, request: pyte
     request.node.user_properties.append((KEY, found.as_list()))
     assert found.lost == 0
     assert found.faults > 3
-
-
-def test_what_is_in_no_log_is_counted_as_lost(founded: Client) -> None:
-    (entry,) = founded.entries(1)
-    founded.acknowledged.add(entry)
-    assert founded.count(patience=0.0) == 1
-    assert (len(founded.checked), founded.lost) == (2, 1)
-    with pytest.raises(AssertionError, match="1 of 2 not recorded"):
-        founded.check(patience=0.0)
 
 
 def test_a_failpoint_is_planted_where_it_is_come_to() -> None:
