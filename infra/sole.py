@@ -7,6 +7,7 @@ anew, and another have been quicker.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 
@@ -37,6 +38,9 @@ class Sole:
         self._settings = ALIVE if settings is None else settings
         self._session: Connection | None = None
         self._kept = 0.0
+        # `keep` and `expect` may be asked by several threads, and a session answers one.
+        self._turn = threading.Lock()
+        self._lost = False
 
     @property
     def held(self) -> bool:
@@ -66,18 +70,40 @@ class Sole:
         self._session.execute(select(1))
 
     def keep(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Returns if this process is the one, or is again; it asks once a second at most. Occupied."""
-        if self.held and clock() < self._kept + KEEP_SECONDS:
-            return
-        if self.held:
+        """Returns if this process is the one, or is again; it asks once a second at most. Occupied. It raises at least
+        once whenever this process was not the one in between, also if that was `expect`'s finding.
+        """
+        with self._turn:
+            if self._lost:
+                self._lost = False
+                raise Occupied("another process may have been at work on these tables")
+            if self.held and clock() < self._kept + KEEP_SECONDS:
+                return
+            if self.held:
+                self._ask()
+            elif not self.seize():
+                raise Occupied("another process is at work on these tables")
+            self._kept = clock()
+
+    def expect(self) -> None:
+        """Returns if this process is the one, and asks each time: for who is about to write. Occupied if it is not, and
+        does not become it: for it has first to read what another may have written.
+        """
+        with self._turn:
+            if not self.held:
+                raise Occupied("another process may be at work on these tables")
             try:
-                self.confirm()
+                self._ask()
             except OperationalError:
-                self.leave()
+                self._lost = True
                 raise
-        elif not self.seize():
-            raise Occupied("another process is at work on these tables")
-        self._kept = clock()
+
+    def _ask(self) -> None:
+        try:
+            self.confirm()
+        except OperationalError:
+            self.leave()
+            raise
 
     def leave(self) -> None:
         """Lets another take over; nothing if this process is not the one."""

@@ -63,7 +63,8 @@ def run(path: Path) -> None:
     later = read_signer(config.next_key) if config.next_key else None
     check_office(path, manifest, signer, later)
     sole = alone(config, manifest)
-    door = Door(manifest, signer, database, readers(config, manifest), queue.put, *how, later, sole.keep)
+    one = (sole.keep, sole.expect)
+    door = Door(manifest, signer, database, readers(config, manifest), queue.put, *how, later, *one)
     metrics = coarse(manifest)
     app, ready = door.opened(metrics)
     serve(app, config.listen, Private(config.private, metrics, ready))
@@ -120,7 +121,8 @@ def check_office(path: Path, manifest: Manifest, signer: Signer, later: Signer |
 @dataclass(frozen=True)
 class Door:
     """All that one intake is made of; `pause`: seconds between two looks at the log; `most`: ballots that may wait;
-    `later`: the key that will replace `signer`; `keep` raises if another process works on the outbox.
+    `later`: the key that will replace `signer`; `keep` raises if another process works, or has worked, on the outbox,
+    and `expect`, too, which does not take its place.
     """
 
     manifest: Manifest
@@ -133,6 +135,7 @@ class Door:
     most: int = MOST_BALLOTS
     later: Signer | None = None
     keep: Callable[[], None] = lambda: None
+    expect: Callable[[], None] = lambda: None
 
     def app(self) -> FastAPI:
         """The application, whose lifespan starts and ends the watch, the mover, the clerk and the checking pool."""
@@ -142,7 +145,7 @@ class Door:
         """The same, with `metrics` telling how it goes, and whether it can do its work."""
         standing, outbox = Standing(), Outbox(self.engine, self.manifest.origin)
         key = DoorKey([self.signer] if self.later is None else [self.signer, self.later], self.manifest)
-        clerk, workers = Clerk(storing(outbox, key)), Workers(standing, self.workers)
+        clerk, workers = Clerk(storing(outbox, key, self.expect)), Workers(standing, self.workers)
         mover = Mover(outbox, self.put, self.manifest.batch_min, self.manifest.batch_wait)
         known = (self.engine, self.manifest, key)
         watch = Watch(self._follow, standing, outbox, *known, workers.pool, most=self.most, keep=self.keep)
@@ -206,10 +209,17 @@ class Workers:
             self._pool.close()
 
 
-def storing(outbox: Outbox, key: DoorKey) -> Store:
-    """Stores in the outbox, and tells the key."""
+def storing(outbox: Outbox, key: DoorKey, expect: Callable[[], None] = lambda: None) -> Store:
+    """Stores in the outbox, and tells the key; Problem 503 `not-ready` once `expect` says that another process may be
+    at work on it, however long the watch takes to see that.
+    """
 
     def store(items: Sequence[Item]) -> list[Accepted | Drained]:
+        try:
+            expect()
+        except Occupied:
+            text = "another process is at work on this intake's outbox; please try again in a moment"
+            raise Problem(503, "not-ready", text) from None
         try:
             return outbox.accept(items)
         finally:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,7 +23,9 @@ from intake.door import serve
 from intake.door.config import DoorConfig
 from intake.door.copies import back_up, restore
 from intake.door.schema import ONE_DOOR
-from tests.door.conftest import Client
+from intake.door.serve import Door
+from tests.door.board import Board
+from tests.door.conftest import AGAINST, Client
 from tests.door.test_process import Town, town
 from tests.loopback import PATIENCE, serving, wait_until
 
@@ -120,3 +125,53 @@ def test_while_another_has_its_place_a_door_takes_nothing(
         wait_until(lambda: client.ready)
         client.accepted(town.place.text(1))
     one.leave()
+
+
+def test_a_door_that_has_lost_its_place_takes_no_ballot_though_a_custodian_holds_its_watch_up(
+    town: Town, sole_of: Callable[[str], Sole]
+) -> None:
+    """Two ballots of one pseudonym and revision would both be promised. Once it has its place back, it first reads
+    what the other has promised.
+    """
+    one, other, slow = sole_of("one"), sole_of("other"), Slow(town.place.board)
+    first = replace(town.place.door(), keep=one.keep, expect=one.expect, readers=[slow])
+    with opened(town, first) as client:
+        client.accepted(town.place.text(0))
+        slow.go_on.clear()
+        assert slow.asked.wait(PATIENCE)
+        wait_until(lambda: taken_from(town, "one", other))
+        for _ in range(2):
+            assert client.post(town.place.text(1)).status_code == 503
+        with opened(town, replace(town.place.door(), keep=other.keep, expect=other.expect)) as second:
+            second.accepted(town.place.text(1, AGAINST))
+        assert client.post(town.place.text(1)).status_code == 503
+        other.leave()
+        # Nobody holds the place now, but only the watch may take it.
+        assert client.post(town.place.text(1)).status_code == 503
+        slow.go_on.set()
+        wait_until(lambda: client.post(town.place.text(1)).json()["reason"] == "revision-repeated")
+    one.leave()
+
+
+class Slow:
+    """A custodian that does not answer while `go_on` is not set, and notes that it was asked."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self.go_on, self.asked = threading.Event(), threading.Event()
+        self.go_on.set()
+
+    def checkpoint(self) -> bytes:
+        if not self.go_on.is_set():
+            self.asked.set()
+            self.go_on.wait(PATIENCE)
+        return self._board.checkpoint()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._board, name)
+
+
+@contextmanager
+def opened(town: Town, door: Door) -> Iterator[Client]:
+    with serving(door.app()) as url, httpx.Client(base_url=url, timeout=PATIENCE) as http:
+        yield Client(town.place, http)
