@@ -48,6 +48,8 @@ class Invariants:
         if not vault.liar:
             other = self.roots.setdefault(size, root)
             self.world.expect(other == root, f"two trees of {size} entries are cosigned, one by {vault.name}")
+            kept = size == 0 or size in vault.disk.durable().heads
+            self.world.expect(kept, f"{vault.name} has cosigned {size} entries and may lose them")
 
     def published(self, raw: bytes, manifest: Manifest) -> None:
         """A custodian has taken a checkpoint as the one to serve; `manifest`: with the keys that it knows."""

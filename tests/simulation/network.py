@@ -23,6 +23,7 @@ from tests.simulation.kernel import Crash, Kernel, Process
 from vault.custodian.cosign import WrongOldSize
 from vault.custodian.custody import Custodian as Keeper
 from vault.custodian.serve import STATUS
+from vault.custodian.storage import Unsafe
 
 T = TypeVar("T")
 PATIENCE = 8.0
@@ -89,7 +90,7 @@ class Network:
 
 
 def answer_of(keeper: Keeper, origin: str, method: str, path: str, content: bytes | None) -> Answer:
-    """A custodian's answer over HTTP, as `vault.custodian.serve` gives it."""
+    """A custodian's answer over HTTP, as `vault.custodian.serve` gives it. Unsafe."""
     try:
         return Answer(*_routed(keeper, origin, method, path, content or b""))
     except WrongOldSize as wrong:
@@ -97,7 +98,7 @@ def answer_of(keeper: Keeper, origin: str, method: str, path: str, content: byte
     except Refused as refusal:
         problem = json.dumps({"reason": refusal.reason}).encode()
         return Answer(STATUS.get(refusal.reason, 422), "application/problem+json", problem)
-    except OperationalError:
+    except (OperationalError, OSError):
         return Answer(503, "application/problem+json", b"{}")
 
 
@@ -162,7 +163,7 @@ class Reader:
     def _get(self, request: Callable[[], bytes | None]) -> bytes | None:
         try:
             return self._network.call(self._source, self._target, request)
-        except (NoAnswer, OperationalError):
+        except (NoAnswer, OperationalError, OSError, Unsafe):
             raise ReadError("no answer", str(self), "unreachable") from None
 
     def _some(self, raw: bytes | None) -> bytes:

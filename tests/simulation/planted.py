@@ -15,6 +15,7 @@ from tally.sequencer import decide
 from tally.sequencer.decide import Decision
 from tally.sequencer.ledger import Stage
 from tally.sequencer.sequence import Checked, Sequencer
+from vault.custodian.numbered_files import NumberedFiles
 
 
 class Plant:
@@ -24,6 +25,7 @@ class Plant:
 
     Sequencer: type[Sequencer] = Sequencer
     lazy_disks = False
+    in_folder = False  # whether one custodian keeps its log in a folder; else some do
     compares = True
     marks = True
     befalls = ""  # a kind of fault that every schedule has
@@ -85,6 +87,31 @@ class AckBeforeW(Plant):
 
 class NoFsync(Plant):
     lazy_disks = True
+
+
+def new_unsynced(files: Any, content: bytes) -> str:
+    """As `NumberedFiles._new_file`, without waiting for the disk."""
+    path = f"{files._root}/new/{files._disk.fresh_name()}"
+    files._disk.create(path, content)
+    return path
+
+
+class NoFsyncOfFiles(Plant):
+    """A custodian's folder, the real one: a file is given its name before its bytes are on disk."""
+
+    in_folder = True
+
+    def planted(self) -> AbstractContextManager[object]:
+        return patch.object(NumberedFiles, "_new_file", new_unsynced)
+
+
+class NoFsyncOfFolders(Plant):
+    """A custodian's folder, the real one: its cosignature is given before the file's name is on disk."""
+
+    in_folder = True
+
+    def planted(self) -> AbstractContextManager[object]:
+        return patch.object(NumberedFiles, "_sync_folder", lambda *_: None)
 
 
 class NoMark(Plant):

@@ -10,6 +10,8 @@ from infra import failpoints
 from tests.simulation.planted import (
     AckBeforeW,
     NoFsync,
+    NoFsyncOfFiles,
+    NoFsyncOfFolders,
     NoMark,
     NoSwap,
     Plant,
@@ -21,6 +23,7 @@ from tests.simulation.schedule import run
 
 FEW = 30
 """Within so many schedules a planted fault is found."""
+MAY_LOSE = "custodian-[a-e] has cosigned [0-9]+ entries and may lose them"
 COSIGNED_TWICE = "two trees of [0-9]+ entries are cosigned, one by custodian-[a-e]"
 NOT_SIMULATED = {
     *("outbox.renewing", "outbox.renewed", "outbox.learning", "outbox.restoring", "outbox.restored"),
@@ -39,7 +42,9 @@ class Votes(Plant):
     [
         (SignBeforeStage(), "a tree of [0-9]+ entries is signed that is not staged"),
         (AckBeforeW(), "an entry is acknowledged to the queue that [0-9]+ custodians hold"),
-        (NoFsync(), "custodian-[a-e] has cosigned [0-9]+ entries and may lose them"),
+        (NoFsync(), MAY_LOSE),
+        (NoFsyncOfFiles(), MAY_LOSE),
+        (NoFsyncOfFolders(), MAY_LOSE),
         (NoSwap(), "a stage continues [0-9]+ entries of a ledger that holds [0-9]+"),
         (NoMark(), ".* (holds|shows) another tree of [0-9]+ entries, signed by this log's keys|" + COSIGNED_TWICE),
         (SettlesAnybodys(), "intake-[12] accounts for a ballot whose answer [0-9]+ custodians hold"),
@@ -49,6 +54,8 @@ class Votes(Plant):
         "sign before stage",
         "acknowledge before W",
         "no fsync",
+        "no fsync of a custodian's file",
+        "no fsync of a custodian's folder",
         "no compare-and-swap",
         "no mark",
         "settle what came through another",

@@ -1,4 +1,4 @@
-"""A custodian, over a simulated disk, and what one that lies answers."""
+"""A custodian, over a simulated database or a simulated folder, and what one that lies answers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 from infra.exchange import Answer
 from tests.simulation import network as net
 from tests.simulation.disk import Disk
+from tests.simulation.folder import FolderDisk
+from tests.simulation.kernel import Crash
 from tests.simulation.stores import Store, VaultState
 from tests.simulation.zone import Zone
 from vault.custodian.custody import Custodian as Keeper
 from vault.custodian.keys import stored_keys
+from vault.custodian.storage import Unsafe
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -19,8 +22,13 @@ if TYPE_CHECKING:
 class Vault(Zone):
     """A custodian. `lost`: what was on its disk when that went; `liar`: it answers what it likes now and then."""
 
-    def __init__(self, world: World, index: int) -> None:
-        self.disk = Disk(world.kernel, f"custodian {index}", VaultState)
+    def __init__(self, world: World, index: int, in_folder: bool) -> None:
+        name = f"custodian {index}"
+        self.disk: Disk = (
+            FolderDisk(world.kernel, name, world.origin, world.may_crash)
+            if in_folder
+            else Disk(world.kernel, name, VaultState)
+        )
         self.lost: VaultState | None = None
         self.liar = self.lying = False
         self.slow = 0.0
@@ -31,7 +39,7 @@ class Vault(Zone):
     def boot(self) -> None:
         self.disk.lazy = self.world.plant.lazy_disks
         world = self.world
-        store = Store(self.disk)
+        store: Any = self.disk.open(self.process) if isinstance(self.disk, FolderDisk) else Store(self.disk)
         self.keys = stored_keys(store, world.made.manifest)
         self.keeper = Keeper(store, {world.origin: self.keys}, self.signers, lambda: int(self.clock()))
 
@@ -55,7 +63,12 @@ class Vault(Zone):
         world = self.world
         if self.lying and world.dice.random() < 0.5:
             return self._lie(method)
-        answer = net.answer_of(self.keeper, world.origin, method, path, content)
+        try:
+            answer = net.answer_of(self.keeper, world.origin, method, path, content)
+        except Unsafe:
+            # The disk has not confirmed a write: somebody sees to it, and starts the custodian again.
+            self.crash()
+            raise Crash from None
         if path == "publish" and answer.status == 204 and not self.liar:
             world.must.published(content or b"", self.keys.manifest)
         if answer.status == 200 and path in ("append", "held"):

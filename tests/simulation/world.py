@@ -21,6 +21,9 @@ from tests.simulation.zone import Zone
 VOTES = 0.1
 """The share of schedules in which a whole vote is held: each costs as much as some of the others."""
 
+FOLDERS = 0.2
+"""The share of schedules in which one custodian keeps its log in a folder."""
+
 
 class World:
     """All zones, how they begin again after they ended, and `broken`: what did not hold."""
@@ -37,7 +40,10 @@ class World:
         self.crash_rate = 0.0
         self.restored = False
         self.must = Invariants(self)
-        self.vaults = [Vault(self, i) for i in range(custodians)]
+        folder = self.dice.randrange(custodians)
+        if not plant.in_folder and self.dice.random() >= FOLDERS:
+            folder = custodians
+        self.vaults = [Vault(self, i, i == folder) for i in range(custodians)]
         self.queue = QueueZone(self, 3 if self.dice.random() < 0.25 else 1)
         self.ledger = Disk(kernel, "ledger", LedgerState)
         self.tallies = [Tally(self, i) for i in range(2 if self.dice.random() < 0.3 else 1)]
@@ -83,7 +89,11 @@ class World:
     def failpoint(self, name: str) -> None:
         """The hook: now and then the process that comes here ends."""
         self.plant.failpoint(name)
-        if self.crash_rate and self.dice.random() < self.crash_rate:
+        self.may_crash()
+
+    def may_crash(self, share: float = 1.0) -> None:
+        """Now and then, by this share of what is usual, the process whose task this is ends."""
+        if self.crash_rate and self.dice.random() < self.crash_rate * share:
             task = self.kernel.current
             process = task.serving[0] if task.serving else task.process
             zone = next((zone for zone in self.zones if zone.process is process), None)

@@ -48,7 +48,7 @@ class Zone:
             try:
                 self.boot()
                 self.process.alive = True
-            except OperationalError:
+            except (OperationalError, OSError):
                 kernel.pause(1.0)
                 continue
             kernel.pause(None, lambda: not self.process.alive)
