@@ -121,7 +121,7 @@ def test_a_flipped_bit_in_an_entry(house: House, counted: Counted) -> None:
     town.kill("tally")
     client.put(client.entries(10))
     Damage(town.databases["tally"], town.meeting.origin).flip("entry", "data", "index = 150", byte=250)
-    house.ends("Damaged", "the ledger's entry 150 is not as it was staged")
+    house.ends("Damaged", "do not have the root that was staged")
     town.lose_disk("tally")
     town.start("tally")
     client.check()
