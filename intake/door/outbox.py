@@ -42,12 +42,10 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from audit.record.entries import Entry
 from infra import failpoints
 from intake.door.relearning import agrees, is_restored, learn, note_drained, settle_answered
-from intake.door.schema import accepted, drained, outbox
+from intake.door.schema import OFFERED_LONG_AGO, accepted, changing, drained, outbox
 
 NEVER = 0
 """When an entry is due that was never offered to the queue."""
-OFFERED_LONG_AGO = 1
-"""When an entry is due at once that the queue may have seen."""
 MAX_BACKOFF = 10
 """Doublings of the time after which an entry is passed on again, so that a tally that stands still is not flooded."""
 LONGEST_MS = 3_600_000
@@ -144,6 +142,7 @@ class Outbox:
         transaction.
         """
         if settled:
+            changing(connection, self._origin)
             one = tuple_(outbox.c.identity, outbox.c.kind).in_(settled)
             connection.execute(delete(outbox).where(outbox.c.origin == self._origin, one))
 
@@ -201,6 +200,7 @@ class Outbox:
         that it has stored them. What has been signed anew meanwhile it has not seen.
         """
         with self._engine.begin() as connection:
+            changing(connection, self._origin)
             connection.execute(self._each(waiting).values(due=due))
 
     def passed_on(self, waiting: Sequence[Waiting], now: int, again_after: int) -> None:
@@ -210,6 +210,7 @@ class Outbox:
         doubled = func.least(again_after * func.power(2, outbox.c.puts), max(again_after, LONGEST_MS))
         due = literal(now, BigInteger) + doubled
         with self._engine.begin() as connection:
+            changing(connection, self._origin)
             again = self._each(waiting).values(due=due, puts=func.least(outbox.c.puts + 1, MAX_BACKOFF))
             connection.execute(again)
 
@@ -217,6 +218,7 @@ class Outbox:
         """Makes all that was offered to the queue due at once, in the caller's transaction: nothing keeps the vote from
         being closed for longer than a tally that is there needs.
         """
+        changing(connection, self._origin)
         offered = outbox.c.origin == self._origin, outbox.c.due > NEVER
         connection.execute(update(outbox).where(*offered).values(due=OFFERED_LONG_AGO, puts=0))
 

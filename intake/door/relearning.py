@@ -17,10 +17,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from audit.record.entries import Entry
 from infra import failpoints
 from infra.seen import passed, recorded, refused
-from intake.door.schema import accepted, drained, outbox, restored
-
-OFFERED_LONG_AGO = 1
-"""When an entry of a copy is due: at once, but as one that the queue may have seen."""
+from intake.door.schema import OFFERED_LONG_AGO, accepted, changing, drained, outbox, restored
 
 
 @dataclass(frozen=True)
@@ -109,6 +106,7 @@ def settle_answered(connection: Connection, origin: str, intake: str) -> None:
         accepted.c.leaf == refused.c.leaf,
     )
     mine = outbox.c.origin == origin, outbox.c.kind == "ballot"
+    changing(connection, origin)
     connection.execute(delete(outbox).where(*mine, or_(stands, said_no)))
 
 

@@ -18,6 +18,8 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    func,
+    select,
     text,
 )
 
@@ -26,6 +28,10 @@ from infra.migrations import Schema, adding, existing
 
 ONE_DOOR = 1
 """The purpose of the lock that the one process holds which works on an origin's tables; see `infra.sole`."""
+CHANGING = 2
+"""The purpose of the lock of whoever changes what waits; see `changing`."""
+OFFERED_LONG_AGO = 1
+"""When an entry is due at once that the queue may have seen."""
 
 metadata = MetaData()
 
@@ -80,6 +86,13 @@ def _create(connection: Connection) -> None:
 
 # 2: an outbox that was restored from a copy is marked. 3: what is refused is known by its leaf hash, too.
 SCHEMA = Schema("intake", "accepted", _create, (adding(restored), seen.BY_LEAF))
+
+
+def changing(connection: Connection, origin: str) -> None:
+    """For who changes or removes rows of `outbox`, before it does: others wait until the caller's transaction ends.
+    Each of them has many rows, in an order of its own: two of them might else wait for each other.
+    """
+    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(origin, CHANGING))))
 
 
 def install(connection: Connection, role: str, to: int | None = None) -> tuple[int, int]:

@@ -30,7 +30,7 @@ from infra.sole import Occupied
 from intake.door.key import DoorKey
 from intake.door.outbox import CannotAccount, Outbox
 from intake.door.receipt import WAITS, deadline
-from intake.door.resigning import sign_again
+from intake.door.resigning import sign_page
 from intake.door.standing import MOST_BALLOTS, MOST_OTHERS, Standing
 
 log = Log(
@@ -95,6 +95,8 @@ class Watch:
         self._drained = False
         self._idle = 0
         self._closing_since: float | None = None
+        # While what waits is looked through for lines of another key: how far.
+        self._signed_to: bytes | None = None
         self._said = Seldom(SAID_AGAIN_SECONDS)
         self._begin()
 
@@ -111,7 +113,7 @@ class Watch:
             log.error("wrong-log", number=error.number)
 
     def step(self) -> bool:
-        """Takes in the next entries, if any; whether there were some. Raises WrongLog."""
+        """Takes in the next entries, if any; whether there is more to be done at once. Raises WrongLog."""
         try:
             self._keep()
             self._look_for_room()
@@ -135,9 +137,10 @@ class Watch:
             self._begin()
             return False
         self.silent = self._away = False
-        return bool(entries)
+        return bool(entries) or self._signed_to is not None
 
     def _begin(self) -> None:
+        self._signed_to = None
         self._follower = self._follow()
         self._standing.begin(self._follower.election)
 
@@ -166,21 +169,24 @@ class Watch:
             self._key.follow(standing.election.manifest)
             self._key.outlived = True
 
-    def _sign_again(self) -> None:
-        """Whatever waits with a line by a key that was replaced gets one by the key that counts."""
+    def _sign_page(self) -> None:
+        """Of what waits with a line by a key that was replaced, the next get one by the key that counts."""
         if not self._key.counts:
             if self._said.due("key"):
                 log.error("key-does-not-count", key=self._key.signer.verifier.key_id.hex())
-        else:
+            return
+        if self._signed_to is None:
             # Not after it: what is stored meanwhile is looked for the next time. If it fails, the watch begins again.
-            self._key.outlived = False
-            with self._engine.begin() as connection:
-                count, strange = sign_again(connection, self._manifest.origin, self._key.signer, self._is_ours)
-            failpoints.at("outbox.signed-again")
-            if count:
-                log.info("signed-again", entries=count)
-            if strange:
-                log.error("not-signed-here", entries=strange)
+            self._key.outlived, self._signed_to = False, b""
+        known = (self._manifest.origin, self._key.signer, self._is_ours)
+        with self._engine.begin() as connection:
+            page = sign_page(connection, *known, self._signed_to)
+        self._signed_to = page.last
+        failpoints.at("outbox.signed-again")
+        if page.signed:
+            log.info("signed-again", entries=page.signed)
+        if page.strange:
+            log.error("not-signed-here", entries=page.strange)
 
     def _when_caught_up(self) -> None:
         standing = self._standing
@@ -190,11 +196,10 @@ class Watch:
                 return
             # After a restart: what was accepted before it, and is not in the log yet, counts as it did.
             self._key.follow(standing.election.manifest if standing.election.size else self._manifest)
-            self._sign_again()
             standing.learn(parse_entry(raw) for raw in self._outbox.ballots())
-            standing.ready = True
-        elif self._key.outlived:
-            self._sign_again()
+            standing.ready = self._key.outlived = True
+        if self._key.outlived or self._signed_to is not None:
+            self._sign_page()
         if standing.election.phase == "open":
             self._when_open()
         if standing.election.phase == "closing" and not self._drained:

@@ -4,9 +4,11 @@ is promised."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
+from sqlalchemy import Connection, text
 
 from audit.log.keys import Signer
 from audit.log.notes import parse_signature_lines
@@ -58,16 +60,59 @@ def test_what_waits_is_signed_anew_and_recorded(place: Place) -> None:
     assert key_of(old["line"]) != key_of(again.json()["line"]) == NEW[0].verifier.key_id
 
 
-def test_more_than_one_page_of_what_waits(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_one_page_of_what_waits_and_the_door_waits_for_the_first_alone(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(resigning, "PAGE", 2)
     ballots = [place.body(account, revision=revision) for account in range(3) for revision in range(2)]
     entries = [parse_entry(place.meeting.signed("ballot", body, place.intake)) for body in ballots]
     place.outbox.accept([(entry, 1_700_000_000) for entry in entries])
-    for count in (len(entries), 0):
-        with place.engine.begin() as connection:
-            assert resigning.sign_again(connection, place.meeting.origin, NEW[0], by_anybody) == (count, 0)
-    assert waiting_keys(place) == {NEW[0].verifier.key_id}
+    replace_key(place)
+    hours, steps = Hours(place), 0
+    while not hours.standing.ready:
+        hours.watch.step()
+    assert len(waiting_keys(place)) == 2
+    while hours.watch.step():
+        steps += 1
+    assert (steps, waiting_keys(place)) == (2, {NEW[0].verifier.key_id})
     assert {parse_entry(raw).text for raw in place.outbox.ballots()} == {entry.text for entry in entries}
+    again = [parse_entry(raw) for raw in place.outbox.ballots()]
+    assert {(one.identity, one.leaf) for one in again} == {
+        (one.identity, one.leaf) for entry in entries if (one := place.outbox.find(entry.identity))
+    }
+
+
+@pytest.mark.parametrize("act", ["settle", "sign"])
+def test_who_changes_what_waits_and_who_passes_it_on_do_not_wait_for_each_other(
+    place: Place, act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has many rows, the one in the order of identities, the other as they lie there."""
+    monkeypatch.setattr(resigning, "PAGE", 1)
+    entries = [parse_entry(place.meeting.signed("ballot", place.body(account), place.intake)) for account in range(2)]
+    entries.sort(key=lambda entry: entry.identity)
+    for entry in reversed(entries):
+        place.outbox.accept([(entry, 1_700_000_000)])
+
+    def change(connection: Connection, at: int) -> None:
+        if act == "settle":
+            place.outbox.settle(connection, [(entries[at].identity, "ballot")])
+        else:
+            after = entries[0].identity if at else b""
+            resigning.sign_page(connection, place.meeting.origin, NEW[0], by_anybody, after)
+
+    with ThreadPoolExecutor(1) as mover:
+        with place.engine.begin() as connection:
+            change(connection, 0)
+            waiting = [Waiting(entry.identity, entry.raw) for entry in entries]
+            noted = mover.submit(place.outbox.offered, waiting, 10**10)
+            wait_until(lambda: somebody_waits(place))
+            change(connection, 1)
+        noted.result()
+
+
+def somebody_waits(place: Place) -> bool:
+    with place.owner.connect() as connection:
+        return bool(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
 
 
 def test_what_the_queue_was_never_offered_leaves_in_a_batch_as_before(place: Place) -> None:
@@ -76,7 +121,8 @@ def test_what_the_queue_was_never_offered_leaves_in_a_batch_as_before(place: Pla
     place.outbox.accept([(entry, 1_700_000_000) for entry in entries])
     place.outbox.offered([Waiting(entries[0].identity, entries[0].raw)], 10**10)
     with place.engine.begin() as connection:
-        assert resigning.sign_again(connection, place.meeting.origin, NEW[0], by_anybody) == (2, 0)
+        signed = resigning.sign_page(connection, place.meeting.origin, NEW[0], by_anybody, b"")
+    assert signed == resigning.Page(signed=2, strange=0, last=None)
     assert [one.identity for one in place.outbox.due_again(1, 9)] == [entries[0].identity]
     assert [one.identity for one in place.outbox.fresh(bytes(32), 9)] == [entries[1].identity]
 
@@ -85,7 +131,7 @@ def test_whoever_writes_into_the_database_has_nothing_signed(place: Place) -> No
     """A ballot with a line of this intake's name, by a key that it never had."""
     (stranger,) = Dice(91).signers("intake-1")
     place.outbox.accept([(parse_entry(seal(place.text(0), [stranger])), 1_700_000_000)])
-    hours = Hours(place)
+    hours = Hours(place).catch_up()
     replace_key(place)
     for _ in range(3):
         hours.pass_by()
@@ -110,13 +156,17 @@ class Hours:
     """A watch over the place, on clocks of its own, and what its requests store with."""
 
     def __init__(self, place: Place) -> None:
-        self.now, manifest = 1_700_000_000.0, place.meeting.manifest
+        self.now, manifest = 1_700_000_000.0, place.meeting.manifest.history[0]
         self.key, follow = DoorKey((place.intake, *NEW), manifest), partial(Follower, [place.board], manifest.hash)
         clocks = {"clock": lambda: self.now, "monotonic": lambda: self.now}
-        self.watch = Watch(follow, Standing(), place.outbox, place.engine, manifest, self.key, **clocks)
+        self.standing = Standing()
+        self.watch = Watch(follow, self.standing, place.outbox, place.engine, manifest, self.key, **clocks)
         self.store = storing(place.outbox, self.key)
+
+    def catch_up(self) -> Hours:
         while self.watch.step():
             pass
+        return self
 
     def pass_by(self) -> None:
         self.now += 86_400
@@ -125,7 +175,7 @@ class Hours:
 
 def test_a_rekey_after_which_custodians_are_away_for_long(place: Place) -> None:
     place.outbox.accept([(parse_entry(place.meeting.signed("ballot", place.body(0), place.intake)), 1_700_000_000)])
-    hours = Hours(place)
+    hours = Hours(place).catch_up()
     replace_key(place)
     assert hours.watch.step()
     place.board.down = True
@@ -138,7 +188,7 @@ def test_a_rekey_after_which_custodians_are_away_for_long(place: Place) -> None:
 def test_what_the_key_of_before_signed_is_stored_long_after_it_was_replaced(place: Place) -> None:
     """As if the process had been stopped in between, or the database had not answered."""
     late = parse_entry(place.meeting.signed("ballot", place.body(0), place.intake))
-    hours = Hours(place)
+    hours = Hours(place).catch_up()
     replace_key(place)
     for _ in range(3):
         hours.pass_by()
@@ -149,7 +199,7 @@ def test_what_the_key_of_before_signed_is_stored_long_after_it_was_replaced(plac
 
 def test_what_was_stored_unknown_to_anybody_is_signed_anew_before_the_account_of_ballots(place: Place) -> None:
     late = parse_entry(place.meeting.signed("ballot", place.body(0), place.intake))
-    hours = Hours(place)
+    hours = Hours(place).catch_up()
     replace_key(place)
     for _ in range(3):
         hours.pass_by()

@@ -12,8 +12,9 @@ from audit.record.entries import Entry, parse_entry, seal
 from audit.record.seen import MemorySeen
 from infra import failpoints
 from intake.door.mover import Waiting
-from intake.door.outbox import LONGEST_MS, MAX_BACKOFF, NEVER, OFFERED_LONG_AGO, SET_BACK_MS, Accepted, Drained
-from intake.door.resigning import AT_ONCE
+from intake.door.outbox import LONGEST_MS, MAX_BACKOFF, NEVER, SET_BACK_MS, Accepted, Drained
+from intake.door.resigning import Page
+from intake.door.schema import OFFERED_LONG_AGO
 from tests.simulation.disk import Change, Disk
 
 
@@ -72,7 +73,7 @@ class OutboxState:
 
     def sign_again(self, identity: bytes, new: Entry) -> None:
         if identity in self.waiting:
-            self.waiting[identity] = Row(new.raw, new.kind, min(self.waiting[identity].due, AT_ONCE))
+            self.waiting[identity] = Row(new.raw, new.kind, min(self.waiting[identity].due, OFFERED_LONG_AGO))
             self.accepted[identity] = Accepted(identity, new.leaf, self.accepted[identity].deadline)
 
 
@@ -265,10 +266,10 @@ class Outbox:
         self._disk.write(change, sync=False)
 
 
-def sign_again(
-    connection: Connection, origin: str, signer: Signer, is_ours: Callable[[Entry], bool]
-) -> tuple[int, int]:
-    """See `intake.door.resigning.sign_again`."""
+def sign_page(
+    connection: Connection, origin: str, signer: Signer, is_ours: Callable[[Entry], bool], after: bytes
+) -> Page:
+    """See `intake.door.resigning.sign_page`; all that wait are one page."""
     count = 0
     for identity, row in connection.state.waiting.items():
         if row.kind in ("ballot", "reconcile"):
@@ -278,7 +279,7 @@ def sign_again(
                 connection.changes.append(_signed_again(identity, parse_entry(seal(entry.text, [signer]))))
                 count += 1
     failpoints.at("outbox.signing-again")
-    return count, 0
+    return Page(count, 0, None)
 
 
 def _signed_again(identity: bytes, new: Entry) -> Change:

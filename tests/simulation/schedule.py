@@ -15,7 +15,7 @@ from tally.sequencer import service
 from tests.simulation.faults import Faults
 from tests.simulation.kernel import Overrun
 from tests.simulation.keys import cheap_signatures
-from tests.simulation.outbox import DoorSeen, sign_again
+from tests.simulation.outbox import DoorSeen, sign_page
 from tests.simulation.planted import Plant
 from tests.simulation.world import World
 
@@ -93,7 +93,7 @@ def _simulated(fault: Callable[[str], None]) -> Iterator[None]:
         stack.enter_context(cheap_signatures())
         stack.enter_context(patch.object(log.Log, "_write", write))
         stack.enter_context(patch.object(service, "POLL_SECONDS", 2.0))
-        stack.enter_context(patch.object(watch, "sign_again", sign_again))
+        stack.enter_context(patch.object(watch, "sign_page", sign_page))
         stack.enter_context(patch.object(record_entries, "read_text", read_text))
         for module in (watch, reception):
             stack.enter_context(patch.object(module, "SqlSeen", DoorSeen))
