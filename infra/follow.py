@@ -29,9 +29,10 @@ from audit.record.seen import MemorySeen, Seen
 MOST = 256
 """Entries taken in by one `poll`, so that memory does not grow with the length of the log."""
 SLOW_SECONDS = 2.0
-"""After a `poll` that took longer another custodian is asked for what follows: else one that is slow, or means to be,
-would hold it up at every bundle.
+"""A custodian that took longer for a `poll`, whatever came of it, is left out for REST times as long, unless no other
+can be read: else one that is slow, or means to be, would hold it up at every bundle, or whenever its turn comes.
 """
+REST = 10.0
 
 
 class Index(Seen, Protocol):
@@ -88,6 +89,7 @@ class Follower:
         self._full, self._clock = full, clock
         self._turn = 0
         self._source = 0
+        self._rested = dict[int, float]()  # who was too slow, by its place, and till when it is left out
 
     @property
     def caught_up(self) -> bool:
@@ -97,15 +99,15 @@ class Follower:
     def poll(self) -> list[Entry]:
         """The next entries, at most 256, checked and applied; empty if the custodian asked has nothing new.
 
-        A different custodian is asked each time, so that one that stands still cannot hold the follower back. Raises
-        Unreadable if none can be read, WrongLog if the log breaks the rules.
+        A different custodian is asked each time, so that one that stands still cannot hold the follower back; one that
+        is slow more seldom. Raises Unreadable if none can be read, WrongLog if the log breaks the rules.
         """
         entries = self.read()
         self.apply(entries, self.seen)
         return entries
 
     def catch_up(self) -> Iterator[list[Entry]]:
-        """What `poll` gives, until every custodian has been asked once in vain."""
+        """What `poll` gives, until it gave nothing as often as there are custodians."""
         idle = 0
         while idle < len(self._readers):
             entries = self.poll()
@@ -129,8 +131,11 @@ class Follower:
                 faults.append(str(error))
                 over += isinstance(error, ReadError) and error.reason in KEYS_OVER
                 continue
+            finally:
+                if (took := self._clock() - begun) > SLOW_SECONDS:
+                    self._rested[place] = begun + took * (1 + REST)
             self._turn = (place + 1) % len(self._readers)
-            self._source = place if self._clock() - begun <= SLOW_SECONDS else self._turn
+            self._source = place
             return [_parsed(raw, number) for number, raw in enumerate(raws, start=self.election.size)]
         if self._dropped is not None and self.head is None and over == len(self._readers):
             number, refusal = self._dropped
@@ -171,10 +176,10 @@ class Follower:
             self._manifest = manifest
 
     def _order(self) -> list[int]:
-        # While entries of one checkpoint are still to be read, the custodian that gave it has them for certain; it is
-        # the last that is asked, if it is slow.
-        first = self._turn if self.head is None or self.caught_up else self._source
-        return [(first + step) % len(self._readers) for step in range(len(self._readers))]
+        # While entries of one checkpoint are still to be read, the custodian that gave it has them for certain.
+        first, now = self._turn if self.head is None or self.caught_up else self._source, self._clock()
+        order = [(first + step) % len(self._readers) for step in range(len(self._readers))]
+        return sorted(order, key=lambda place: self._rested.get(place, now) > now)
 
     def _ask(self, reader: Reader) -> None:
         """Takes the reader's checkpoint as the head if it is larger. ReadError; Refused `fork` for two witnessed trees

@@ -33,7 +33,9 @@ from audit.record.manifest import Manifest, open_manifest
 from audit.record.rekeying import KIND, rekeyed
 
 SECONDS = 300.0
-"""That a reader may take to show its rekeys: some megabytes each over the slowest connection, and few there are."""
+"""That a reader may take for all files in which it shows its rekeys, the last of them aside: some megabytes each over
+the slowest connection, and few there are.
+"""
 FIRST_LINE = f"{PREFIX}{KIND}\n".encode()
 
 
@@ -186,14 +188,13 @@ def _rekeys(
                 if index > known and is_rekey(entry):
                     yield index, entry
         return
-    tiles, end = TreeTiles(reader, claim), monotonic() + SECONDS
+    reader = _Timed(reader)
+    tiles = TreeTiles(reader, claim)
     sources = [set(own or ()), *map(set, said)]
     for index in sorted(set().union(*sources)):
         who = [named for named in sources if index in named]
         if not who or not known < index < claim.size:
             continue
-        if monotonic() > end:
-            raise ReadError(f"takes more than {SECONDS:g} seconds to show its rekeys", str(reader), "too-slow")
         place, offset = divmod(index, WIDTH)
         entry = bundle_entries(reader, place, width_of(claim.size, 0, place))[offset]
         tiles.inclusion(index, leaf_hash(entry))
@@ -203,6 +204,31 @@ def _rekeys(
             # It is not the reader that lied. One false number is enough: each costs a bundle.
             for named in who:
                 named.clear()
+
+
+class _Timed:
+    """A reader of tiles and bundles that has SECONDS for all of them: the claim may be of a tree as high as can be, and
+    each file come in the last second. ReadError `too-slow` before the next.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader, self._end = reader, monotonic() + SECONDS
+        self.checkpoint, self.rekeys = reader.checkpoint, reader.rekeys
+
+    def __str__(self) -> str:
+        return str(self._reader)
+
+    def tile(self, level: int, index: int, width: int) -> bytes:
+        self._expect_time()
+        return self._reader.tile(level, index, width)
+
+    def bundle(self, index: int, width: int) -> bytes:
+        self._expect_time()
+        return self._reader.bundle(index, width)
+
+    def _expect_time(self) -> None:
+        if monotonic() > self._end:
+            raise ReadError(f"takes more than {SECONDS:g} seconds to show its rekeys", str(self), "too-slow")
 
 
 def _said(other: Reader) -> Sequence[int] | None:

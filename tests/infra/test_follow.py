@@ -9,7 +9,7 @@ import pytest
 from audit.log.reader import ReadError
 from audit.record.entries import add_signatures, parse_entry
 from infra import follow
-from infra.follow import MOST, Follower, Unreadable, WrongLog
+from infra.follow import MOST, REST, Follower, Unreadable, WrongLog
 from tests.door.board import Board
 from tests.simulator.meeting import Meeting
 
@@ -125,6 +125,43 @@ def test_one_that_is_slow_holds_it_up_once(meeting: Meeting, monkeypatch: pytest
     follower = Follower([slow, other], meeting.manifest.hash, clock=lambda: now[0])
     assert read_all(follower) == meeting.entries
     assert asked == [0, 0], "the manifest, and the first entries"
+
+
+class Sluggish(Board):
+    """A custodian that takes 59 s for each checkpoint, and shows nothing new or, `false`, one that is none."""
+
+    def __init__(self, meeting: Meeting, now: list[float], false: bool) -> None:
+        super().__init__(meeting)
+        self.publish()
+        self.now, self.false, self.asked = now, false, 0
+
+    def checkpoint(self) -> bytes | None:
+        self.asked += 1
+        self.now[0] += 59.0
+        return b"x" if self.false else super().checkpoint()
+
+
+@pytest.mark.parametrize("false", [False, True])
+def test_one_that_is_slow_in_vain_is_asked_seldom(meeting: Meeting, false: bool) -> None:
+    now = [0.0]
+    slow, other = Sluggish(meeting, now, false), board(meeting)
+    follower = Follower([other, slow], meeting.manifest.hash, clock=lambda: now[0])
+    read_all(follower)
+    # The manifest and the entries were the other's; then its turn came once.
+    took, asked = now[0], slow.asked
+    assert (took, asked) == (2 * 59.0, 2)
+    while now[0] < took * (1 + REST):
+        assert slow.asked == asked
+        follower.poll()
+        now[0] += 1.0
+    follower.poll()
+    follower.poll()
+    assert slow.asked == 2 * asked
+    # If it is the only one that answers it is not waited for.
+    entry = meeting.vote(meeting.accounts[1], {"nominee-1": FOR})
+    slow.false, other.down = False, True
+    slow.publish()
+    assert [new.raw for new in follower.poll()] == [entry.raw]
 
 
 def test_another_election_is_not_followed(meeting: Meeting) -> None:

@@ -14,13 +14,13 @@ import pytest
 
 from audit.log.keys import Signer
 from audit.log.merkle import leaf_hash
-from audit.log.notes import parse_note
+from audit.log.notes import Note, parse_note
 from audit.log.proof import Proof, open_proof, parse_proof
 from audit.log.proving import TreeTiles
 from audit.log.reader import FolderReader, Head, ReadError
 from audit.log.sources import rekeys_text
 from audit.log.tiles import WIDTH, frame
-from audit.log.treehead import parse_checkpoint
+from audit.log.treehead import Checkpoint, parse_checkpoint
 from audit.protocol.refused import Refused
 from audit.receipts import Promise, Recorded, open_kept, open_promise, with_kept_rekeys
 from audit.record import heads
@@ -167,6 +167,25 @@ class TestNotFooled:
     def test_into_waiting_for_what_takes_for_ever(self, changed: Changed, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(heads, "SECONDS", -1.0)
         assert unread(changed.reader(), changed.manifest) == "too-slow"
+
+    def test_into_waiting_for_every_tile_of_a_tree_as_high_as_can_be(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is of no entries at all, and names one rekey near its end; each file comes in the last second it may."""
+        meeting, now, asked = Meeting().prepared(), [0.0], list[str]()
+        size = 2**62 + 2**61 - 1
+        text = Checkpoint(meeting.origin, size, bytes(32)).text
+        note = Note(text, tuple(key.sign(text, 1) for key in NEW_LOG)).raw
+        liar = MemoryReader({"checkpoint": note, "rekeys": rekeys_text([size - 2])})
+
+        def slowly(file: str, raw: bytes) -> bytes:
+            now[0] += 59.0
+            asked.append(file)
+            return raw
+
+        liar.bundle = lambda index, width: slowly("bundle", frame([heads.FIRST_LINE] * width))  # type: ignore[method-assign]
+        liar.tile = lambda level, index, width: slowly("tile", bytes(32 * width))  # type: ignore[method-assign]
+        monkeypatch.setattr(heads, "monotonic", lambda: now[0])
+        assert unread(liar, meeting.manifest) == "too-slow"
+        assert now[0] <= heads.SECONDS + 59.0 and asked[0] == "bundle"
 
     def test_by_the_old_key_over_a_longer_log(self, changed: Changed) -> None:
         """Both the log's old keys and the custodians' old ones are in strange hands, and sign what came after."""
