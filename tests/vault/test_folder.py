@@ -295,4 +295,4 @@ def test_a_large_folder_is_opened_without_reading_it() -> None:
     made.disk.read = lambda path, *rest: (looked.append(path), read(path, *rest))[1]
     made.open()
     assert made.store.newest(ORIGIN).size == 1600
-    assert [path.split("/")[2] for path in looked] == ["format", "keeps", "logs"]
+    assert [path.split("/")[2] for path in looked] == ["format", "logs"]
