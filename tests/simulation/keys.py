@@ -1,5 +1,5 @@
 """Signatures that cost nothing, for what is simulated is not what they prove: every key signs by a hash that anybody
-could compute.
+could compute. And seals that hide nothing, but are the same each time, where the true ones draw a key of their own.
 """
 
 from __future__ import annotations
@@ -9,9 +9,13 @@ from contextlib import contextmanager
 from hashlib import shake_256
 from unittest.mock import patch
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from audit.log import keys
+from audit.protocol import trustee
+from audit.protocol.group import SCALAR_SIZE
+from audit.protocol.trustee_messages import SEALED_SHARE
 
 
 class Cheap:
@@ -37,8 +41,25 @@ def private(type: int, seed: bytes) -> Cheap:
     return Cheap(type, shake_256(seed).digest(keys.PUBLIC_SIZES[type]))
 
 
+class Open:
+    """As the suite by which shares are sealed, but the share stands open, before a hash of what it is bound to."""
+
+    def encrypt(self, share: bytes, key: X25519PublicKey, info: bytes) -> bytes:
+        return share + shake_256(share + key.public_bytes_raw() + info).digest(SEALED_SHARE - len(share))
+
+    def decrypt(self, sealed: bytes, key: X25519PrivateKey, info: bytes) -> bytes:
+        share = sealed[:SCALAR_SIZE]
+        if sealed != self.encrypt(share, key.public_key(), info):
+            raise InvalidTag
+        return share
+
+
 @contextmanager
 def cheap_signatures() -> Iterator[None]:
-    """Within the block every signature is a hash."""
-    with patch.object(keys, "_private_key", private), patch.object(keys, "_public_key", Cheap):
+    """Within the block every signature is a hash, and shares are sealed without randomness."""
+    with (
+        patch.object(keys, "_private_key", private),
+        patch.object(keys, "_public_key", Cheap),
+        patch.object(trustee, "SUITE", Open()),
+    ):
         yield
