@@ -1,6 +1,8 @@
 // Reads an exported record as Go's checksum database reads its own: note opens the checkpoint, tlog reads and
 // authenticates the tiles, and what our side claims is checked by their proofs.
 //
+// FOLDER may be the http address of a log, too.
+//
 //	sumdb FOLDER VKEY            every entry, from tiles alone; prints the size
 //	sumdb FOLDER VKEY OLD ROOT   also that the tree of OLD entries and this root (base64) is a beginning of it
 //	sumdb FOLDER VKEY PROOF      a tlog-proof file: the entry in its extra line is in the tree of its checkpoint
@@ -11,6 +13,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -28,13 +32,28 @@ func (t tiles) SaveTiles(_ []tlog.Tile, _ [][]byte) {}
 func (t tiles) ReadTiles(wanted []tlog.Tile) ([][]byte, error) {
 	var read [][]byte
 	for _, tile := range wanted {
-		raw, err := os.ReadFile(filepath.Join(t.folder, path(tile)))
+		raw, err := get(t.folder, path(tile))
 		if err != nil {
 			return nil, err
 		}
 		read = append(read, raw)
 	}
 	return read, nil
+}
+
+func get(folder, file string) ([]byte, error) {
+	if !strings.HasPrefix(folder, "http://") {
+		return os.ReadFile(filepath.Join(folder, file))
+	}
+	answer, err := http.Get(folder + "/" + file)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s", file, answer.Status)
+	}
+	return io.ReadAll(answer.Body)
 }
 
 func path(tile tlog.Tile) string {
@@ -80,7 +99,7 @@ func entries(folder string, size int64) (all [][]byte) {
 		if size-n*256 < 256 {
 			width = int(size - n*256)
 		}
-		raw, err := os.ReadFile(filepath.Join(folder, path(tlog.Tile{H: 8, L: -1, N: n, W: width})))
+		raw, err := get(folder, path(tlog.Tile{H: 8, L: -1, N: n, W: width}))
 		check(err)
 		for ; len(raw) > 0; width-- {
 			end := 2 + int(binary.BigEndian.Uint16(raw))
@@ -94,7 +113,7 @@ func entries(folder string, size int64) (all [][]byte) {
 
 func main() {
 	folder, vkey := os.Args[1], os.Args[2]
-	raw, err := os.ReadFile(filepath.Join(folder, "checkpoint"))
+	raw, err := get(folder, "checkpoint")
 	check(err)
 	tree := head(raw, vkey)
 	// Authenticates each tile it reads against the root.
