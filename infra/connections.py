@@ -2,7 +2,7 @@
 does not read the answer is cut off; when there are as many connections as there may be, the one that has kept the
 service waiting longest makes room for the next: first of those that were answered and have asked for nothing since.
 Whoever has just come is the last to go, so that nobody who fills the places keeps others out for longer than it takes
-them to ask.
+them to ask; but where a head alone shows who may send a body, who sends one goes after all others.
 
 Whoever keeps the service waiting cannot be told from whoever is slow, so the times are generous and the number is not.
 """
@@ -35,6 +35,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     most: int | None = None
     """How many connections there may be, if not MAX_CONNECTIONS."""
+    known_by_head = False
+    """Whether a body is read of nobody but who has shown a token before it, and everybody else is cut off."""
     _number = 0
     """The higher, the later it was made, or brought or was given something whole."""
     _read = 0
@@ -53,7 +55,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(others) >= (self.most or MAX_CONNECTIONS):
             waiting = (other for other in others if other.keeps_waiting)
             # If all of them are being answered, it is the new one that must come again.
-            min(waiting, key=lambda other: (not other._idle, other._number), default=self).transport.abort()
+            min(waiting, key=lambda other: (other._rank, other._number), default=self).transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect(None)
@@ -67,9 +69,11 @@ class BoundedProtocol(HttpToolsProtocol):
         return reads or self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
     @property
-    def _idle(self) -> bool:
-        """Whether it was answered, and has asked for nothing since."""
-        return self.cycle is not None and self.cycle.response_complete and not self._read
+    def _rank(self) -> int:
+        """Who goes first: the lowest. 0 if it was answered, and has asked for nothing since."""
+        if self.cycle is not None and self.cycle.response_complete and not self._read:
+            return 0
+        return 2 if self.known_by_head and self._in_body else 1
 
     def data_received(self, data: bytes) -> None:
         self._read += len(data)

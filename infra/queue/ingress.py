@@ -114,6 +114,7 @@ class GatedProtocol(BoundedProtocol):
     """HTTP/1.1 as uvicorn speaks it, behind a gate that only ANSWER can pass."""
 
     most = MOST_CONNECTIONS
+    known_by_head = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(Gate(transport))

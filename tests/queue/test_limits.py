@@ -13,14 +13,17 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import uvicorn
+from fastapi import FastAPI
 from sqlalchemy.exc import OperationalError
 
 from audit.log.tiles import frame
+from infra import http
 from infra.postgres import Cluster
 from infra.queue import ingress, schema
 from infra.queue.egress import Outlet
 from infra.queue.ingress import Inlet
-from tests.loopback import PATIENCE, serving
+from tests.loopback import PATIENCE, serving, wait_until
 from tests.queue.conftest import Queue, made_in, running
 from tests.queue.test_egress import Clock
 from tests.storage.test_full import put
@@ -116,3 +119,44 @@ def test_a_put_that_does_not_come_to_an_end_is_answered_in_the_end(monkeypatch: 
     app = ingress.ingress(lambda entries: None, TOKEN)
     with serving(app) as url, unfinished(url, 1) as (connection,):
         assert connection.recv(1024).startswith(b"HTTP/1.1 408 ")
+
+
+def test_many_connections_that_say_nothing_do_not_cut_a_put_off() -> None:
+    """Nor do those that begin a put without the token."""
+    stored: list[Sequence[bytes]] = []
+    body = frame([b"entry"])
+    head = f"POST /put HTTP/1.1\r\nHost: queue\r\nContent-Length: {len(body)}\r\n".encode()
+    with gated(ingress.ingress(stored.append, TOKEN)) as where, ExitStack() as stack:
+        put = stack.enter_context(socket.create_connection(where, PATIENCE))
+        put.sendall(head + f"Authorization: Bearer {TOKEN}\r\n\r\n".encode() + body[:3])
+        for number in range(2 * ingress.MOST_CONNECTIONS):
+            silent = stack.enter_context(socket.create_connection(where, PATIENCE))
+            if number % 2:
+                silent.sendall(head + b"\r\n")
+                # The gate ends it, unanswered, so those before it have come in.
+                assert ended(silent)
+        put.sendall(body[3:])
+        assert put.recv(1024) == ingress.ANSWER
+    assert stored == [[b"entry"]]
+
+
+def ended(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+@contextmanager
+def gated(app: FastAPI) -> Iterator[tuple[str, int]]:
+    """Host and port of the application, behind its gate."""
+    sockets = http.bind("127.0.0.1:0")
+    server = uvicorn.Server(http.server_config(app, ingress.GatedProtocol))
+    thread = threading.Thread(target=server.run, args=(sockets,), daemon=True)
+    thread.start()
+    try:
+        wait_until(lambda: server.started)
+        yield sockets[0].getsockname()
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE)
