@@ -32,19 +32,24 @@ def export_record(reader: Reader, policy: LogPolicy, folder: Path) -> Head | Non
     published.
 
     The tiles are computed from the verified entries, so that a record is right whatever the reader's tiles say. The
-    checkpoint is written last: after a crash the folder has none, and is no record. ReadError as `open_head` and
-    `read_entries`, and if the folder is not empty; OSError.
+    checkpoint is written last, when all else is on disk: after a crash the folder has none, and is no record. ReadError
+    as `open_head` and `read_entries`, and if the folder is not empty; OSError.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ReadError("is not an empty folder: a record is never written over anything", str(folder), "exists")
     head = open_head(reader, policy, exact=True)
     if head is None:
         return None
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
     record = RecordFiles(lambda path, data: _write(folder / path, data))
     for entry in read_entries(reader, CompactRange(), head):
         record.add(entry)
     record.end()
+    for place in (*(place.parent for place in new), *(Path(made) for made, _, _ in os.walk(folder))):
+        _sync_folder(place)
     _write(folder / CHECKPOINT, head.note.raw)
+    _sync_folder(folder)
     return head
 
 
@@ -101,7 +106,19 @@ class RecordFiles:
 
 def _write(file: Path, data: bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(data)
+    with file.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """When it returns the names in this folder are on disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def check_folder(folder: Path, policy: LogPolicy) -> Head:
