@@ -27,6 +27,7 @@ from tally.sequencer.push import Fork, LedgerBehind
 from tests.loopback import wait_until
 from tests.sequencer.house import TOKEN, House
 from tests.sequencer.test_recovery import signed_and_sent_to_one
+from tests.sequencer.test_sequencing import officials, reconcile
 from tests.simulator.dice import Dice
 from tests.simulator.rekeys import rekeying, take_over
 from tests.vault.folders import opened
@@ -67,6 +68,22 @@ def read(house: House, i: int = 0) -> tuple[int, list[int]]:
     assert found is not None
     head, manifest = found
     return head.size, [rekey.index for rekey in manifest.rekeys]
+
+
+def test_what_the_old_key_signed_is_nobodys_in_the_very_batch_of_the_rekey(open_house: House) -> None:
+    """Its line was true when the batch was looked at, before the rekey in it was."""
+    open_house.record(officials(open_house, "closing"))
+    meeting, new = open_house.meeting, Dice(72).signers("intake-1")
+    before, word = open_house.vault.entries(), rekeying(meeting, "intake", "intake-1", new)
+    open_house.queue.put(word, reconcile(open_house, 0), reconcile(open_house, 1))
+    with open_house.opened() as sequencer:
+        while sequencer.step():
+            pass
+        assert sequencer.figures.foreign == 1
+    take_over(meeting, "intake", "intake-1", new)
+    accounts = [reconcile(open_house, 1), reconcile(open_house, 0)]
+    entries = open_house.record(accounts[1])
+    assert [entry.raw for entry in entries[len(before) :]] == [word, *accounts]
 
 
 def test_the_log_goes_on_with_its_new_key(rotated: House) -> None:
