@@ -118,6 +118,19 @@ def test_who_stands_by_marks_what_it_reads_and_nothing_over_what_is_missing(
     assert theirs.text == marked and theirs.of(other_ledger).lacking()
 
 
+@pytest.mark.parametrize("tree", [True, False])
+def test_who_stands_by_leaves_a_mark_that_its_ledger_does_not_fit(open_house: House, tree: bool) -> None:
+    """Of another tree at a size that the ledger has passed, or of nothing: who takes over has all custodians asked."""
+    newest, theirs = open_house.ledger.newest(), HostDisk()
+    other = Checkpoint(open_house.meeting.origin, newest.size - 1, b"r" * 32).text
+    theirs.text = marked = other if tree else b"\xff" * 100
+    mark = theirs.of(open_house.ledger)
+    mark.follow(newest)
+    open_house.record(open_house.ballot(0))
+    mark.follow(open_house.ledger.newest())
+    assert theirs.text == marked and mark.lacking()
+
+
 def test_the_file_is_the_old_mark_or_the_new_one(open_house: House, tmp_path: Path) -> None:
     path, stage = tmp_path / "status.mark", open_house.ledger.newest()
     mark = mark_at(path, open_house.ledger)
