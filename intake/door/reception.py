@@ -130,28 +130,36 @@ class Reception:
 
     async def _again(self, ballot: Entry, refusal: Refused) -> Answer:
         """The receipt given before for exactly this text, and it is kept, should nothing wait any more that keeps it;
-        if there is none, the refusal. The log may hold the ballot with the line of a key that was replaced since: then
-        that line is answered.
+        if there is none, the refusal. The promise may be of the line of a key that was replaced since: then that line
+        is answered, unless the present key's is to take its place.
 
         Refused `duplicate` for a ballot that has come into the log another way, or with a line that can no longer be
-        made here: no other one stands there.
+        made here: no other one stands there. Problem 503 while what waits is to be signed anew.
         """
         if refusal.reason in ("identity", "bad-element", "unknown-roll", "unknown-pseudonym"):
             raise refusal
         standing = await asyncio.to_thread(self._outbox.find, ballot.identity)
         signed = self._signed(ballot)
-        if standing is not None and standing.leaf == signed.leaf:
+        if standing is not None and (line := self._key.line_of(ballot.text, standing.leaf)) is not None:
             if await asyncio.to_thread(self._is_owed, standing):
-                await asyncio.to_thread(self._outbox.renew, signed, standing.deadline)
-            return self._answer(signed, standing, new=False)
+                return await self._renewed(signed, standing)
+            if line not in signed.signatures and await asyncio.to_thread(self._outbox.waits, ballot.identity):
+                raise _not_yet()
+            return self._answer(replace(ballot, signatures=(line,)), standing, new=False)
         through = await asyncio.to_thread(self._recorded_through, ballot)
-        if standing is not None and through == self._key.name:
-            line = self._key.line_of(ballot.text, standing.leaf)
-            if line is not None:
-                return self._answer(replace(ballot, signatures=(line,)), standing, new=False)
         if through is not None:
             raise Refused("duplicate", f"this ballot is in the log already, as {through} passed it on")
         raise refusal
+
+    async def _renewed(self, signed: Entry, promised: Accepted) -> Answer:
+        try:
+            standing = await asyncio.to_thread(self._outbox.renew, signed, promised.deadline)
+        finally:
+            self._key.stored([signed])
+        if standing.leaf != signed.leaf:
+            # The key was replaced meanwhile, and somebody else was quicker.
+            raise _not_yet()
+        return self._answer(signed, standing, new=False)
 
     async def _prove(self, ballot: Entry, weight: Ciphertext) -> None:
         try:
@@ -226,6 +234,10 @@ class Reception:
         receipt = make_receipt(self._key.signer, origin, manifest, entry.kind, accepted)
         line = entry.signatures[0].line if entry.kind == "ballot" else ""
         return Answer(receipt, line, new)
+
+
+def _not_yet() -> Problem:
+    return Problem(503, "not-ready", "this intake's key was replaced, and it signs this ballot anew; please try again")
 
 
 @contextmanager

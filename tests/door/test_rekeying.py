@@ -18,7 +18,7 @@ from infra.follow import Follower
 from infra.hand_in import open_receipt
 from intake.door import resigning
 from intake.door.key import DoorKey
-from intake.door.outbox import Waiting
+from intake.door.outbox import Accepted, Outbox, Waiting
 from intake.door.serve import storing
 from intake.door.standing import Standing
 from intake.door.watch import Watch
@@ -235,6 +235,47 @@ def test_what_the_log_holds_by_the_key_of_before_is_answered_with_its_receipt(pl
     assert open_receipt(place.meeting.manifest, ballot, again.content).leaf == receipts[0].fields["leaf"]
     with pytest.raises(Refused, match="receipt does not hold"):
         open_receipt(manifest, ballot, again.content)
+
+
+def test_what_the_key_of_before_promised_and_somebody_took_out_waits_anew_by_the_key_that_counts(place: Place) -> None:
+    place.keys = (place.intake, *NEW)
+    place.queue.silent = True
+    with place.running() as client:
+        ballot = place.text(0)
+        old = client.accepted(ballot)
+        with place.owner.begin() as connection:
+            connection.execute(text("DELETE FROM outbox"))
+        replace_key(place)
+        client.accepted(place.text(1))
+        wait_until(lambda: waiting_keys(place) == {NEW[0].verifier.key_id})
+        again = client.post(ballot)
+        assert (again.status_code, place.waiting) == (200, 2)
+        assert key_of(old["line"]) != key_of(again.json()["line"]) == NEW[0].verifier.key_id
+        promised = open_receipt(place.meeting.manifest, ballot, again.content)
+        assert promised.leaf in {parse_entry(raw).leaf for raw in place.outbox.ballots()}
+
+
+def test_what_waits_anew_with_the_line_of_a_key_replaced_meanwhile_is_signed_anew(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the process had been stopped between the line and its row."""
+    place.keys = (place.intake, *NEW)
+    place.queue.silent = True
+    renew = Outbox.renew
+
+    def late(self: Outbox, entry: Entry, deadline: int) -> Accepted:
+        replace_key(place)
+        wait_until(lambda: client.post(place.text(1)).status_code in (200, 201))
+        wait_until(lambda: NEW[0].verifier.key_id in waiting_keys(place))
+        return renew(self, entry, deadline)
+
+    with place.running() as client:
+        client.accepted(ballot := place.text(0))
+        with place.owner.begin() as connection:
+            connection.execute(text("DELETE FROM outbox"))
+        monkeypatch.setattr(Outbox, "renew", late)
+        client.post(ballot)
+        wait_until(lambda: (place.waiting, waiting_keys(place)) == (2, {NEW[0].verifier.key_id}))
 
 
 def test_after_a_restart_with_the_new_key_alone_it_is_said_that_the_log_holds_it(place: Place) -> None:
