@@ -1,8 +1,8 @@
 """Entries that the log refuses, kept whole beside it: the log says why, and here is what it says that of.
 
-A refusal is the log's word alone, and names a ballot and an intake, not the bytes. Whoever doubts it, the voter or an
-auditor, needs these: if they differ from what the voter handed in, the intake has spoiled them, and if tally has none,
-it may have made the refusal up, or have had no room. They are public as soon as somebody asks: they hold no more than a
+A refusal is the log's word alone, and of the bytes it names only the hash. Whoever doubts it, the voter or an auditor,
+needs these: if they differ from what the voter handed in, the intake has spoiled them, and if tally has none, it may
+have made the refusal up, or have had no room. They are public as soon as somebody asks: they hold no more than a
 recorded ballot does.
 """
 
