@@ -186,11 +186,13 @@ class Vault:
         found = open_head(self.reader(i), self.meeting.manifest)
         return found[0].size if found else 0
 
+    def furthest(self) -> int:
+        """The custodian that publishes most: where W do, one may be behind."""
+        return max((i for i, app in enumerate(self.apps) if app is not None), key=self.size)
+
     def entries(self, i: int | None = None) -> list[Entry]:
         """The published log, verified from the tiles of custodian i alone, or of the one that has most."""
-        if i is None:
-            i = max((i for i, app in enumerate(self.apps) if app is not None), key=self.size)
-        reader = self.reader(i)
+        reader = self.reader(self.furthest() if i is None else i)
         found = open_head(reader, self.meeting.manifest, exact=True)
         return [parse_entry(raw) for raw in read_entries(reader, CompactRange(), found[0])] if found else []
 

@@ -87,12 +87,12 @@ def test_what_the_old_key_signed_is_nobodys_in_the_very_batch_of_the_rekey(open_
 
 
 def test_the_log_goes_on_with_its_new_key(rotated: House) -> None:
-    size = len(rotated.vault.entries())
-    assert read(rotated) == (size, [size - 2])
+    size, furthest = len(rotated.vault.entries()), rotated.vault.furthest()
+    assert read(rotated, furthest) == (size, [size - 2])
     replayed = rotated.replay()
     assert (replayed.ballots, replayed.manifest.log.log) == (2, tuple(key.verifier for key in NEW_LOG))
     old = rotated.meeting.manifest.history[0].log
-    raw = rotated.vault.reader(0).checkpoint()
+    raw = rotated.vault.reader(furthest).checkpoint()
     assert raw is not None
     with pytest.raises(Refused) as refused:
         open_note(parse_note(raw), old)

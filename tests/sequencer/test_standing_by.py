@@ -86,7 +86,7 @@ def test_one_stopped_while_it_stages_holds_nobody_up(
     open_house: House, ledger_databases: list[Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leading, "SILENT_SECONDS", 3)
-    before, stopped, goes_on = open_house.vault.size(0), threading.Event(), threading.Event()
+    before, stopped, goes_on = len(open_house.vault.entries()), threading.Event(), threading.Event()
     ended = list[Exception]()
 
     def hook(name: str) -> None:
@@ -110,7 +110,7 @@ def test_one_stopped_while_it_stages_holds_nobody_up(
             assert stopped.wait(PATIENCE)
             second.start()
             second.join(PATIENCE)
-            assert not second.is_alive() and open_house.vault.size(0) == before + 2
+            assert not second.is_alive() and len(open_house.vault.entries()) == before + 2
         finally:
             failpoints.set(None)
             goes_on.set()
