@@ -72,14 +72,18 @@ class Machines:
 @contextmanager
 def machines(unsafe: bool = False) -> Iterator[Machines]:
     with small_disk(MEGABYTES) as disk, cluster_on(disk, "power") as cluster:
-        if unsafe:
-            cluster.stop()
-            with (cluster.data / "postgresql.conf").open("a") as file:
-                file.write("fsync = off\n")
-            cluster.start()
         folder = disk.folder / "custodian-2"
         folder.mkdir(mode=0o700)
         with zones(cluster, new_origin(), folders={"custodian-2": folder}) as made:
+            if unsafe:
+                # Only now: what makes a custodian's place refuses one that is not safe.
+                for database in made.databases.values():
+                    database.engine.dispose()
+                    database.owner.dispose()
+                cluster.stop()
+                with (cluster.data / "postgresql.conf").open("a") as file:
+                    file.write("fsync = off\n")
+                cluster.start()
             # What stands before the test is not what it asks about.
             run("sync", "--file-system", disk.folder)
             made.start(**(UNSAFE if unsafe else {}))
