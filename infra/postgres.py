@@ -38,7 +38,7 @@ SOCKET_PATH_BYTES = 107
 SETTINGS = {
     "listen_addresses": "''",
     "password_encryption": "scram-sha-256",
-    "max_connections": "60",
+    "max_connections": "200",
     "shared_buffers": "32MB",
     "max_wal_size": "256MB",
     "wal_level": "minimal",

@@ -166,11 +166,11 @@ def shift_clock(ahead: float, rate: float) -> None:
 
 
 def write_through_nothing() -> None:
-    from vault.custodian import sql_store
+    from vault.custodian import sql_ahead, sql_store
     from vault.custodian.disk import RealDisk
 
     RealDisk.sync = RealDisk.sync_folder = lambda self, path: None  # type: ignore[method-assign]
-    sql_store.check_settings = lambda *_, **__: None
+    sql_store.check_settings = sql_ahead.check_settings = lambda *_, **__: None
 
 
 if __name__ == "__main__":
