@@ -28,7 +28,12 @@ def measure(console: Console, sizes: tuple[int, ...] = SIZES) -> list[Figure]:
         house.found()
         with house.process("tally", "tally") as tally:
             pids = {"tally": tally.pid, **house.custodian_pids()}
-            marks = [mark(house, pids, size) for size in sizes if console.print(f"[bold]{size}[/bold] ...") is None]
+            marks = []
+            for size in sizes:
+                marks.append(mark(house, pids, size))
+                memory, cost = marks[-1]
+                shown = ", ".join(f"{name} {held:.1f} MB" for name, held in memory.items())
+                console.print(f"{size:,}: {shown}; {cost[0] * 1e6:.0f} and {cost[1] * 1e6:.0f} us an entry")
     figures = []
     for name in pids:
         first, *_, last = (memory[name] for memory, _ in marks)
