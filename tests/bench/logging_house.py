@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -72,7 +73,8 @@ class LoggingHouse:
                 f"custodian-{number}", listen=address, **self._database(database), token="token", keys=keys,
                 manifests=["manifest"],
             )  # fmt: skip
-            care.create(folder / f"custodian-{number}.toml")
+            with redirect_stdout(StringIO()):
+                care.create(folder / f"custodian-{number}.toml")
         place = [{"url": f"http://{address}", "token": "token"} for address in self._custodians]
         tally = {
             "manifest": "manifest",

@@ -14,7 +14,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,8 @@ def custodian(log: LargeLog, folder: Path) -> Iterator[str]:
         database = make_database(cluster, "vault", schema.install)
         database.close()
         config = configured(log, folder, listen, database.url, database.passfile)
-        care.create(config)
+        with redirect_stdout(StringIO()):
+            care.create(config)
         with (
             subprocess.Popen([*PSEPHOS, "serve", "custodian", "--config", config]) as process,
             httpx.Client(base_url=f"http://{listen}", timeout=PATIENCE) as client,

@@ -124,6 +124,8 @@ def test_a_server_that_does_not_start_says_why() -> None:
 START = """
 import signal, sys
 from infra.postgres import temporary_cluster
+# In the background of a shell it would be ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with temporary_cluster("tests") as cluster:
     print(cluster.folder, flush=True)
     signal.pause()
