@@ -40,7 +40,6 @@ SETTINGS = {
     "password_encryption": "scram-sha-256",
     "max_connections": "200",
     "shared_buffers": "32MB",
-    "max_wal_size": "256MB",
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_parallel_workers": "0",

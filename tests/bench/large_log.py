@@ -17,7 +17,10 @@ from tests.bench.logging_house import LoggingHouse, logging_house
 from tests.bench.processes import cpu_seconds, descendants, megabytes
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-SAMPLE = 2_000
+SAMPLE = 20_000
+"""Entries over which the cost of one is taken, but no more than five times what the log holds: enough to even out what
+PostgreSQL does now and then.
+"""
 AHEAD = 8_000
 GROWTH = 0.10
 
@@ -42,11 +45,13 @@ def measure(console: Console, sizes: tuple[int, ...] = SIZES) -> list[Figure]:
         text = f"growth under {GROWTH:.0%}"
         what = f"{name}: MB after {shown_sizes(sizes)} entries"
         figures.append(Figure(what, f"{shown} ({grown:+.1%})", text, grown < GROWTH))
+    first, *_, last = (sum(cost) for _, cost in marks)
     for number, whose in enumerate(("queue, tally and custodians", "their PostgreSQL")):
-        costs = [cost[number] for _, cost in marks]
-        shown = ", ".join(f"{cost * 1e6:.0f}" for cost in costs)
-        name = f"CPU time of {whose}, us an entry, after {shown_sizes(sizes)}"
-        figures.append(Figure(name, shown, f"growth under {GROWTH:.0%}", costs[-1] < (1 + GROWTH) * costs[0]))
+        shown = ", ".join(f"{cost[number] * 1e6:.0f}" for _, cost in marks)
+        figures.append(Figure(f"CPU time of {whose}, us an entry, after {shown_sizes(sizes)}", shown))
+    shown = ", ".join(f"{sum(cost) * 1e6:.0f}" for _, cost in marks) + f" ({last / first - 1:+.1%})"
+    name = f"CPU time of all of them, us an entry, after {shown_sizes(sizes)}"
+    figures.append(Figure(name, shown, f"growth under {GROWTH:.0%}", last < (1 + GROWTH) * first))
     return figures
 
 
@@ -62,7 +67,7 @@ def mark(house: LoggingHouse, pids: dict[str, int], size: int) -> tuple[dict[str
     ours = set().union(*({pid} | descendants(pid) for pid in {**pids, "egress": house.egress_pid}.values()))
     theirs = descendants(os.getpid()) - ours
     before, first = (cpu_seconds(ours), cpu_seconds(theirs)), house.published()
-    grow(house, first + SAMPLE)
+    grow(house, first + min(SAMPLE, 5 * size))
     count = house.published() - first
     cost = (cpu_seconds(ours) - before[0]) / count, (cpu_seconds(theirs) - before[1]) / count
     return {name: megabytes(pid) for name, pid in pids.items()}, cost
