@@ -19,13 +19,14 @@ from audit.log.tiles import frame
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 from tally.sequencer.ledger import Ledger
-from tests.faults.stores import false_trees, noted_by
+from tests.faults.stores import false_trees, holds, noted_by
 from tests.faults.zones import TOKEN, Zones
 
 PATIENCE = 90.0
 LENGTH = 300
 """Bytes of an entry."""
 TIMEOUT = httpx.Timeout(5.0)
+PATIENT = httpx.Timeout(30.0)
 
 
 class Client:
@@ -137,13 +138,31 @@ class Client:
     def held(self, name: str) -> int:
         """How many entries a custodian has cosigned, published or not, as it says to the log itself."""
         url = f"{self.zones.url(name)}/{self.zones.meeting.origin}/held"
-        answer = httpx.get(url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=TIMEOUT, trust_env=False)
+        answer = httpx.get(url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=PATIENT, trust_env=False)
         return 0 if answer.status_code == 204 else parse_checkpoint(parse_note(answer.content).text).size
 
     def grows(self, name: str = "custodian-0", by: int = 1, patience: float = PATIENCE) -> None:
         """Returns once a custodian serves so many entries more than now."""
         before = self.size(name)
         self.wait(lambda: self.size(name) >= before + by, patience)
+
+    def stands_still(self, name: str = "custodian-0", seconds: float = 3.0) -> int:
+        """The size of a custodian's log that has not grown for so long, whatever was still under way before."""
+        size, since = self.size(name), time.monotonic()
+        end = since + PATIENCE
+        while time.monotonic() - since < seconds:
+            assert time.monotonic() < end, f"{name} never stands still"
+            time.sleep(0.2)
+            now = self.size(name)
+            if now > size:
+                size, since = now, time.monotonic()
+        return size
+
+    def emptied(self, *names: str) -> None:
+        """Returns once these stores, outboxes or the queue, hold nothing any more: what is published is deleted there
+        a moment later.
+        """
+        self.wait(lambda: not any(holds(self.zones, name) for name in names))
 
     def log(self, name: str) -> list[bytes]:
         """The whole published log of a custodian, from its tiles alone, every byte under its root."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 import resource
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -42,10 +41,7 @@ def test_what_one_liar_and_one_other_say_is_not_enough(client: Client) -> None:
         zones.restart("custodian-1", lies="equivocate")
         client.grows()
         zones.kill("custodian-2")
-        time.sleep(1.0)
-        before = client.size("custodian-0")
-        time.sleep(3.0)
-        assert client.size("custodian-0") == before, "published with the cosignature of a liar"
+        client.stands_still()
         zones.start("custodian-2")
         client.grows()
         zones.restart("custodian-1")
@@ -71,10 +67,7 @@ def test_two_clocks_two_days_back_and_nothing_is_published(client: Client) -> No
         client.grows()
         for name in ("custodian-1", "custodian-2"):
             zones.restart(name, ahead=-TWO_DAYS)
-        time.sleep(1.0)
-        before = client.size("custodian-0")
-        time.sleep(3.0)
-        assert client.size("custodian-0") == before
+        client.stands_still()
         for name in ("custodian-1", "custodian-2"):
             zones.restart(name)
         client.grows()

@@ -4,7 +4,6 @@ there is room. Outbox and queue: tests/storage/test_full.py.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -70,9 +69,7 @@ def test_a_ledger_on_a_full_disk(disks: Disks, counted: Counted, what: str) -> N
     with client.load(batch=20):
         client.grows()
         fill(disks, "tally", what)
-        stopped = stands_still(client)
-        time.sleep(FULL_SECONDS)
-        assert client.size("custodian-0") == stopped, "published without a ledger"
+        client.stands_still(seconds=FULL_SECONDS)
         room(disks, "tally")
         client.grows()
     client.check()
@@ -90,7 +87,7 @@ def test_a_custodian_on_a_full_disk_cosigns_nothing_more_and_the_log_goes_on(
     with client.load(batch=20):
         client.grows(name)
         fill(disks, name, what)
-        stopped = stands_still(client, name)
+        stopped = client.stands_still(name)
         client.grows("custodian-0", by=40)
         assert client.size(name) in (stopped, 0)
         room(disks, name)
@@ -105,24 +102,9 @@ def test_two_custodians_on_full_disks_acknowledge_nothing_between_them(disks: Di
         client.grows()
         for name in ("custodian-1", "custodian-2"):
             fill(disks, name, "table")
-        stopped = stands_still(client)
-        time.sleep(FULL_SECONDS)
-        assert client.size("custodian-0") == stopped, "published by fewer than W"
+        client.stands_still(seconds=FULL_SECONDS)
         for name in ("custodian-1", "custodian-2"):
             room(disks, name)
         client.grows()
     client.check()
     client.check_ledger()
-
-
-def stands_still(client: Client, name: str = "custodian-0", seconds: float = 3.0) -> int:
-    """The size at which a custodian has stood still for a while."""
-    size, since = client.size(name), time.monotonic()
-    end = since + 60
-    while time.monotonic() - since < seconds:
-        assert time.monotonic() < end, f"{name} never stands still"
-        time.sleep(0.2)
-        now = client.size(name)
-        if now > size:
-            size, since = now, time.monotonic()
-    return size

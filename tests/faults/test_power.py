@@ -12,17 +12,14 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
-from sqlalchemy import Engine, Table, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from audit.protocol.refused import Refused
 from infra.postgres import Cluster, ClusterError
-from infra.queue.schema import queued
-from intake.door.schema import outbox
-from tally.sequencer.ledger import Ledger
 from tests.faults import power
 from tests.faults.client import Client
 from tests.faults.conftest import Counted, new_origin
+from tests.faults.stores import holds
 from tests.faults.zones import Zones, zones
 from tests.storage.small_disk import SmallDisk, cluster_on, run, small_disk
 
@@ -39,18 +36,8 @@ class Machines:
     zones: Zones
     client: Client
 
-    def witnessed(self) -> int:
-        """The largest tree of which the ledger knows that W custodians hold it."""
-        found = Ledger(self._engine("tally"), self.zones.meeting.origin).newest_witnessed()
-        return found[0] if found else 0
-
-    def rows(self, name: str, table: Table) -> int:
-        """How many rows a zone's table has."""
-        with self._engine(name).connect() as connection:
-            return connection.scalar(select(func.count()).select_from(table)) or 0
-
     def sizes(self) -> dict[str, int]:
-        return {name: self.client.held(name) for name in self.zones.custodians} | {"ledger": self.witnessed()}
+        return {name: self.client.held(name) for name in self.zones.custodians} | {"tally": holds(self.zones, "tally")}
 
     def fail(self) -> None:
         """The power is gone, for all of them."""
@@ -64,9 +51,6 @@ class Machines:
     def come_back(self, **how: object) -> None:
         power.come_back(self.disk, self.cluster)
         self.zones.start(**how)
-
-    def _engine(self, name: str) -> Engine:
-        return self.zones.databases[name].engine
 
 
 @contextmanager
@@ -121,7 +105,7 @@ def test_what_outbox_and_queue_acknowledge_is_on_disk_before_anybody_fetched_it(
     client = safe.client
     counted(client)
     client.check()
-    client.wait(lambda: safe.rows("intake", outbox) == safe.rows("queue", queued) == 0)
+    client.emptied("intake", "queue")
     safe.zones.kill("egress")
     client.put(client.entries(50))
     safe.zones.kill("ingress")
@@ -129,7 +113,7 @@ def test_what_outbox_and_queue_acknowledge_is_on_disk_before_anybody_fetched_it(
         assert client.hand_in(entry)
     safe.fail()
     power.come_back(safe.disk, safe.cluster)
-    assert (safe.rows("intake", outbox), safe.rows("queue", queued)) == (30, 50)
+    assert (holds(safe.zones, "intake"), holds(safe.zones, "queue")) == (30, 50)
     safe.zones.start()
     client.check()
     client.check_ledger()
@@ -141,12 +125,13 @@ def test_without_fsync_every_store_loses_what_it_acknowledged() -> None:
         client.put(client.entries(40))
         client.wait(lambda: len(set(here.sizes().values())) == 1)
         before = here.sizes()
+        client.emptied("queue")
         here.zones.kill("egress")
         client.put(client.entries(50))
         here.zones.kill("ingress")
         for entry in client.entries(10):
             assert client.hand_in(entry)
-        before |= {"outbox": 10, "queue": 50}
+        before |= {"intake": 10, "queue": 50}
         here.fail()
         after = found_again(here)
         assert {name for name in before if after.get(name, 0) < before[name]} == set(before)
@@ -157,9 +142,8 @@ def found_again(here: Machines) -> dict[str, int]:
     found: dict[str, int] = {}
     with suppress(ClusterError):
         power.come_back(here.disk, here.cluster)
-        found["ledger"] = or_nothing(here.witnessed)
-        found["outbox"] = or_nothing(lambda: here.rows("intake", outbox))
-        found["queue"] = or_nothing(lambda: here.rows("queue", queued))
+        for name in ("intake", "queue", "tally"):
+            found[name] = or_nothing(lambda name=name: holds(here.zones, name))
     for name in here.zones.custodians:
         here.zones.start(name, **UNSAFE)
         here.client.wait(lambda name=name: not here.zones.zones[name].alive or answers(here.zones.url(name)))

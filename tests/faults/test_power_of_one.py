@@ -38,7 +38,7 @@ def test_the_power_of_one_store_fails(apart: tuple[Machines, Client], counted: C
     town = client.zones
     counted(client)
     if name in FETCHES:
-        client.wait(lambda: holds(town, name) == 0)
+        client.emptied(name)
         town.kill(FETCHES[name])
     with client.load():
         client.wait(lambda: holds(town, name) >= LEAST)

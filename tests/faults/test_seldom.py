@@ -114,14 +114,20 @@ def test_a_lost_outbox_learns_from_the_log_and_from_its_copy(voting: Voting) -> 
     town.network.heal()
     town.start("intake")
     client.check()
-    ballots = select(func.count()).where(accepted.c.kind == "ballot")
-    with town.databases["intake"].engine.connect() as connection:
-        assert connection.scalar(ballots) == len(voting.passed["intake"])
+    # It reads them a moment after they are published.
+    client.wait(lambda: promised(town, "intake") == len(voting.passed["intake"]))
+
+
+def promised(town: Zones, intake: str) -> int | None:
+    """How many ballots an intake knows that it has promised."""
+    with town.databases[intake].engine.connect() as connection:
+        return connection.scalar(select(func.count()).where(accepted.c.kind == "ballot"))
 
 
 def test_a_lost_queue_takes_in_its_copy(voting: Voting) -> None:
     client, town = voting.client, voting.client.zones
     copy = town.folder / "queue.copy"
+    client.emptied("queue")
     town.kill("egress")
     assert client.put(client.entries(20))
     assert psephos(town, "queue", "backup", "--config", town.zones["egress"].config, "--out", copy)
@@ -137,6 +143,7 @@ def test_a_lost_queue_takes_in_its_copy(voting: Voting) -> None:
 
 def test_a_closing_that_came_too_early_once_and_the_accounts_of_ballots(voting: Voting) -> None:
     client, town = voting.client, voting.client.zones
+    client.check()
     # Drawn up over ballots of which tally has not heard.
     closing = voting.act("closing", client.size("custodian-0") + 1 + BALLOTS)
     Outbox(town.databases["intake"].engine, voting.meeting.origin).accept([(parse_entry(closing), 1)])
@@ -145,6 +152,7 @@ def test_a_closing_that_came_too_early_once_and_the_accounts_of_ballots(voting: 
     for account in voting.accounts(BALLOTS):
         voting.vote(account, "intake-1")
     client.check()
+    client.emptied("queue")
     town.kill("tally", *town.intakes)
     for point in ("outbox.renewing", "outbox.renewed"):
         town.start("intake", at=point, fail=[1, 2], kill=[3])

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 
 from audit.log.keys import Signer
 from audit.protocol.group import b64
-from infra.keys import write_secret
+from infra.keys import new_token, write_secret
 from infra.postgres import Cluster
 from infra.queue import schema as queue_schema
 from intake.door import schema as intake_schema
@@ -212,8 +212,10 @@ class Zones:
         for name, signer in zip(self.intakes, parties.intakes, strict=False):
             self._keys(name, [signer])
             self.write_intake(name)
-        for face in ("ingress", "egress"):
-            self._write(face, f"queue-{face}", listen=listen[face], **self._database("queue"), token=token)
+        # The client puts as an intake of its own.
+        shown = {"ingress": {"intakes": {"client": token, **self._tokens()}}, "egress": {"token": token}}
+        for face, tokens in shown.items():
+            self._write(face, f"queue-{face}", listen=listen[face], **self._database("queue"), **tokens)
         for name in self.tallies:
             self._write(
                 name, "tally", **own, **self._database("tally"), keys=self._keys(name, parties.log), workers=1,
@@ -230,8 +232,15 @@ class Zones:
         self._write(
             name, "intake", listen=f"{self.network.address(name)}:{PORT}", **self._database(name), **self._manifest(),
             key=f"{name}-0.key", custodians=[self.url(one) for one in self.custodians],
-            queue={"url": self.url("ingress"), "token": "token"}, workers=1, poll_ms=100, **more,
+            queue={"url": self.url("ingress"), "token": f"{name}.token"}, workers=1, poll_ms=100, **more,
         )  # fmt: skip
+
+    def _tokens(self) -> dict[str, str]:
+        """The file of each intake's token."""
+        names = {name: f"{name}.token" for name in self.intakes}
+        for path in names.values():
+            new_token(self.folder / path)
+        return names
 
     def _manifest(self) -> dict[str, str]:
         return {"manifest": "manifest", "manifest_hash": b64(self.meeting.manifest.hash)}
