@@ -13,7 +13,7 @@ from infra import failpoints
 from vault.custodian.cosign import EMPTY, Head, WrongOldSize, check_clock, cosignatures
 from vault.custodian.keys import Keys, in_office, learn_stored
 from vault.custodian.storage import Damaged, Overtaken, Store
-from vault.custodian.stored import check_head, line_of
+from vault.custodian.stored import check_edge, check_head, line_of
 
 Clock = Callable[[], int]
 Examined = Callable[[], None]
@@ -79,7 +79,7 @@ class Kept:
             if held.size < largest:
                 raise Damaged(f"heads are missing: {held.size} entries are held, of {largest} that were")
             was = held if held.size == last.size else self.store.head_at(origin, last.size)
-            if last.size and (was is None or was.root != last.root):
+            if last.size and (was is None or (was.root, was.time) != (last.root, last.time)):
                 raise Damaged(f"the head of {last.size} entries is another than it was while this process ran")
             self._newest[origin] = held
         return held
@@ -115,8 +115,9 @@ class Kept:
         """Stores a head and its entries, those left out that are staged, or brought towards the trees of `line`, which
         are so many from the first on. When this returns the head may be cosigned.
 
-        WrongOldSize if another process was faster.
+        WrongOldSize if another process was faster; Damaged if what they are put beside has changed on disk.
         """
+        check_edge(self.store, origin, self._newest.get(origin, EMPTY))
         missing = max(new.size - max(staged, new.old_size), 0)
         first = len(entries) - min(missing, len(entries))
         failpoints.at("custodian.storing")

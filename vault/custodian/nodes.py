@@ -40,7 +40,7 @@ def new_nodes(
         stored = first if level == 0 else new.old_size >> (HEIGHT * level)
         known = hashes(level, start, min(end, stored)) if start < stored else []
         if known and first == new.old_size:
-            _check_held(CompactRange.from_bytes(held), level, known)
+            check_held(CompactRange.from_bytes(held), level, known)
         if level == 0:
             found = known + list(leaves[max(start - first, 0) : end - first])
         else:
@@ -58,8 +58,10 @@ def new_nodes(
     return made
 
 
-def _check_held(held: CompactRange, level: int, known: Sequence[bytes]) -> None:
-    """The hashes in a level's last tile, if it is not full, make the subtrees of the frontier that lie there."""
+def check_held(held: CompactRange, level: int, known: Sequence[bytes]) -> None:
+    """The hashes in a level's last tile, if it is not full, make the subtrees of the frontier that lie there, or else
+    Damaged.
+    """
     bits = [bit for bit in reversed(range(held.size.bit_length())) if held.size >> bit & 1]
     there = [peak for bit, peak in zip(bits, held.hashes, strict=True) if bit // HEIGHT == level]
     tile = CompactRange()

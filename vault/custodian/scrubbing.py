@@ -22,7 +22,7 @@ from audit.log.tiles import HEIGHT, WIDTH
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 from vault.custodian.cosign import Head
-from vault.custodian.keys import Keys
+from vault.custodian.keys import Keys, learn_stored
 from vault.custodian.storage import Damaged, DamagedCheckpoint, DamagedHead, Mendable
 from vault.custodian.stored import by_log, check_head
 
@@ -90,16 +90,23 @@ class Found:
 
 
 class Examination:
-    """One pass over what `store` holds of the log of `keys`. SQLAlchemyError or OSError if the store cannot be used."""
+    """One pass over what `store` holds of the log of `keys` when it begins: the service may go on meanwhile, and what
+    it adds is not looked at. `progress` is called at least once for each bundle and head; `faults` are those that were
+    found so far. SQLAlchemyError or OSError if the store cannot be used.
+    """
 
     def __init__(self, store: Mendable, keys: Keys, progress: Progress = lambda done, total: None) -> None:
-        self._store, self._keys, self._origin, self._progress = store, keys, keys.origin, progress
+        # Of the service's own keys a copy: it learns of a rekey after it has stored the head over it.
+        self._store, self._keys, self._origin = store, keys.after(0, ()), keys.origin
+        self._progress = progress
+        self.faults: list[Fault] = []
 
     def run(self) -> Found:
         """Everything that is damaged. Damaged if the newest head is, and no published checkpoint can stand for it."""
-        # Before the newest head, which is never smaller: the service may go on meanwhile.
+        # Before the newest head, which is never smaller.
         published = self._published()
         found = self._anchor(published)
+        self.faults = found.faults
         heads = self._heads(found)
         due = next(heads, None)
         for index, rows in enumerate(self._bundles(found.head.size)):
@@ -110,18 +117,18 @@ class Examination:
                 found.published.extend(leaves[: published[0] - at])
             while due is not None and due.size <= at + len(leaves):
                 self._check_head(found, due, leaves[: due.size - at])
+                self._progress(found.grown.size, found.head.size)
                 due = next(heads, None)
             if len(leaves) == WIDTH:
                 found.grown.append(found.roots[-1], HEIGHT)
             else:
                 found.grown.extend(leaves)
-            if index % 16 == 15 or found.grown.size == found.head.size:
-                self._progress(found.grown.size, found.head.size)
+            self._progress(found.grown.size, found.head.size)
         found.whole = found.grown.root() == found.head.root
         if not found.whole:
             # Where in it the fault is, nothing here says: the heads in between were compared with what is wrong.
             newest = found.head.size if found.lost else None
-            found.faults = [fault for fault in found.faults if fault.kind != "head" or fault.number == newest]
+            found.faults[:] = [fault for fault in found.faults if fault.kind != "head" or fault.number == newest]
             found.faults.append(Fault("tree", 0, found.head.size, "differs"))
         self._check_tiles(found)
         self._check_published(found, published)
@@ -135,6 +142,7 @@ class Examination:
             if stands := self._stand_in(published, damaged.above, "unreadable"):
                 return stands
             raise
+        learn_stored(self._store, self._keys)
         try:
             check_head(held, self._keys.at(held.size))
         except Damaged:

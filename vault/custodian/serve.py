@@ -77,6 +77,7 @@ def run(path: Path) -> None:
     watch.start()
     origins, metrics = list(logs), Metrics(FIGURES_SECONDS)
     watch.add_figure(metrics)
+    examiner.add_figures(metrics)
     app = custodian_app(custodian, origins, read_token(config.token), witness, metrics)
     add_custody(metrics, store, origins, config.folder)
     serve(app, config.listen, Private(config.private, metrics, readiness(custodian, origins)))

@@ -15,6 +15,7 @@ from audit.log.tiles import WIDTH, frame
 from audit.log.treehead import Checkpoint, parse_checkpoint
 from audit.protocol.refused import Refused
 from vault.custodian.cosign import Head
+from vault.custodian.nodes import check_held
 from vault.custodian.storage import Damaged, DamagedCheckpoint, Store
 
 
@@ -68,6 +69,16 @@ def right_leaves(start: int, end: int, entries: list[bytes], stored: list[bytes]
         if leaf != other:
             raise Damaged(f"entry {index} is not as it was stored")
     return computed
+
+
+def check_edge(store: Store, origin: str, held: Head) -> None:
+    """The entries of the last bundle under a head, if it is not full, are as they were stored: what follows is put
+    beside them, into one tile. Damaged.
+    """
+    start = held.size // WIDTH * WIDTH
+    if start < held.size:
+        leaves = staged_leaves(store, origin, start, held.size)
+        check_held(CompactRange.from_bytes(held.frontier), 0, leaves)
 
 
 def readable_published(store: Store, origin: str) -> tuple[int, bytes]:
