@@ -12,10 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from audit.log.checkpoint import Checkpoint, LogPolicy, open_note
-from audit.log.merkle import HASH_SIZE, CompactRange, leaf_hash
+from audit.log.merkle import HASH_SIZE, CompactRange, complete_subtrees, leaf_hash
 from audit.log.notes import Note, parse_note
 from audit.log.sources import CHECKPOINT, FolderReader, HttpReader, Reader, ReadError, open_reader
-from audit.log.tiles import HEIGHT, WIDTH, bundle_path, unframe, width_of
+from audit.log.tiles import HEIGHT, MAX_HEIGHT, WIDTH, bundle_path, tile_path, unframe, width_of
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 
@@ -86,33 +86,81 @@ def unverified_first_entry(reader: Reader) -> bytes | None:
 
 
 def read_entries(reader: Reader, start: CompactRange, head: Head) -> Iterator[bytes]:
-    """The entries from `start`, the frontier of those read before, up to a verified head.
+    """The entries from `start`, the frontier of those read before, up to a head, each shown to be under its root before
+    it is yielded.
 
-    Before the first entry is yielded, the claimed hashes of all full bundles and the first and last bundle are shown to
-    lead, from `start`, to the head's root; so the new tree continues the old one. Each bundle between is hashed and
-    compared before any of it is yielded. It is safe to stop at any entry. `start` is not changed. At most two bundles,
-    and 32 bytes for every 256 entries, are held. ReadError: `stale` if the head is smaller than `start`, `wrong-root`
-    if the whole does not lead to the head's root, `wrong-entry` naming the entry or the bundle that is not the one the
-    root covers.
+    Before the first one, the tree is shown to continue the one of `start`: that takes the tiles at its right edge,
+    seven however large it says it is, and those on the way to where `start` ends. From there each tile is compared
+    with the one above it, and each bundle with its tile, as they come: so a source that has no such tree ends it at
+    once, and it is safe to stop at any entry. `start` is not changed. At most three bundles and two tiles a level are
+    held.
+    ReadError: `stale` if the head is smaller than `start`; `wrong-root` if the tiles do not lead to the head's root, or
+    do not continue `start`; `wrong-entry` naming the entry or the bundle that is not the one the root covers.
     """
     old, size = start.size, head.size
     if size < old:
         raise ReadError(f"has {size} entries, fewer than the {old} read before", f"{reader}/{CHECKPOINT}", "stale")
     grown = start.copy()
     first = _unaligned(reader, grown, size)
-    full = _subtrees(reader, grown.size >> HEIGHT, size >> HEIGHT)
-    for subtree in full:
-        grown.append(subtree, HEIGHT)
-    last = _unaligned(reader, grown, size)
-    if grown.root() != head.root:
-        held = f" continue the {old} entries read before and" if old else ""
-        what = f"entries and tiles up to {size} do not{held} lead to the root of its checkpoint"
-        raise ReadError(what, str(reader), "wrong-root")
+    if grown.size == size:
+        if grown.root() != head.root:
+            raise _wrong_root(reader, size, old)
+        yield from first
+        return
+    bundles = _Bundles(reader, head)
+    if grown.hashes != tuple(bundles(level, index) for level, index in complete_subtrees(0, grown.size)):
+        raise _wrong_root(reader, size, old)
     yield from first
-    middle = (old + WIDTH - 1) >> HEIGHT
-    for index, subtree in enumerate(full, start=middle):
-        yield from _checked_bundle(reader, index, subtree)
-    yield from last
+    for index in range(grown.size >> HEIGHT, size >> HEIGHT):
+        yield from _checked_bundle(reader, index, bundles(HEIGHT, index))
+    yield from bundles.last
+
+
+class _Bundles:
+    """The hashes of the full bundles of a tree, and of the complete subtrees over them: a hash source for levels from
+    HEIGHT on, each shown to be under the head's root before it is given. `last`: the entries after them. ReadError.
+    """
+
+    def __init__(self, reader: Reader, head: Head) -> None:
+        self._reader, size = reader, head.size
+        # By level: the tile that was read last, and the one at the right edge, if it is not full.
+        self._read: dict[int, tuple[int, list[bytes]]] = {}
+        self._edges: dict[int, tuple[int, list[bytes]]] = {}
+        grown = CompactRange()
+        for level in range(MAX_HEIGHT, 0, -1):
+            index, width = divmod(size >> (HEIGHT * level), WIDTH)
+            if width:
+                edge = split_hashes(reader.tile(level, index, width))
+                self._edges[level] = index, edge
+                for subtree in edge:
+                    grown.append(subtree, HEIGHT * level)
+        self.last = _unaligned(reader, grown, size)
+        if grown.root() != head.root:
+            raise _wrong_root(reader, size)
+
+    def __call__(self, level: int, index: int) -> bytes:
+        height, below = divmod(level, HEIGHT)
+        place, offset = divmod(index << below, WIDTH)
+        return tile_root(self._tile(height, place)[offset : offset + (1 << below)])
+
+    def _tile(self, level: int, index: int) -> list[bytes]:
+        for place, hashes in (self._edges.get(level, (None, [])), self._read.get(level, (None, []))):
+            if place == index:
+                return hashes
+        expected = self(HEIGHT * (level + 1), index)
+        hashes = split_hashes(self._reader.tile(level, index, WIDTH))
+        if tile_root(hashes) != expected:
+            where = f"{self._reader}/{tile_path(level, index)}"
+            raise ReadError("is not the tile that the checkpoint covers", where, "wrong-root")
+        self._read[level] = index, hashes
+        return hashes
+
+
+def _wrong_root(reader: Reader, size: int, old: int = 0) -> ReadError:
+    held = f" continue the {old} entries read before and" if old else ""
+    return ReadError(
+        f"entries and tiles up to {size} do not{held} lead to the root of its checkpoint", str(reader), "wrong-root"
+    )
 
 
 def _unaligned(reader: Reader, grown: CompactRange, size: int) -> list[bytes]:
@@ -127,16 +175,6 @@ def _unaligned(reader: Reader, grown: CompactRange, size: int) -> list[bytes]:
     entries = bundle_entries(reader, index, width)[begun:]
     grown.extend(map(leaf_hash, entries))
     return entries
-
-
-def _subtrees(reader: Reader, start: int, end: int) -> list[bytes]:
-    """The claimed hashes of the full bundles [start, end), from tiles of level 1."""
-    hashes: list[bytes] = []
-    for index in range(start // WIDTH, -(-end // WIDTH)):
-        raw = reader.tile(1, index, min(WIDTH, end - index * WIDTH))
-        skip = max(0, start - index * WIDTH)
-        hashes += split_hashes(raw)[skip:]
-    return hashes
 
 
 def _checked_bundle(reader: Reader, index: int, subtree: bytes) -> list[bytes]:

@@ -17,6 +17,8 @@ from audit.protocol.refused import Refused
 WIDTH = 256
 HEIGHT = 8
 """A full tile is 2^HEIGHT = WIDTH hashes wide."""
+MAX_HEIGHT = 7
+"""The highest level at which a tree of at most 2^63 - 1 leaves has tiles."""
 MAX_LEVEL = 63
 MAX_DATA = 65_535
 """Bytes of an entry: its length in a bundle is two bytes."""

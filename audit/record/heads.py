@@ -34,7 +34,8 @@ from audit.record.rekeying import KIND, rekeyed
 
 SECONDS = 300.0
 """That a reader may take for all files in which it shows its rekeys, the last of them aside: some megabytes each over
-the slowest connection, and few there are.
+the slowest connection, and few there are. Also for all entries, where the rekeys are looked for among them: nobody need
+have signed that checkpoint, and who makes a tree of the same entries again and again has one of any size.
 """
 FIRST_LINE = f"{PREFIX}{KIND}\n".encode()
 
@@ -80,7 +81,7 @@ def open_head(
     keys than are known, unless `every`: for who does not read all entries, and must know the intakes' keys, too.
     `others` are asked where they stand as well as the reader, which alone shows them. Where nobody says which entries
     they are, none is found, unless `whole`: then every entry is read. ReadError as `audit.log.reader.open_head`, of the
-    checkpoint by the keys that are known, or that were found.
+    checkpoint by the keys that are known, or that were found; `too-slow` if that takes more than SECONDS.
     """
     raw = reader.checkpoint()
     if raw is None:
@@ -99,7 +100,7 @@ def open_head(
     if doubt is None and not every:
         return claim, manifest
     try:
-        manifest = with_rekeys(reader, manifest, claim, whole=whole, others=others)
+        manifest = with_rekeys(reader if doubt is None else _Timed(reader), manifest, claim, whole=whole, others=others)
         open_note(note, manifest.at(claim.size).log, exact=exact)
     except Refused as refusal:
         raise ReadError(str(refusal if manifest.rekey or doubt is None else doubt), where, refusal.reason) from None
@@ -182,11 +183,14 @@ def _rekeys(
     own = reader.rekeys()
     said = [places for other in others if (places := _said(other)) is not None]
     if own is None and not said:
-        # What cannot be read through is no tree of this checkpoint, and the checkpoint was in doubt before.
-        with suppress(ReadError):
+        try:
             for index, entry in enumerate(read_entries(reader, CompactRange(), claim) if whole else ()):
                 if index > known and is_rekey(entry):
                     yield index, entry
+        except ReadError as error:
+            # What cannot be read through is no tree of this checkpoint, and the checkpoint was in doubt before.
+            if error.reason == "too-slow":
+                raise
         return
     reader = _Timed(reader)
     tiles = TreeTiles(reader, claim)

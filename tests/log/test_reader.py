@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from audit.log.merkle import CompactRange, leaf_hash
 from audit.log.proving import TreeTiles
 from audit.log.reader import Head, ReadError, first_entries, open_head, read_entries, unverified_first_entry
-from audit.log.tiles import frame, unframe
+from audit.log.tiles import WIDTH, frame, unframe
 from audit.log.treehead import Checkpoint
 from tests.log.sample import CUSTODIANS, ORIGIN, POLICY, TIME, MemoryReader, cosigned, root_of, signer, some_entries
 
@@ -262,3 +262,19 @@ def test_the_first_entries_of_a_bundle(narrow: bool, count: int) -> None:
     entries[256] += b"x"
     with pytest.raises(ReadError, match="entry 256 is not the one that the checkpoint covers"):
         tiles.first_entries(1, count)
+
+
+def test_a_log_with_tiles_above_tiles_is_read_from_any_place() -> None:
+    entries = some_entries(2 * WIDTH * WIDTH + 3 * WIDTH + 7)
+    reader = MemoryReader(entries)
+    head = head_of(reader)
+    grown = CompactRange()
+    for start in (0, 5, 600, WIDTH * WIDTH, WIDTH * WIDTH + 300, 2 * WIDTH * WIDTH + 700, len(entries)):
+        grown.extend(map(leaf_hash, entries[grown.size : start]))
+        assert list(read_entries(reader, grown, head)) == entries[start:]
+    for path in ("tile/2/000.p/2", "tile/1/001", "tile/1/002.p/3"):
+        other = MemoryReader([])
+        other.files = reader.files | {path: bytes(len(reader.files[path]))}
+        with pytest.raises(ReadError) as error:
+            list(read_entries(other, CompactRange(), head))
+        assert error.value.reason == "wrong-root"
