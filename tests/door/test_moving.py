@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -43,14 +44,36 @@ class Shelf:
         self.due |= {one.identity: now + again_after for one in waiting}
 
 
+class Time:
+    """A clock, and a bell that nobody rings: whoever waits for it has waited at once."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def set(self) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def is_set(self) -> bool:
+        return False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.now += timeout or 0.0
+        return False
+
+
 def mover(shelf: Shelf, queue: Queue, least: int = 8, wait: float = 0.2) -> Mover:
     return Mover(shelf, queue.put, least, wait, clock=lambda: 1000.0, shuffle=lambda batch: batch.reverse())
 
 
-def run(mover: Mover, seconds: float) -> None:
+def run(mover: Mover, done: Callable[[], bool] = lambda: True, seconds: float = 0.1) -> None:
+    """Until `done`, and for a while longer."""
     stop = threading.Event()
     thread = threading.Thread(target=mover.run, args=(stop,))
     thread.start()
+    wait_until(done)
     stop.wait(seconds)
     stop.set()
     mover.ring()
@@ -66,23 +89,23 @@ def test_a_batch_holds_the_entries_alone_and_shuffled() -> None:
 def test_too_few_wait_until_they_are_enough() -> None:
     shelf, queue = Shelf(7), Queue()
     waiting = mover(shelf, queue, wait=3600)
-    run(waiting, 0.1)
+    run(waiting)
     assert queue.batches == []
     shelf.entries = Shelf(8).entries
-    run(waiting, 0.1)
+    run(waiting, lambda: queue.batches != [])
     assert [len(batch) for batch in queue.batches] == [8]
 
 
 def test_too_few_leave_when_the_first_has_waited() -> None:
     shelf, queue = Shelf(1), Queue()
-    run(mover(shelf, queue, wait=0.1), 1)
+    run(mover(shelf, queue, wait=0.1), lambda: queue.batches != [])
     assert queue.batches == [[b"entry 0"]]
 
 
 def test_a_backlog_leaves_at_once_in_batches_of_at_most_256() -> None:
     shelf, queue = Shelf(0), Queue()
     shelf.entries = [Waiting(i.to_bytes(32, "big"), b"x") for i in range(600)]
-    run(mover(shelf, queue, wait=3600), 0.3)
+    run(mover(shelf, queue, wait=3600), lambda: len(queue.entries) >= 600)
     assert [len(batch) for batch in queue.batches] == [256, 256, 88]
 
 
@@ -91,20 +114,23 @@ def test_the_bell_alone_lets_no_small_batch_leave() -> None:
     waiting = mover(shelf, queue, wait=3600)
     for _ in range(20):
         waiting.ring()
-    run(waiting, 0.2)
+    run(waiting)
     assert queue.batches == []
 
 
 def test_a_silent_queue_is_asked_again_after_another_wait() -> None:
-    shelf, queue = Shelf(9), Queue(silent=True)
-    asked: list[int] = []
+    shelf, queue, time = Shelf(9), Queue(silent=True), Time()
+    asked: list[float] = []
 
     def put(entries: Sequence[bytes]) -> None:
-        asked.append(len(entries))
+        asked.append(time.now)
+        if len(asked) == 5:
+            stop.set()
         queue.put(entries)
 
-    run(Mover(shelf, put, 8, 0.1), 0.55)
-    assert 2 <= len(asked) <= 7
+    stop = threading.Event()
+    Mover(shelf, put, 8, 0.5, clock=time, monotonic=time, bell=time).run(stop)
+    assert [later - earlier for earlier, later in pairwise(asked)] == [0.5] * 4
 
 
 def test_what_the_queue_does_not_confirm_is_soon_due_again() -> None:
@@ -123,11 +149,11 @@ def test_what_the_queue_has_seen_hides_no_ballot_that_it_has_not() -> None:
     alone = Waiting(b"alone" * 6 + b"!!", b"alone")
     shelf.entries.append(alone)
     later = Mover(shelf, queue.put, 8, 3600, clock=lambda: 9000.0)
-    run(later, 0.3)
+    run(later, lambda: len(queue.entries) >= 9)
     assert alone.entry not in queue.entries
     assert len(queue.entries) == 9
     shelf.entries += [Waiting(bytes([i]) * 32, b"entry %d" % i) for i in range(10, 17)]
-    run(later, 0.3)
+    run(later, lambda: len(queue.entries) >= 17)
     assert len(queue.batches[-1]) == 8
     assert alone.entry in queue.batches[-1]
 

@@ -13,6 +13,7 @@ from tally.sequencer import push
 from tally.sequencer import schema as ledger_schema
 from tally.sequencer.ledger import Ledger
 from tests.databases import Database, make_database
+from tests.loopback import wait_until
 from tests.sequencer.house import House, Queue, Vault
 from tests.simulator.meeting import Meeting
 from vault.custodian import schema as custodian_schema
@@ -61,8 +62,12 @@ def house(ledger_databases: list[Database], custodian_databases: list[Database])
 
 @pytest.fixture
 def open_house(house: House) -> House:
-    """A house whose log has come to the opening of the vote."""
-    house.record(*house.meeting.entries)
+    """A house whose log has come to the opening of the vote, as all three custodians publish it."""
+    house.queue.put(*house.meeting.entries)
+    with house.opened() as sequencer:
+        while sequencer.step():
+            pass
+        wait_until(lambda: house.replay_size() == len(house.meeting.entries))
     return house
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from audit.log.treehead import Checkpoint
+from tally.sequencer.courier import LedgerBehind
 from tally.sequencer.ledger import EMPTY, Ledger, Stage
 from tally.sequencer.mark import NotMarked, mark_at
-from tally.sequencer.push import LedgerBehind
 from tests.sequencer.house import HostDisk, House
 from tests.sequencer.test_recovery import signed_and_sent_to_one
 
@@ -100,7 +100,7 @@ def test_without_room_for_the_mark_nothing_is_signed(open_house: House) -> None:
         assert open_house.ledger.newest().size == size + 1 and open_house.ledger.signed(size + 1) is None
         open_house.mark.full = False
         sequencer.open()
-    assert open_house.vault.size(0) == size + 1
+    assert len(open_house.vault.entries()) == size + 1
 
 
 def test_who_stands_by_marks_what_it_reads_and_nothing_over_what_is_missing(

@@ -149,7 +149,7 @@ def test_a_custodian_brought_up_while_the_sequencer_runs_is_sent_what_it_misses(
         sequencer.step()
         vault.up(1)
         wait_until(lambda: vault.size(1) == before + 1)
-        assert set(sequencer._push.sizes().values()) == {before + 1}
+        wait_until(lambda: set(sequencer._push.sizes().values()) == {before + 1})
 
 
 def test_without_w_custodians_nothing_is_published_or_acknowledged(open_house: House) -> None:
