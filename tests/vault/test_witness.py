@@ -179,6 +179,74 @@ def test_another_tree_of_the_same_size_is_refused(served: Served) -> None:
     assert refused(served, submission(served, 3), 422) == "wrong-proof"
 
 
+def test_another_tree_of_the_same_size_is_evidence_that_is_kept_and_told_once(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.log.grow(3)
+    cosigned(served, submission(served, 0))
+    seen = served.store().observed(served.log.origin)
+    for number in range(3):
+        served.log.entries[number] = b"rewritten"
+        assert refused(served, submission(served, 3), 422) == "wrong-root"
+        if not number:
+            other = served.log.head()
+        served.restart()
+        assert kept_against(served) == (3, other.root)
+        assert served.store().observed(served.log.origin, most=3) == seen
+    assert told(capsys) == [3]
+    # Both are signed by the log: they are all that anybody needs to see it.
+    assert other.root != seen.root
+    for note in (seen.note, served.store().contradicted(served.log.origin, line_of(served.log.policy)).note):
+        assert verify_note(parse_note(note), [key.verifier for key in LOG]) == ["log.example"]
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_another_tree_of_the_size_of_one_that_is_held_is_evidence_too(
+    served: Served, capsys: pytest.CaptureFixture[str], published: bool
+) -> None:
+    served.fill(3)
+    served.fill(4)
+    truth = list(served.log.entries)
+    served.log.entries[1] = b"rewritten"
+    if published:
+        assert served.refused("publish", served.log.witnessed(3), 422) == "wrong-root"
+    else:
+        answer = served.post("append", served.log.append(0, 3))
+        assert (answer.status_code, answer.content) == (409, b"7\n")
+    assert kept_against(served) == (3, served.log.head(3).root)
+    assert told(capsys) == [3]
+    # It was signed by nobody here: the witness goes on with what is held.
+    served.log.entries[:] = truth
+    assert cosigned(served, submission(served, 7, 7)) == served.time
+
+
+def test_what_the_log_has_not_signed_is_no_evidence_against_it(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.log.grow(3)
+    cosigned(served, submission(served, 0))
+    served.log.entries[0] = b"rewritten"
+    stranger = Signer("log.example", LOG[0].verifier.type, bytes(32))
+    note = served.log.note(served.log.head(), [stranger, LOG[1]])
+    assert refused(served, submission(served, 3, note=note), 403) == "not-signed-by-log"
+    served.custodian.kept.contradicted(served.log.origin, 3, served.log.head().root, note.raw)
+    assert served.store().contradicted(served.log.origin, line_of(served.log.policy)) is None
+    assert told(capsys) == []
+
+
+def kept_against(served: Served) -> tuple[int, bytes]:
+    """Size and root of the tree by which the log is shown to have signed two."""
+    kept = served.store().contradicted(served.log.origin, line_of(served.log.policy))
+    assert kept is not None
+    return kept.size, kept.root
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> list[int]:
+    """The sizes of other trees that are told in the log."""
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    return [line["size"] for line in lines if line["event"] == "another-tree-seen"]
+
+
 def test_the_empty_tree_is_cosigned_once_and_has_one_root(served: Served) -> None:
     empty = submission(served, 0, 0)
     first = cosigned(served, empty)

@@ -17,14 +17,12 @@ from audit.log.sources import rekeys_text
 from audit.log.tiles import WIDTH, frame, width_of
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
-from infra import failpoints, log
+from infra import failpoints
 from vault.custodian.cosign import EMPTY, Append, Head, WrongOldSize, check_log_signed, next_head, parse_append
 from vault.custodian.kept import Clock, Examined, Kept
 from vault.custodian.keys import Keys
 from vault.custodian.storage import Store
 from vault.custodian.stored import readable_published, staged_leaves, whole
-
-_log = log.Log("vault.custody", another_tree_seen=("size",))
 
 
 class Custodian:
@@ -66,6 +64,8 @@ class Custodian:
         with self.kept.deciding:
             new = self._store.head_at(origin, append.checkpoint.size)
             # A head without a time was lost and computed again: when it was cosigned is not known, so it is not again.
+            if new is not None and new.root != append.checkpoint.root:
+                self.kept.contradicted(origin, new.size, append.checkpoint.root, append.note.raw)
             if new is None or not new.time or (new.old_size, new.root) != (append.old_size, append.checkpoint.root):
                 new, leaves = self._next(origin, append)
                 staged = self._store.staged(origin)
@@ -89,6 +89,7 @@ class Custodian:
         if held is None:
             raise WrongOldSize(self._store.newest(origin).size)
         if held.root != checkpoint.root:
+            self.kept.contradicted(origin, held.size, checkpoint.root, note.raw)
             raise Refused("wrong-root", f"this custodian holds another tree of {checkpoint.size} entries")
         if checkpoint.size > self._published[origin][0]:
             failpoints.at("custodian.publishing")
@@ -168,8 +169,7 @@ class Custodian:
             grown = CompactRange.from_bytes(held.frontier)
             grown.extend(leaves[: seen.size - held.size])
             if grown.root() != seen.root:
-                # Both stay stored, as evidence that the log's keys have signed two trees.
-                _log.error("another-tree-seen", size=seen.size)
+                self.kept.contradicted(origin, seen.size, seen.root, seen.note)
         return new, leaves
 
     def _check_staged(self, origin: str, new: Head, leaves: Sequence[bytes], staged: int) -> None:

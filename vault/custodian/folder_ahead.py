@@ -62,6 +62,17 @@ class FilesAhead:
         # A head of the empty tree follows no size, hence the one more.
         self._put(origin, f"observed-{line}", new.old_size + 1, about_head(new))
 
+    def contradict(self, origin: str, line: str, other: Head) -> None:
+        """Stores the head by which the log contradicts itself. Overtaken if there is one of this line already."""
+        self._put(origin, f"against-{line}", 0, about_head(other))
+
+    def contradicted(self, origin: str, line: str) -> Head | None:
+        """The head by which the log contradicts itself in a line, None if none was stored."""
+        kind = f"against-{line}"
+        if self._files.newest(self._tree(origin, kind)) is None:
+            return None
+        return head_from(self._open(origin, kind, 0).about)
+
     def _read_brought(self, origin: str, line: str, start: int, end: int, part: Part) -> list[bytes]:
         """What `part` reads of the files that were brought in a line, fewer if not all are stored."""
         found: list[bytes] = []

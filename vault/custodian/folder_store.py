@@ -6,6 +6,7 @@ Of every log there are trees of files (see numbered_files.py), under the SHA-256
     staged/START        entries that a rebuild or a follower stored before their head
     brought-LINE/START  entries that were brought before their head, apart from those of other lines
     observed-LINE/OLD+1 a head that was seen
+    against-LINE/0      one by which the log contradicts what is stored
     published/SIZE      a published checkpoint
 Of two appends that start from one size only one gets the name. What the loss of the folder buys an attacker: one copy
 of N. What its capture buys: nothing that is not public.

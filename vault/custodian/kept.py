@@ -6,14 +6,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from audit.log.keys import Signer
+from audit.log.notes import parse_note
 from audit.protocol.refused import Refused
-from infra import failpoints
+from infra import failpoints, log
 from vault.custodian.cosign import EMPTY, Head, WrongOldSize, check_clock, cosignatures
-from vault.custodian.keys import Keys, in_office, learn_stored
+from vault.custodian.keys import Keys, in_office, learn_stored, of_all_times
 from vault.custodian.storage import Damaged, Overtaken, Store
-from vault.custodian.stored import check_edge, check_head, line_of
+from vault.custodian.stored import by_log, check_edge, check_head, line_of
+
+_log = log.Log("vault.custody", another_tree_seen=("size",))
 
 Clock = Callable[[], int]
 Examined = Callable[[], None]
@@ -94,6 +98,18 @@ class Kept:
     def line(self, origin: str) -> str:
         """Where it is kept what the log's keys of now have signed."""
         return line_of(self.keys(origin).at(self.newest(origin).size))
+
+    def contradicted(self, origin: str, size: int, root: bytes, note: bytes) -> None:
+        """Keeps a note by which the log has signed another tree than one that is stored here, as evidence beside that
+        one, and says so. The first by each set of the log's keys: it shows that these have signed two trees, and
+        whoever has stolen them fills no disk with more. Nothing if it is by none that the log has had.
+        """
+        for policy in of_all_times(self.keys(origin)):
+            with suppress(Refused, Overtaken):
+                by_log(policy, parse_note(note))
+                self.store.contradict(origin, line_of(policy), Head(0, size, root, b"", note, 0))
+                _log.error("another-tree-seen", size=size)
+                return
 
     def time_to_sign(self) -> int:
         """The time of the next cosignature. Refused `clock-backwards`, or as the clock or `examined` refuses."""

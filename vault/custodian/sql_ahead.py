@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Column, Connection, CursorResult, Engine, Row, Select, insert, literal, select, text
@@ -20,6 +21,8 @@ from vault.custodian.storage import Overtaken, Unsafe
 
 FIELDS = ("old_size", "size", "root", "frontier", "note", "time")
 """Of a head, as its columns are named."""
+AGAINST = "against-"
+"""Before the line of a head by which the log contradicts itself, which is none of those that were seen to follow."""
 _SEEN = tuple(observed.c[name] if name != "frontier" else literal(b"").label(name) for name in FIELDS)
 
 
@@ -53,7 +56,7 @@ class RowsAhead:
     def observed(self, origin: str, line: str | None = None, most: int | None = None) -> Head:
         """The largest tree whose head was seen here."""
         query = select(*_SEEN).where(observed.c.origin == origin)
-        query = query if line is None else query.where(observed.c.line == line)
+        query = query.where(~observed.c.line.startswith(AGAINST) if line is None else observed.c.line == line)
         query = query if most is None else query.where(observed.c.size <= most)
         return self._head(query.order_by(observed.c.size.desc())) or EMPTY
 
@@ -62,6 +65,16 @@ class RowsAhead:
         fields = {name: getattr(new, name) for name in FIELDS if name != "frontier"}
         with self._adding(origin) as connection:
             connection.execute(insert(observed).values(origin=origin, line=line, **fields))
+
+    def contradict(self, origin: str, line: str, other: Head) -> None:
+        """Stores the head by which the log contradicts itself. Overtaken if there is one of this line already."""
+        # Of one line only one follows no size.
+        self.observe(origin, AGAINST + line, replace(other, old_size=-1))
+
+    def contradicted(self, origin: str, line: str) -> Head | None:
+        """The head by which the log contradicts itself in a line, None if none was stored."""
+        query = select(*_SEEN).where(observed.c.origin == origin, observed.c.line == AGAINST + line)
+        return self._head(query)
 
     def _brought(self, column: Column[Any], origin: str, line: str, start: int, end: int) -> list[bytes]:
         query = select(column).where(brought.c.origin == origin, brought.c.line == line)

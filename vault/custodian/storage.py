@@ -154,6 +154,15 @@ class Store(Protocol):
         When it returns it is on disk. Overtaken if the old size has been continued in this line already.
         """
 
+    def contradict(self, origin: str, line: str, other: Head) -> None:
+        """Stores a head by which the log's keys that `line` stands for contradict one that is stored, as evidence
+        beside that; nothing builds on it. When it returns it is on disk. Overtaken if there is one of this line
+        already.
+        """
+
+    def contradicted(self, origin: str, line: str) -> Head | None:
+        """What `contradict` has stored of a line, None if nothing."""
+
 
 class Mendable(Store, Protocol):
     """A store that takes the right bytes beside the damaged ones, which stay as evidence; from then on it gives the

@@ -52,6 +52,7 @@ class Witness:
             if old != seen.size:
                 raise WrongOldSize(seen.size)
             if old == head.size and head.root != seen.root:
+                self._kept.contradicted(head.origin, head.size, head.root, signed.raw)
                 raise Refused("wrong-root", f"another tree of {old} entries has been seen here")
             try:
                 verify_consistency(old, seen.root, head.size, head.root, proof)
