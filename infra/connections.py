@@ -2,7 +2,7 @@
 does not read the answer is cut off; when there are as many connections as there may be, the one that has kept the
 service waiting longest makes room for the next: first of those that were answered and have asked for nothing since.
 Whoever has just come is the last to go, so that nobody who fills the places keeps others out for longer than it takes
-them to ask; but where a head alone shows who may send a body, who sends one goes after all others.
+them to ask; but whose body an application has said that it expects, goes after all others.
 
 Whoever keeps the service waiting cannot be told from whoever is slow, so the times are generous and the number is not.
 """
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import MutableMapping
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -27,7 +29,16 @@ BODY_SECONDS = 120.0
 READ_SECONDS = 60.0
 """How long an answer may wait for its reader to take the next bytes of it."""
 
+EXPECTED = "psephos.expected"
+
 _numbers = itertools.count()
+
+
+def expect_body(scope: MutableMapping[str, Any]) -> None:
+    """Says of a request that its head has shown who sends it, and that its body is waited for. The application bounds
+    how many these are: those beyond the places that there are could not be told apart.
+    """
+    scope[EXPECTED] = True
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -35,8 +46,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     most: int | None = None
     """How many connections there may be, if not MAX_CONNECTIONS."""
-    known_by_head = False
-    """Whether a body is read of nobody but who has shown a token before it, and everybody else is cut off."""
     _number = 0
     """The higher, the later it was made, or brought or was given something whole."""
     _read = 0
@@ -73,7 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Who goes first: the lowest. 0 if it was answered, and has asked for nothing since."""
         if self.cycle is not None and self.cycle.response_complete and not self._read:
             return 0
-        return 2 if self.known_by_head and self._in_body else 1
+        return 2 if self._in_body and EXPECTED in self.scope else 1
 
     def data_received(self, data: bytes) -> None:
         self._read += len(data)

@@ -97,13 +97,18 @@ class Services:
         return {process.name: process.pid for process in processes.services}
 
     def _configure_queue(self) -> None:
-        for name, role in (("queue-ingress", "ingress"), ("queue-egress", "egress")):
-            room = self._rooms[name]
-            room.configure({
-                **self._ports(name),
-                **room.database(self._clusters["queue"], role, "queue"),
-                "token": room.keep(self._tokens[name]),
-            })
+        intake = self._offices.intake.vkey.partition("+")[0]
+        ingress, egress = self._rooms["queue-ingress"], self._rooms["queue-egress"]
+        ingress.configure({
+            **self._ports("queue-ingress"),
+            **ingress.database(self._clusters["queue"], "ingress", "queue"),
+            "intakes": {intake: ingress.keep(self._tokens["queue-ingress"])},
+        })
+        egress.configure({
+            **self._ports("queue-egress"),
+            **egress.database(self._clusters["queue"], "egress", "queue"),
+            "token": egress.keep(self._tokens["queue-egress"]),
+        })
 
     def _configure_custodian(self, name: str, key: Key, election: Election) -> None:
         room = self._rooms[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -38,6 +39,11 @@ def inline(value: Value) -> str:
                 raise ValueError("a delete character does not stand in TOML")
             return json.dumps(str(value), ensure_ascii=False)
         case Mapping():
-            return "{ " + ", ".join(f"{key} = {inline(item)}" for key, item in value.items()) + " }"
+            return "{ " + ", ".join(f"{key_of(name)} = {inline(item)}" for name, item in value.items()) + " }"
         case _:
             return "[" + ", ".join(inline(item) for item in value) + "]"
+
+
+def key_of(name: str) -> str:
+    """A name as TOML takes it before `=`: as it is, or in quotes where a dot would say that tables follow."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else inline(name)

@@ -3,7 +3,7 @@ does not know either.
 
 Each face does what it may: egress, which may look, writes the copy; ingress, which may add, takes it in, under new
 random keys. An old copy only has tally see entries again, which it recognises; what was put after the copy was made,
-intake puts again.
+intake puts again. Whose a row was, egress cannot see, so what is restored is in no intake's share.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from audit.protocol.group import b64
 from audit.record.shapes import octets, record
 from infra import config, database, failpoints
 from infra.backup import BackupError, read_backup, write_backup
-from infra.queue.face import FaceConfig
+from infra.queue.face import EgressConfig, IngressConfig
 from infra.queue.ingress import Inlet
 from infra.queue.schema import queued
 
@@ -76,5 +76,6 @@ def own_face() -> Iterator[None]:
 
 def opened(path: Path) -> Engine:
     """The database that a face's configuration names. ConfigError, KeyFileError."""
-    settings = config.load(FaceConfig, path)
+    _, table = config.read_toml(path)
+    settings = config.load(IngressConfig if "intakes" in table else EgressConfig, path)
     return database.engine(settings.database, settings.passfile, name="queue-copy")

@@ -21,7 +21,7 @@ from infra import config, database, failpoints, http
 from infra.keys import read_token
 from infra.metrics import SIZES, Metrics
 from infra.private import Private, reachable, serve
-from infra.queue.face import MOST_ENTRIES, FaceConfig
+from infra.queue.face import MOST_ENTRIES, EgressConfig
 from infra.queue.frames import Row, read_keys, write_rows
 from infra.queue.schema import KEY_BYTES, SCHEMA, queued
 from infra.queue.waiting import Waiting
@@ -37,7 +37,7 @@ LOOK_SECONDS = 5.0
 
 def run(path: Path) -> None:
     """Runs the service that the TOML file at `path` describes, until it is told to stop. ConfigError, KeyFileError."""
-    settings = config.load(FaceConfig, path)
+    settings = config.load(EgressConfig, path)
     token = read_token(settings.token)
     engine = database.engine(settings.database, settings.passfile, name="queue-egress")
     SCHEMA.check(engine)

@@ -35,7 +35,7 @@ ROWS = {
     "custodian": "INSERT INTO entry VALUES ('o', 0, decode(repeat('ab', 32), 'hex'), 'data')",
     "tally": "INSERT INTO entry VALUES ('o', 0, 'data')",
     "intake": "INSERT INTO outbox VALUES ('o', 'identity', 'ballot', 'entry', 0, 0)",
-    "queue": "INSERT INTO queued VALUES (decode(repeat('ab', 16), 'hex'), 'data')",
+    "queue": "INSERT INTO queued (key, data) VALUES (decode(repeat('ab', 16), 'hex'), 'data')",
 }
 
 
@@ -60,11 +60,12 @@ class Place:
             connection.execute(text(statement))
 
     def sums(self, schema: object) -> dict[str, tuple[int, str]]:
-        """Of every table the rows, counted and hashed."""
+        """Of every table the rows, counted and hashed by what stands in them."""
         found: dict[str, tuple[int, str]] = {}
         with self.owner.connect() as connection:
             for table in existing(connection, schema.metadata):  # type: ignore[attr-defined]
-                rows = sorted(map(str, connection.execute(table.select())))
+                found_rows = connection.execute(text(f'SELECT * FROM "{table.name}"'))
+                rows = sorted(str([value for value in row if value is not None]) for row in found_rows)
                 found[table.name] = len(rows), hashlib.sha256("\n".join(rows).encode()).hexdigest()
         return found
 

@@ -46,9 +46,9 @@ class Faces:
                 "private": self.private[face],
                 "database": cluster.url(role, name),
                 "passfile": str(cluster.passfile(role)),
-                "token": "token",
             }
             lines = [f"{key} = {json.dumps(value)}\n" for key, value in settings.items()]
+            lines.append('intakes = { intake-1 = "token" }\n' if face == "ingress" else 'token = "token"\n')
             (folder / f"{face}.toml").write_text("".join(lines))
 
     @contextmanager

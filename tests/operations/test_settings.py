@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from infra.queue.face import FaceConfig
+from infra.queue.face import EgressConfig
 from intake.door.config import DoorConfig, QueueAddress
 from vault.custodian.config import CustodianConfig, FollowConfig
 
 LISTEN, DATABASE, FILE = "127.0.0.1:8001", "postgresql+psycopg://role@/name?host=/run", Path("file")
 MADE: dict[str, Callable[[str | None], object]] = {
-    "queue": lambda private: FaceConfig(LISTEN, DATABASE, FILE, FILE, private),
+    "queue": lambda private: EgressConfig(listen=LISTEN, database=DATABASE, passfile=FILE, token=FILE, private=private),
     "intake": lambda private: DoorConfig(
         LISTEN, DATABASE, FILE, FILE, FILE, bytes(32), ("http://x",), QueueAddress("http://x", FILE), private=private
     ),

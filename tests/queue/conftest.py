@@ -104,9 +104,10 @@ def running(queue: Queue, face: str, folder: Path) -> Iterator[Service]:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     token = new_token(folder / f"{face}-token")
-    values = {**queue.settings[face], "listen": f"127.0.0.1:{port}", "token": f"{face}-token"}
+    values = {**queue.settings[face], "listen": f"127.0.0.1:{port}"}
+    shown = "intakes = { intake-1 = 'ingress-token' }\n" if face == "ingress" else "token = 'egress-token'\n"
     path = folder / f"{face}.toml"
-    path.write_text("".join(f"{key} = '{value}'\n" for key, value in values.items()))
+    path.write_text("".join(f"{key} = '{value}'\n" for key, value in values.items()) + shown)
     start = f"import sys, pathlib; from infra.queue.{face} import run; run(pathlib.Path(sys.argv[1]))"
     with subprocess.Popen([sys.executable, "-c", start, path]) as process:
         try:

@@ -108,5 +108,6 @@ def test_the_table_holds_no_order_and_no_time(queue: Queue) -> None:
     assert [(column["name"], str(column["type"]), column["default"]) for column in columns] == [
         ("key", "BYTEA", None),
         ("data", "BYTEA", None),
+        ("intake", "TEXT", None),
     ]
     assert sequences == 0

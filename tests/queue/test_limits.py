@@ -1,17 +1,14 @@
-"""The queue's table is bounded: beyond that, nothing is said to be stored, and ingress still cannot look."""
+"""The queue's table is bounded, and what comes to it: beyond, nothing is said to be stored, and ingress cannot look."""
 
 from __future__ import annotations
 
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -74,29 +71,11 @@ def test_installed_again_the_bound_stands_once(small: Queue) -> None:
         inlet.store([b"4"])
 
 
-def test_puts_that_do_not_end_leave_a_bound_of_them_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingress, "MOST_AT_ONCE", 2)
-    stored, go_on = threading.Semaphore(0), threading.Event()
-
-    def store(entries: Sequence[bytes]) -> None:
-        stored.release()
-        go_on.wait(PATIENCE)
-
-    with serving(ingress.ingress(store, TOKEN)) as url, ThreadPoolExecutor(3) as threads:
-        put = partial(httpx.post, f"{url}/put", content=frame([b"x"]), headers={"Authorization": f"Bearer {TOKEN}"})
-        two = [threads.submit(put, timeout=PATIENCE) for _ in range(2)]
-        assert all(stored.acquire(timeout=PATIENCE) for _ in two)
-        assert put().status_code == 503
-        go_on.set()
-        assert [one.result().status_code for one in two] == [204, 204]
-        assert put().status_code == 204
-
-
 @contextmanager
-def unfinished(url: str, most: int) -> Iterator[list[socket.socket]]:
+def unfinished(url: str, most: int, token: str = TOKEN) -> Iterator[list[socket.socket]]:
     """So many puts whose bodies do not come."""
     where = urlsplit(url)
-    head = f"POST /put HTTP/1.1\r\nHost: queue\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 9\r\n\r\nx"
+    head = f"POST /put HTTP/1.1\r\nHost: queue\r\nAuthorization: Bearer {token}\r\nContent-Length: 9\r\n\r\nx"
     with ExitStack() as stack:
         made = [(where.hostname or "", where.port or 0) for _ in range(most)]
         connections = [stack.enter_context(socket.create_connection(one, PATIENCE)) for one in made]
@@ -105,31 +84,26 @@ def unfinished(url: str, most: int) -> Iterator[list[socket.socket]]:
         yield connections
 
 
-def test_who_sends_slowly_keeps_no_other_intake_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingress, "MOST_AT_ONCE", 2)
-    app = ingress.ingress(lambda entries: None, TOKEN)
-    with serving(app) as url, unfinished(url, 5):
-        for _ in range(5):
-            put = httpx.post(f"{url}/put", content=frame([b"x"]), headers={"Authorization": f"Bearer {TOKEN}"})
-            assert put.status_code == 204
-
-
 def test_a_put_that_does_not_come_to_an_end_is_answered_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingress, "BODY_SECONDS", 0.05)
-    app = ingress.ingress(lambda entries: None, TOKEN)
+    app = ingress.ingress(lambda entries, intake: None, {"intake-1": TOKEN})
     with serving(app) as url, unfinished(url, 1) as (connection,):
         assert connection.recv(1024).startswith(b"HTTP/1.1 408 ")
 
 
-def test_many_connections_that_say_nothing_do_not_cut_a_put_off() -> None:
+def test_many_connections_that_say_nothing_do_not_cut_a_put_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor do those that begin a put without the token."""
+    monkeypatch.setattr(ingress.GatedProtocol, "most", most := 64)
     stored: list[Sequence[bytes]] = []
     body = frame([b"entry"])
     head = f"POST /put HTTP/1.1\r\nHost: queue\r\nContent-Length: {len(body)}\r\n".encode()
-    with gated(ingress.ingress(stored.append, TOKEN)) as where, ExitStack() as stack:
+    with (
+        gated(ingress.ingress(lambda entries, _: stored.append(entries), {"intake-1": TOKEN})) as where,
+        ExitStack() as stack,
+    ):
         put = stack.enter_context(socket.create_connection(where, PATIENCE))
         put.sendall(head + f"Authorization: Bearer {TOKEN}\r\n\r\n".encode() + body[:3])
-        for number in range(2 * ingress.MOST_CONNECTIONS):
+        for number in range(2 * most):
             silent = stack.enter_context(socket.create_connection(where, PATIENCE))
             if number % 2:
                 silent.sendall(head + b"\r\n")

@@ -67,7 +67,8 @@ class Town:
         self.meeting = house.meeting
         self.ports = [free_port() for _ in NAMES]
         self.processes: list[subprocess.Popen[bytes]] = []
-        write_secret(folder / "token", TOKEN + "\n")
+        for name in NAMES:
+            write_secret(folder / f"{name}.token", f"{name}{TOKEN}\n")
         (folder / "manifest").write_bytes(self.meeting.entries[0])
         for number, official in enumerate(self.meeting.parties.officials):
             write_secret(folder / f"official-{number}", official.private + "\n")
@@ -98,7 +99,7 @@ class Town:
             "workers": 1,
         }
         path = folder / f"intake-{number}.toml"
-        queue = f'queue = {{ url = "{self.queues[number]}", token = "token" }}\n'
+        queue = f'queue = {{ url = "{self.queues[number]}", token = "{NAMES[number]}.token" }}\n'
         path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items()) + queue)
         return path
 
@@ -204,14 +205,14 @@ def town(
     meeting = Meeting(HOLDINGS, origin="vote.example/several-intakes", parties=parties).prepared()
     outboxes = [make_database(cluster, "outbox", door_schema.install) for _ in NAMES]
     queue = make_database(cluster, "queue", lambda connection, role: queue_schema.install(connection, role, role))
-    inlet = Inlet(queue.engine)
+    inlet = Inlet(queue.engine, intakes=len(NAMES))
     vault, ledger = Vault(meeting, [one.engine for one in custodian_databases]), ledger_databases[0].engine
     house = House(meeting, vault, Ledger(ledger, meeting.origin), Queue())
     with ExitStack() as stack:
         for database in (*outboxes, queue):
             stack.callback(database.close)
         stack.enter_context(house.vault.serving())
-        door = stack.enter_context(serving(ingress(inlet.store, TOKEN)))
+        door = stack.enter_context(serving(ingress(inlet.store, {name: name + TOKEN for name in NAMES})))
         house.record(*meeting.entries)
         house.queue = Way(Outlet(queue.engine, time.monotonic))
         stack.enter_context(tally(house))

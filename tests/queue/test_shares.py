@@ -1,0 +1,190 @@
+"""An intake that is captured fills its own share of the queue and takes its own places at ingress: the others' stay."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import ProgrammingError
+
+from audit.log.tiles import frame
+from infra import config
+from infra.keys import KeyFileError, write_secret
+from infra.metrics import Metrics
+from infra.postgres import Cluster
+from infra.queue import copies, ingress, schema
+from infra.queue.egress import Outlet
+from infra.queue.face import IngressConfig
+from infra.queue.ingress import Inlet, ShareFull, counted, read_tokens
+from infra.queue.schema import queued
+from tests.loopback import PATIENCE, serving, wait_until
+from tests.queue.conftest import Queue, made_in
+from tests.queue.test_egress import Clock
+from tests.queue.test_figures import told
+from tests.queue.test_limits import ended, gated, roles_of, unfinished
+
+CAPTURED, HONEST = "intake-1", "intake-2"
+TOKENS = {CAPTURED: "captured" * 5, HONEST: "honest--" * 5}
+
+
+@pytest.fixture
+def small(cluster: Cluster) -> Iterator[Queue]:
+    """A queue of 20 rows: 10 for each of two."""
+    with made_in(cluster) as queue:
+        with queue.owner.begin() as connection:
+            schema.install(connection, *roles_of(queue), most=20)
+        yield queue
+
+
+def entries(count: int) -> list[bytes]:
+    return [b"entry"] * count
+
+
+def post(url: str, intake: str, *, count: int = 1) -> int:
+    """The status of a put."""
+    headers = {"Authorization": f"Bearer {TOKENS[intake]}"}
+    return httpx.post(f"{url}/put", content=frame(entries(count)), headers=headers, timeout=PATIENCE).status_code
+
+
+def test_who_has_filled_its_share_waits_and_the_others_do_not(small: Queue) -> None:
+    inlet = Inlet(small.ingress, intakes=2)
+    for _ in range(10):
+        inlet.store(entries(1), CAPTURED)
+    with pytest.raises(ShareFull):
+        inlet.store(entries(1), CAPTURED)
+    inlet.store(entries(10), HONEST)
+    with pytest.raises(ShareFull):
+        inlet.store(entries(1), HONEST)
+    outlet = Outlet(small.egress, Clock())
+    outlet.ack([row.key for row in outlet.take(256)])
+    inlet.store(entries(10), CAPTURED)
+
+
+def test_puts_beyond_the_share_leave_nothing_on_the_disk(small: Queue) -> None:
+    inlet, size = Inlet(small.ingress, intakes=2), text("SELECT pg_total_relation_size('queued')")
+    inlet.store(entries(10), CAPTURED)
+    with small.owner.connect() as connection:
+        before = connection.scalar(size)
+        for _ in range(20):
+            with pytest.raises(ShareFull):
+                inlet.store([bytes(4000)] * 256, CAPTURED)
+        assert connection.scalar(size) == before
+
+
+def test_tally_cannot_see_whose_a_row_is(small: Queue) -> None:
+    Inlet(small.ingress).store(entries(1), CAPTURED)
+    for statement in ("SELECT intake FROM queued", "SELECT * FROM queued", "DELETE FROM queued WHERE intake = 'x'"):
+        with small.egress.connect() as connection, pytest.raises(ProgrammingError, match="permission denied"):
+            connection.execute(text(statement))
+
+
+def test_what_is_restored_fills_nobodys_share(small: Queue, tmp_path: Path) -> None:
+    inlet = Inlet(small.ingress, intakes=2)
+    inlet.store(entries(10), CAPTURED)
+    copies.back_up(small.egress, tmp_path / "copy")
+    with small.owner.begin() as connection:
+        connection.execute(queued.delete())
+    assert copies.restore(small.ingress, tmp_path / "copy") == 10
+    with small.owner.connect() as connection:
+        assert connection.scalars(select(queued.c.intake)).all() == [None] * 10
+    # In the same session, in which a share was asked for before.
+    inlet.store(entries(9), CAPTURED)
+    inlet.store(entries(1), HONEST)
+
+
+def test_operators_see_whose_share_is_full(small: Queue, capfd: pytest.CaptureFixture[str]) -> None:
+    metrics = Metrics()
+    store = counted(Inlet(small.ingress, intakes=2), metrics, TOKENS)
+    with serving(ingress.ingress(store, TOKENS)) as url:
+        assert post(url, CAPTURED, count=10) == 204
+        assert [post(url, CAPTURED) for _ in range(3)] == [503] * 3
+        assert post(url, HONEST) == 204
+    figures = metrics.text().decode()
+    assert f'psephos_queue_share_full_total{{intake="{CAPTURED}"}} 3.0' in figures
+    assert f'psephos_queue_share_full_total{{intake="{HONEST}"}} 0.0' in figures
+    assert told(metrics)["queue_put_entries_count"] == 2
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "share-full" in line]
+    assert f'"intake": "{CAPTURED}"' in line
+
+
+def test_who_sends_slowly_keeps_nobody_out_but_itself() -> None:
+    app = ingress.ingress(lambda entries, intake: None, TOKENS)
+    with serving(app) as url, unfinished(url, 2 * ingress.MOST_AT_ONCE, TOKENS[CAPTURED]):
+        wait_until(lambda: post(url, CAPTURED) == 503)
+        assert post(url, HONEST) == 204
+
+
+def test_one_put_of_each_is_stored_at_a_time() -> None:
+    stored, go_on = list[str](), threading.Event()
+
+    def store(entries: Sequence[bytes], intake: str) -> None:
+        stored.append(intake)
+        if intake == CAPTURED:
+            go_on.wait(PATIENCE)
+
+    most, beyond = ingress.MOST_AT_ONCE, 3
+    with serving(ingress.ingress(store, TOKENS)) as url, ThreadPoolExecutor(most + beyond) as threads:
+        puts = [threads.submit(post, url, CAPTURED) for _ in range(most + beyond)]
+        try:
+            # Then all places of the one are taken, by what is stored and what waits.
+            wait_until(lambda: sum(put.done() for put in puts) == beyond)
+            assert post(url, HONEST) == 204
+            assert sorted(stored) == [CAPTURED, HONEST]
+        finally:
+            go_on.set()
+        assert sorted(put.result() for put in puts) == [204] * most + [503] * beyond
+    assert stored.count(CAPTURED) == most
+
+
+def test_many_puts_that_one_begins_do_not_cut_off_that_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingress.GatedProtocol, "most", most := 2 * ingress.MOST_AT_ONCE)
+    stored = list[str]()
+    body = frame(entries(1))
+    head = f"POST /put HTTP/1.1\r\nHost: queue\r\nContent-Length: {len(body)}\r\n"
+    with (
+        gated(ingress.ingress(lambda entries, intake: stored.append(intake), TOKENS)) as where,
+        socket.create_connection(where, PATIENCE) as put,
+    ):
+        put.sendall(f"{head}Authorization: Bearer {TOKENS[HONEST]}\r\n\r\n".encode() + body[:3])
+        with unfinished("http://{}:{}".format(*where), 5 * most, TOKENS[CAPTURED]) as connections:
+            # Those that found no place have been ended.
+            assert all(map(ended, connections[-most:]))
+            put.sendall(body[3:])
+            assert put.recv(1024) == ingress.ANSWER
+    assert stored == [HONEST]
+
+
+WRONG = {
+    "one token for all": ("token = 't1'", "write `intakes = "),
+    "one token beside": ("token = 't1'\nintakes = { a = 't1' }", "one `token` for all would let any of them fill"),
+    "none": ("intakes = {}", "with a token of its own for each intake"),
+    "a name for no log line": ("intakes = { Intake = 't1' }", "'Intake' is not the name of an intake"),
+    "a name without quotes": ("intakes = { a.b = 't1' }", "key `intakes.a` must be text"),
+    "too many": (f"intakes = {{ {', '.join(f'a{i} = {chr(39)}t{chr(39)}' for i in range(51))} }}", "names 50 at most"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_settings_that_give_nobody_a_share_say_what_to_write(tmp_path: Path, case: str) -> None:
+    given, said = WRONG[case]
+    path = tmp_path / "ingress.toml"
+    plain = "listen = '127.0.0.1:1'\ndatabase = 'postgresql+psycopg://in@/queue'\npassfile = 'passfile'\n"
+    path.write_text(plain + given)
+    with pytest.raises(config.ConfigError, match=re.escape(said)):
+        config.load(IngressConfig, path)
+
+
+def test_two_with_one_token_are_refused(tmp_path: Path) -> None:
+    for name, token in (("a", "x" * 43), ("b", "y" * 43), ("c", "x" * 43)):
+        write_secret(tmp_path / name, token)
+    files = {name: tmp_path / name for name in "abc"}
+    with pytest.raises(KeyFileError, match="/c: holds the token of another intake"):
+        read_tokens(files)
+    assert read_tokens({"a": files["a"], "b": files["b"]}) == {"a": "x" * 43, "b": "y" * 43}
