@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from audit.log.export import check_tiles
+from audit.protocol.refused import Refused
 from infra.postgres import Cluster, temporary_cluster
 from tests.databases import Database, make_database
 from tests.vault.conftest import CUSTODIANS, NOW, Growing
@@ -19,6 +20,7 @@ from tests.vault.sources import Shown
 from tests.vault.test_scrubbing import Kept
 from vault.custodian import schema
 from vault.custodian.custody import Custodian
+from vault.custodian.examining import Examiner
 from vault.custodian.mending import Scrub
 from vault.custodian.rebuilding import check_finished
 from vault.custodian.storage import Damaged, DamagedCheckpoint
@@ -96,6 +98,25 @@ def test_a_page_that_cannot_be_read_is_found_and_its_rows_are_mended(
     assert Scrub(kept.store, keys, peers, said.append, clock=lambda: NOW).run() == 3, said
     check_tiles(StoreReader(kept.store, kept.log.origin), signed_head(kept.store.newest(kept.log.origin)))
     assert kept.store.entries(kept.log.origin, 0, 700) == kept.log.entries
+
+
+@pytest.mark.parametrize(("relation", "page"), [("entry", 5), ("entry_rekey", 0)])
+def test_a_page_that_cannot_be_read_any_more_is_found_while_the_custodian_runs(
+    own: Cluster, kept: Kept, relation: str, page: int
+) -> None:
+    origin, keys = kept.log.origin, {kept.log.origin: FixedKeys(kept.log.policy)}
+    examiner = Examiner(kept.store, keys)
+    examiner.run()
+    kept.custodian = Custodian(kept.store, keys, CUSTODIANS[0], lambda: kept.time, examiner.check)
+    kept.append(1)
+    # The server begins anew, and so reads the page from the disk; the custodian goes on.
+    damaged(own, kept, relation, page)
+    examiner.patrol()
+    size = len(kept.log.entries)
+    with pytest.raises(Refused) as refusal:
+        kept.append(1)
+    assert refusal.value.reason == "damaged"
+    assert kept.store.newest(origin).size == size
 
 
 def test_a_published_checkpoint_on_a_page_that_cannot_be_read_is_named_and_mended(own: Cluster, kept: Kept) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,9 +25,17 @@ from infra.keys import write_secret
 from tests.loopback import PATIENCE, wait_until
 from tests.simulator.meeting import Meeting
 from tests.vault.conftest import TOKEN, WITNESS
-from tests.vault.test_following_process import PSEPHOS, free_port
+from tests.vault.test_following_process import free_port
 from tests.vault.test_mirror import beginning, packages
 from vault.custodian import care
+
+
+RESTLESS = [
+    sys.executable,
+    "-c",
+    "from vault.custodian import examining; examining.BETWEEN_SECONDS = 0.2; from infra.commands import main; main()",
+]
+"""`psephos` in which a custodian goes on re-reading what it holds without a pause of a minute."""
 
 
 class Office:
@@ -37,6 +46,7 @@ class Office:
         self.entries, self.origin = list(self.meeting.entries), self.meeting.origin
         self.source = LeafHashes([leaf_hash(entry) for entry in self.entries])
         self.folder, self.listen = folder, f"127.0.0.1:{free_port()}"
+        self.private = f"127.0.0.1:{free_port()}"
         (folder / "manifest").write_bytes(self.entries[0])
         write_secret(folder / "token", TOKEN + "\n")
         write_secret(folder / "witness.key", witness.private + "\n")
@@ -46,14 +56,14 @@ class Office:
         keys = ", ".join(f'"{number}.key"' for number in range(len(self.signers)))
         (folder / "custodian.toml").write_text(
             f'listen = "{self.listen}"\ntoken = "token"\nmanifests = ["manifest"]\nfolder = "held"\nkeys = [{keys}]\n'
-            'witness_key = "witness.key"\n'
+            f'witness_key = "witness.key"\nprivate = "{self.private}"\n'
         )
         care.create(folder / "custodian.toml")
         (folder / "held").chmod(mode)
 
     @contextmanager
     def process(self) -> Iterator[subprocess.Popen[str]]:
-        command = [*PSEPHOS, "serve", "custodian", "--config", str(self.folder / "custodian.toml")]
+        command = [*RESTLESS, "serve", "custodian", "--config", str(self.folder / "custodian.toml")]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
             try:
                 yield process
@@ -105,6 +115,24 @@ def test_what_it_cosigned_it_has_after_it_was_killed(office: Office) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
     assert {path.stat().st_mode & 0o077 for path in (office.folder / "held").rglob("*")} == {0}
+
+
+def test_what_changes_on_its_disk_while_it_runs_stops_it_from_signing(office: Office) -> None:
+    with office.serving() as (_, client), httpx.Client(base_url=f"http://{office.private}") as private:
+        assert client.post(f"/{office.origin}/append", content=office.append(1)).status_code == 200
+        wait_until(lambda: private.get("/readyz").status_code == 204)
+        (file,) = [path for path in (office.folder / "held").glob("logs/*/heads/**/*") if path.is_file()]
+        raw = bytearray(file.read_bytes())
+        raw[-40] ^= 1
+        file.write_bytes(raw)
+        wait_until(lambda: "damaged" in private.get("/readyz").text)
+        assert "psephos_faults{" in private.get("/metrics").text
+        # It does not even sign what it has signed before.
+        answer = client.post(f"/{office.origin}/append", content=office.append(1))
+        assert (answer.status_code, answer.json()["reason"]) == (503, "damaged")
+        # It still shows what it holds, without a line of its own.
+        held = parse_note(client.get(f"/{office.origin}/held").content)
+        assert {line.name for line in held.signatures} == {key.name for key in office.meeting.parties.log}
 
 
 def test_anybody_may_show_it_a_checkpoint_and_who_has_the_token_bring_the_entries(office: Office) -> None:
