@@ -11,7 +11,6 @@ import pytest
 
 from audit.protocol.refused import Refused
 from infra.metrics import Metrics
-from tests.databases import Database
 from tests.infra.test_private import told
 from tests.simulator.rekeys import rekey
 from tests.vault import test_folder_scrubbing, test_scrubbing

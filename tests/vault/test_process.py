@@ -29,7 +29,6 @@ from tests.vault.test_following_process import free_port
 from tests.vault.test_mirror import beginning, packages
 from vault.custodian import care
 
-
 RESTLESS = [
     sys.executable,
     "-c",
