@@ -275,7 +275,9 @@ class Outbox:
         return True
 
     def _insert(self, connection: Connection, entries: Sequence[tuple[Entry, int]]) -> dict[bytes, Accepted]:
-        given = {entry.identity: (entry, deadline) for entry, deadline in entries}
+        # In the order in which `learn` takes the rows, too: of the same ones neither waits for the other in a circle.
+        ordered = sorted(entries, key=lambda item: item[0].identity)
+        given = {entry.identity: (entry, deadline) for entry, deadline in ordered}
         columns: dict[str, list[object]] = {
             "identity": list(given),
             "kind": [entry.kind for entry, _ in given.values()],

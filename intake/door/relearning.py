@@ -62,7 +62,9 @@ def learn(
     """
     known = select(accepted.c.identity).where(accepted.c.origin == origin, _among([one.identity for one in entries]))
     there = {bytes(identity) for identity in connection.scalars(known)}
-    new = [one for one in entries if one.identity not in there and is_ours(one)]
+    # The same may be handed in at this moment: `Outbox.accept` takes the rows in this order, too.
+    ordered = sorted(entries, key=lambda one: one.identity)
+    new = [one for one in ordered if one.identity not in there and is_ours(one)]
     if not new:
         return
     rows = [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,15 @@ from audit.log.merkle import CompactRange, LeafHashes, consistency_proof, leaf_h
 from audit.log.notes import Note, parse_signature_lines
 from audit.log.tiles import frame
 from audit.record.heads import FIRST_LINE
+from audit.record.manifest import Manifest
 from infra.config import ConfigError
+from tests.loopback import PATIENCE
 from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
 from tests.simulator.rekeys import rekey, rekeying
 from tests.vault.conftest import TOKEN, Served
 from tests.vault.folders import opened
+from vault.custodian import keys as custodian_keys
 from vault.custodian.config import announced, check_office
 from vault.custodian.custody import Custodian
 from vault.custodian.folder_store import FolderStore
@@ -48,7 +53,8 @@ class Kept:
         """The process, begun anew on what is stored."""
         store = opened(self.folder, [self.meeting.origin])
         logs = {self.meeting.origin: stored_keys(store, self.first)}
-        app = custodian_app(Custodian(store, logs, keys, lambda: TIME), [self.meeting.origin], TOKEN)
+        self.custodian = Custodian(store, logs, keys, lambda: TIME)
+        app = custodian_app(self.custodian, [self.meeting.origin], TOKEN)
         self.client = TestClient(app, headers={"Authorization": f"Bearer {TOKEN}"})
 
     def note(self, size: int, signers: tuple[Signer, ...]) -> Note:
@@ -121,6 +127,45 @@ def test_a_rekey_that_is_stored_and_reported_lost_counts(kept: Kept, monkeypatch
         patched.setattr(FolderStore, "append", reported_lost)
         kept.append(before, kept.size, NEW_LOG)
     assert signed_by(kept.append(before, kept.size, NEW_LOG)) == ids(NEW_OWN)
+
+
+def test_who_learns_from_the_disk_forgets_nothing_that_an_append_teaches_meanwhile(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = kept.size
+    kept.append(0, before, kept.old_log)
+    rekey(kept.meeting, "log", "log", NEW_LOG)
+    kept.append(before, before + 1, NEW_LOG)
+    rekey(kept.meeting, "custodian", "custodian-b", NEWCOMER)
+    # As after an append of which it is not known whether it was stored, read by a thread that is slow.
+    kept.begin(kept.meeting.parties.custodians[0])
+    keys = kept.custodian.kept.keys(kept.meeting.origin)
+    keys.manifest = kept.first
+    kept.custodian.kept._in_doubt.add(kept.meeting.origin)
+    slow, reading, go_on = threading.Thread(target=kept.custodian.kept.keys, args=[kept.meeting.origin]), *events(2)
+    real = custodian_keys.succeed
+
+    def succeed(*arguments: Any) -> Manifest:
+        after = real(*arguments)
+        if threading.current_thread() is slow:
+            reading.set()
+            assert go_on.wait(PATIENCE)
+        return after
+
+    monkeypatch.setattr(custodian_keys, "succeed", succeed)
+    slow.start()
+    assert reading.wait(PATIENCE)
+    with ThreadPoolExecutor(1) as other:
+        appended = other.submit(kept.append, before + 1, before + 2, NEW_LOG)
+        wait([appended], timeout=0.5)
+        go_on.set()
+        assert appended.result(PATIENCE).status_code == 200
+    slow.join(PATIENCE)
+    assert list(keys.places()) == [before, before + 1]
+
+
+def events(count: int) -> list[threading.Event]:
+    return [threading.Event() for _ in range(count)]
 
 
 def test_it_publishes_by_the_keys_over_that_size(kept: Kept) -> None:

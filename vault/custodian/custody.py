@@ -71,8 +71,7 @@ class Custodian:
                 staged = self._store.staged(origin)
                 self._check_staged(origin, new, leaves, staged)
                 self.kept.keep(origin, new, leaves, append.entries, staged)
-                for index, entry in enumerate(append.entries, append.old_size):
-                    keys.learn(index, entry)
+                self.kept.learn(origin, enumerate(append.entries, append.old_size))
         lines = self.kept.lines(origin, new)
         failpoints.at("custodian.cosigned")
         return lines

@@ -5,7 +5,7 @@ clock, and that it decides one thing at a time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from audit.log.keys import Signer
@@ -29,6 +29,12 @@ class Kept:
     `clock` gives POSIX seconds; `examined` is asked before anything is signed.
 
     `deciding` is held from reading what is stored until what follows from it is stored.
+
+    Whoever takes more than one of them takes them in this order: `deciding`; `_learning`, which is held while it is
+    changed whose signatures count; what the store takes for one call (a connection, a transaction, a name in the
+    folder) and gives back before it returns. A store calls nobody back, so none of them is ever waited for by who holds
+    a later one. Of one transaction's rows the head comes first: of two appends that start from one size, or end in one,
+    the second waits there and holds nothing.
     """
 
     def __init__(
@@ -40,7 +46,7 @@ class Kept:
         examined: Examined = lambda: None,
     ) -> None:
         self.store, self._logs, self._signers = store, logs, signers
-        self.deciding = threading.Lock()
+        self.deciding, self._learning = threading.Lock(), threading.Lock()
         self._newest: dict[str, Head] = {}
         self._in_doubt: set[str] = set()  # the logs of which more may be stored than this process was told
         self._clock, self.examined = clock, examined
@@ -50,11 +56,21 @@ class Kept:
         keys = self._logs.get(origin)
         if keys is None:
             raise Refused("unknown-log", "this custodian does not keep that log")
-        if origin in self._in_doubt:
-            # A rekey may be among it: by the keys of before, what is held could neither be signed nor continued.
-            learn_stored(self.store, keys)
-            self._in_doubt.discard(origin)
+        with self._learning:
+            if origin in self._in_doubt:
+                # A rekey may be among it: by the keys of before, what is held could neither be signed nor continued.
+                learn_stored(self.store, keys)
+                self._in_doubt.discard(origin)
         return keys
+
+    def learn(self, origin: str, entries: Iterable[tuple[int, bytes]]) -> None:
+        """Takes note of entries that are stored now, by number: some may change a key. Of two threads that learn at one
+        time neither forgets what the other has learned. Refused.
+        """
+        keys = self._logs[origin]
+        with self._learning:
+            for index, entry in entries:
+                keys.learn(index, entry)
 
     def lines(self, origin: str, head: Head) -> bytes:
         """The custodian's cosignatures over a head that is stored with all its entries. Refused as `examined`; Damaged
@@ -141,7 +157,8 @@ class Kept:
             self.store.append(origin, new, leaves[first:], entries[first:], line)
         except Exception as error:
             # Whatever was reported, it may be stored.
-            self._in_doubt.add(origin)
+            with self._learning:
+                self._in_doubt.add(origin)
             if isinstance(error, Overtaken):
                 raise WrongOldSize(self.store.newest(origin).size) from None
             raise

@@ -255,7 +255,7 @@ class Mirror:
     def _commit(
         self, origin: str, held: Head, target: Target, grown: CompactRange, rekeys: list[tuple[int, bytes]]
     ) -> Head:
-        keys = later = self._kept.keys(origin)
+        later = self._kept.keys(origin)
         for index, entry in rekeys:
             later = later.after(index, [entry])
         # When the checkpoint was seen it was not known yet which keys it must be signed by.
@@ -265,8 +265,7 @@ class Mirror:
             self._kept.keep(origin, new, (), (), target.size, target.line)
         except WrongOldSize as refusal:
             raise Elsewhere(self._kept.seen(origin).size, refusal.size) from None
-        for index, entry in rekeys:
-            keys.learn(index, entry)
+        self._kept.learn(origin, rekeys)
         return new
 
     def _hashes(self, origin: str, line: str, start: int, end: int) -> Sequence[bytes]:
