@@ -33,7 +33,8 @@ class Client:
     """Hands in at intake's door, entry by entry, and at the queue's ingress, as an intake does, in batches.
 
     `acknowledged` are entries that one of them has answered for; `offered` are all that either may have seen; `checked`
-    are those of the acknowledged that were looked for in every log, `lost` how many of them were not there at last.
+    are those of the acknowledged that were looked for in every log, `lost` how many of them were not there at last;
+    `turned_away`: how often none of them answered so.
     """
 
     def __init__(self, zones: Zones) -> None:
@@ -42,6 +43,7 @@ class Client:
         self.offered: set[bytes] = {zones.meeting.entries[0]}
         self.checked: set[bytes] = set()
         self.lost = 0
+        self.turned_away = 0
         self._numbers = itertools.count()
         self._lock = threading.Lock()
 
@@ -98,6 +100,8 @@ class Client:
                     assert answer.status_code == 503, (answer.status_code, answer.text)
                 except httpx.HTTPError:
                     pass
+                with self._lock:
+                    self.turned_away += 1
                 if time.monotonic() > end:
                     return False
                 time.sleep(0.1)

@@ -14,8 +14,7 @@ from unittest import mock
 from infra.postgres import Cluster
 from tests.faults import power
 from tests.faults.zones import Zones
-from tests.storage.small_disk import SmallDisk, cluster_on, run, small_disk
-from tests.storage.test_full import fill_the_log, restart
+from tests.storage.small_disk import SmallDisk, cluster_on, fill_the_log, restart, run, small_disk
 from vault.custodian import care
 from vault.custodian.rebuilding import SKEW
 
@@ -92,13 +91,14 @@ def rebuild(town: Zones, name: str, others: Sequence[str]) -> None:
 
 
 @contextmanager
-def machines() -> Iterator[Machines]:
+def machines(megabytes: int = MEGABYTES) -> Iterator[Machines]:
+    """Each store on a disk of this size."""
     with ExitStack() as stack:
         made = Machines({}, {})
         for name in STORES:
-            made.disks[name] = stack.enter_context(small_disk(MEGABYTES))
+            made.disks[name] = stack.enter_context(small_disk(megabytes))
             made.clusters[name] = stack.enter_context(cluster_on(made.disks[name], "faults"))
-        made.disks[FOLDER] = stack.enter_context(small_disk(MEGABYTES))
+        made.disks[FOLDER] = stack.enter_context(small_disk(megabytes))
         for disk in made.disks.values():
             # What stands before a test is not what it asks about.
             run("sync", "--file-system", disk.folder)

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -21,9 +22,8 @@ from infra.queue import ingress, schema
 from infra.queue.egress import Outlet
 from infra.queue.ingress import Inlet
 from tests.loopback import PATIENCE, serving, wait_until
-from tests.queue.conftest import Queue, made_in, running
+from tests.queue.conftest import Queue, Service, made_in, running
 from tests.queue.test_egress import Clock
-from tests.storage.test_full import put
 from tests.vault.conftest import TOKEN
 
 
@@ -51,6 +51,16 @@ def test_a_full_queue_stores_nothing_more_until_some_is_acknowledged(small: Queu
     with pytest.raises(OperationalError, match="the queue is full"):
         inlet.store([b"two", b"more"])
     inlet.store([b"one more"])
+
+
+def put(service: Service, *entries: bytes) -> bool:
+    """Whether ingress says that it has stored them; it says nothing else."""
+    try:
+        answer = httpx.post(f"{service.url}/put", content=frame(entries), headers=service.headers, timeout=60)
+    except httpx.TransportError:
+        return False
+    assert (answer.status_code, answer.content) == (204, b"")
+    return True
 
 
 def test_ingress_says_nothing_when_it_is_full(small: Queue, tmp_path: Path) -> None:

@@ -9,19 +9,23 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from infra.accounts import system_account
-from infra.postgres import Cluster
+from infra.postgres import ADMIN, Cluster, ClusterError
 from infra.postgres_binaries import find_binaries, scratch
 
 BALLAST = "ballast"
 CLUSTER_MEGABYTES = 160
 """Room for a cluster with a few databases, and for some 60 MB more."""
 BLOCK = 1 << 16
+END_SECONDS = 30.0
 LITTLE_WAL = {"max_wal_size": "32MB", "min_wal_size": "32MB", "wal_recycle": "off"}
 
 
@@ -114,6 +118,41 @@ def cluster_on(disk: SmallDisk, name: str) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.stop()
+
+
+def fill_the_log(cluster: Cluster, disk: SmallDisk) -> None:
+    """Fills the disk and begins another segment of the write-ahead log, for which there is no room: the server ends.
+    A disk that is full otherwise fails the statements by which a table would grow.
+    """
+    disk.fill()
+    with suppress(psycopg.OperationalError), administer(cluster) as connection:
+        connection.execute("SELECT pg_switch_wal()")
+
+
+def restart(cluster: Cluster, disk: SmallDisk) -> None:
+    """There is room again. A server that has ended is started by its service manager."""
+    disk.empty()
+    end = time.monotonic() + END_SECONDS
+    while not (answering := answers(cluster)) and (cluster.data / "postmaster.pid").exists():
+        assert time.monotonic() < end, "a server without room neither answers nor ends"
+        time.sleep(0.01)
+    if not answering:
+        with suppress(ClusterError):
+            cluster.stop()
+        cluster.start()
+
+
+def answers(cluster: Cluster) -> bool:
+    try:
+        administer(cluster).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def administer(cluster: Cluster) -> psycopg.Connection[tuple[object, ...]]:
+    passfile = str(cluster.passfile(ADMIN))
+    return psycopg.connect(host=str(cluster.sockets), user=ADMIN, dbname="postgres", passfile=passfile, autocommit=True)
 
 
 def run(*command: str | Path) -> str:
