@@ -62,9 +62,9 @@ def psephos(town: Zones, *words: object, **fault: object) -> str:
     return log.read_text()
 
 
-def restored(town: Zones, what: str, copy: Path, config: Path) -> None:
-    """Takes in a copy, after it has failed twice, and was killed, at either step of that."""
-    for point in (f"{what}.restoring", f"{what}.restored"):
+def restored(town: Zones, what: str, copy: Path, config: Path, *points: str) -> None:
+    """Takes in a copy, after it has failed twice, and was killed, at each step of that."""
+    for point in points:
         for fault in ({"fail": [1]}, {"fail": [1]}, {"kill": [1]}):
             said = psephos(town, what, "restore", copy, "--config", config, at=point, **fault)
             assert f"{copy}: " not in said, said
@@ -110,7 +110,7 @@ def test_a_lost_outbox_learns_from_the_log_and_from_its_copy(voting: Voting) -> 
     town.kill("intake")
     town.lose_disk("intake")
     fails_and_dies(town, "intake", "outbox.learning")
-    restored(town, "outbox", copy, config)
+    restored(town, "outbox", copy, config, "outbox.restoring", "outbox.restored")
     town.network.heal()
     town.start("intake")
     client.check()
@@ -133,7 +133,7 @@ def test_a_lost_queue_takes_in_its_copy(voting: Voting) -> None:
     assert psephos(town, "queue", "backup", "--config", town.zones["egress"].config, "--out", copy)
     town.kill("ingress")
     town.lose_disk("queue")
-    restored(town, "queue", copy, town.zones["ingress"].config)
+    restored(town, "queue", copy, town.zones["ingress"].config, "queue.restoring", "queue.restored")
     with town.databases["queue"].engine.connect() as connection:
         # Twice made and reported lost, once made and killed, and once made.
         assert connection.scalar(select(func.count()).select_from(queued)) == 4 * 20
