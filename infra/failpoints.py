@@ -59,6 +59,17 @@ SELDOM = (
     # The queue takes in a copy.
     "queue.restoring",
     "queue.restored",
+    # A custodian that follows: it remembers the manifest; it pulls, as one does that is rebuilt, the log from others'
+    # tiles; it publishes what it pulled, and remembers what its sources showed.
+    "follower.learned",
+    "pull.staging",
+    "pull.staged",
+    "pull.storing",
+    "pull.stored",
+    "follower.publishing",
+    "follower.published",
+    "follower.remembering",
+    "follower.remembered",
     # The log is read back; what was staged until then is at `sequencer.staging`.
     "sequencer.adopted",
 )

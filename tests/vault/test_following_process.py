@@ -4,6 +4,7 @@ others serve, and says how it went by its exit code.
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -18,9 +19,13 @@ from fastapi import FastAPI, Response
 
 from audit.log.export import check_tiles
 from audit.log.reader import HttpReader, open_head
+from audit.log.sources import rekeys_text
+from audit.log.tiles import bundle_path
 from tests.loopback import PATIENCE, serving, wait_until
+from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
 from tests.simulator.record import checkpoint_of, files_of
+from tests.simulator.rekeys import rekey
 
 PSEPHOS = [sys.executable, "-c", "from infra.commands import main; main()"]
 
@@ -43,12 +48,14 @@ class Town:
     def show(self) -> None:
         self.files = files_of(self.meeting.entries, self.meeting.parties, self.meeting.origin)
 
-    def app(self) -> FastAPI:
+    def app(self, files: dict[str, bytes] | None = None) -> FastAPI:
+        """What serves these files, or else those of the town as they are then."""
         app = FastAPI()
 
         @app.get("/{path:path}")
         def file(path: str) -> Response:
-            content = self.files.get(path.removeprefix(f"{self.meeting.origin}/"))
+            shown = self.files if files is None else files
+            content = shown.get(path.removeprefix(f"{self.meeting.origin}/"))
             return Response(content) if content is not None else Response(status_code=404)
 
         return app
@@ -64,12 +71,13 @@ class Town:
             **changes,
         }
         file = self.folder / "follow.toml"
-        file.write_text("".join(f"{key} = {value}\n" for key, value in said.items()))
+        file.write_text("".join(f"{key} = {value}\n" for key, value in said.items() if value))
         return file
 
     @contextmanager
-    def process(self, url: str, **changes: str) -> Iterator[subprocess.Popen[str]]:
-        command = [*PSEPHOS, "serve", "custodian", "--config", self.config(**changes), "--follow", url]
+    def process(self, *urls: str, **changes: str) -> Iterator[subprocess.Popen[str]]:
+        following = [word for url in urls for word in ("--follow", url)]
+        command = [*PSEPHOS, "serve", "custodian", "--config", self.config(**changes), *following]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             try:
                 self.running = process
@@ -136,6 +144,63 @@ def test_a_shrunken_log_is_code_5_when_it_is_told_to_stop(town: Town) -> None:
         wait_until(lambda: '"event": "shrunken"' in process.stderr.readline())
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 5
+
+
+def test_a_changed_byte_is_code_4(town: Town) -> None:
+    town.meeting.ceremony()
+    town.show()
+    with serving(town.app()) as url, town.process(f"{url}/{town.meeting.origin}") as process:
+        wait_until(lambda: town.serves(len(town.meeting.entries)))
+        path = bundle_path(0, len(town.meeting.entries))
+        town.files[path] = town.files[path][:-1] + b"x"
+        code, logged = ended(process, "changed")
+    assert code == 4
+    assert f'"number": {len(town.meeting.entries) - 1}' in logged
+    (file,) = (town.folder / "memory").glob("changed-*.json")
+    assert json.loads(file.read_bytes())["what"] == "entry"
+
+
+def test_a_changed_byte_on_its_own_disk_is_code_6(town: Town) -> None:
+    town.meeting.ceremony()
+    town.show()
+    with serving(town.app()) as url, town.process(f"{url}/{town.meeting.origin}") as process:
+        wait_until(lambda: town.serves(len(town.meeting.entries)))
+        (file,) = (town.folder / "kept").glob("logs/*/staged/000/000/000/000")
+        raw = bytearray(file.read_bytes())
+        raw[-40] ^= 1
+        file.write_bytes(raw)
+        code, _ = ended(process, "damaged")
+    assert code == 6
+    # It is nobody else's fault.
+    assert not list((town.folder / "memory").glob("changed-*.json"))
+
+
+def test_a_rekey_that_is_not_in_the_log_that_is_held_is_code_8(town: Town) -> None:
+    """Who follows is shown a log by a stolen key; the head of the one that is honest has too few cosignatures yet."""
+    meeting, origin = town.meeting.ceremony(), town.meeting.origin
+    place, true, thief = len(meeting.entries), list(meeting.entries), meeting.parties
+    rekey(meeting, "log", "log", Dice(70).log_keys("log"))
+    honest = files_of(meeting.entries, meeting.parties, origin) | {"rekeys": rekeys_text([place])}
+    honest["checkpoint"] = checkpoint_of(meeting.entries, meeting.parties, origin, custodians=1)
+    town.files = files_of([*true, b"made up", b"made up, too"], thief, origin)
+    with (
+        serving(town.app()) as one,
+        serving(town.app(honest)) as other,
+        town.process(f"{one}/{origin}", f"{other}/{origin}") as process,
+    ):
+        code, logged = ended(process, "rekey")
+    assert code == 8
+    assert f'"number": {place}' in logged
+    (file,) = (town.folder / "memory").glob("rekey-*.json")
+    assert json.loads(file.read_bytes())["rekey"].encode() == meeting.entries[place]
+
+
+def ended(process: subprocess.Popen[str], event: str) -> tuple[int, str]:
+    """The exit code of one that is told to stop once it has logged this alarm, and the line."""
+    assert process.stderr is not None
+    line = next(line for line in process.stderr if f'"event": "{event}"' in line)
+    process.send_signal(signal.SIGTERM)
+    return process.wait(PATIENCE), line
 
 
 def test_silence_is_code_7(town: Town) -> None:

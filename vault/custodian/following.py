@@ -25,6 +25,7 @@ from audit.log.reader import Reader, ReadError
 from audit.log.tiles import WIDTH
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
+from infra import failpoints
 from vault.custodian.alarms import Alarms
 from vault.custodian.comparing import Comparison
 from vault.custodian.cosign import Head
@@ -128,7 +129,9 @@ class Follower:
         if head.size > self._store.published(self._keys.origin)[0]:
             # After the head is stored; a crash between the two is made good by the next round.
             self._witnessed(source, head, self._keys.at(head.size))
+            failpoints.at("follower.publishing")
             self._store.publish(self._keys.origin, head.size, note.raw)
+            failpoints.at("follower.published")
             self._published()
         return head, held
 

@@ -14,6 +14,7 @@ from audit.log.merkle import CompactRange
 from audit.log.reader import Head as SignedHead
 from audit.log.reader import Reader, ReadError, read_entries
 from audit.log.tiles import WIDTH
+from infra import failpoints
 from vault.custodian.cosign import Head
 from vault.custodian.keys import Keys
 from vault.custodian.storage import Store
@@ -41,7 +42,9 @@ def pull(
     grown = fill(store, keys, reader, head, policy, progress)
     held = store.newest(keys.origin)
     new = Head(held.size, head.size, head.root, grown.to_bytes(), by_log(policy, head.note).raw, time)
+    failpoints.at("pull.storing")
     store.append(keys.origin, new, [], [])
+    failpoints.at("pull.stored")
     return new
 
 
@@ -71,7 +74,9 @@ def fill(
         progress(grown.size, head.size)
     for step in steps(read_entries(reader, grown, head)):
         leaves = hash_all(step)
+        failpoints.at("pull.staging")
         store.stage(origin, grown.size, leaves, step)
+        failpoints.at("pull.staged")
         _learn(keys, grown.size, step)
         grown.extend(leaves)
         progress(grown.size, head.size)

@@ -20,7 +20,7 @@ from fastapi import APIRouter, FastAPI
 from audit.log.reader import HttpReader, Reader, ReadError, unverified_first_entry
 from audit.protocol.refused import Refused
 from audit.record.manifest import Manifest, load_manifest, open_manifest
-from infra import log
+from infra import failpoints, log
 from infra.config import load
 from infra.database import UNAVAILABLE, tell
 from infra.http import application
@@ -112,6 +112,7 @@ def learn_manifest(
                 if raw is not None:
                     manifest, _ = open_manifest(raw, config.manifest_hash)
                     write_whole(kept, raw)
+                    failpoints.at("follower.learned")
                     return manifest
             except Refused as refusal:
                 refusals.append(Refused(refusal.reason, f"{reader}: {refusal.detail}", refusal.field))

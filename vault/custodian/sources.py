@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from audit.log.reader import Reader, ReadError
-from infra import log
+from infra import failpoints, log
 from vault.custodian.alarms import write_whole
 
 
@@ -89,5 +89,7 @@ class Memory:
         """On disk when it returns."""
         sizes = {str(source.reader): source.largest for source in self._sources}
         if sizes != self._kept:
+            failpoints.at("follower.remembering")
             write_whole(self._file, json.dumps(sizes, indent=1, sort_keys=True).encode() + b"\n")
+            failpoints.at("follower.remembered")
             self._kept = sizes
