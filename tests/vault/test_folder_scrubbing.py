@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from audit.log.export import check_tiles
-from tests.vault.conftest import CUSTODIANS, NOW, Growing
+from tests.vault.conftest import CUSTODIANS, NOW, Growing, Served
 from tests.vault.fixed_keys import FixedKeys
 from tests.vault.folders import opened
 from tests.vault.sources import Shown
 from vault.custodian.custody import Custodian
 from vault.custodian.disk import RealDisk
+from vault.custodian.folder_mending import MendableFolder
 from vault.custodian.mending import Scrub
 from vault.custodian.storage import Damaged
 from vault.custodian.stored import StoreReader, signed_head
@@ -188,3 +189,31 @@ def test_a_newest_head_that_was_not_published_is_not_made_up(kept: Kept) -> None
     kept.flip("heads", 700, 40)
     assert kept.scrub(kept.peer.show()) == 4
     assert "rebuild this custodian" in kept.said[-1]
+
+
+@pytest.mark.parametrize("how", ["flip", "unlink"])
+def test_what_was_stored_ahead_and_is_held_in_part_hinders_no_append_once_it_is_mended(
+    in_folder: Served, tmp_path: Path, how: str
+) -> None:
+    # As a rebuild leaves it that was broken off, and went on with a peer that has less.
+    served, origin = in_folder, in_folder.log.origin
+    served.log.grow(512)
+    leaves, store = [served.log.source(0, i) for i in range(512)], served.store()
+    for start in (0, 256):
+        store.stage(origin, start, leaves[start : start + 256], served.log.entries[start : start + 256])
+    served.cosigned(served.log.append(0, 200))
+    assert served.post("publish", served.log.witnessed(200)).status_code == 204
+    (file,) = tmp_path.glob("logs/*/staged/000/000/000/000")
+    if how == "unlink":
+        file.unlink()
+    else:
+        raw = bytearray(file.read_bytes())
+        raw[-40] ^= 1
+        file.write_bytes(raw)
+    peer = Shown(Growing(origin, served.log.entries[:200])).show()
+    said: list[str] = []
+    assert isinstance(store, MendableFolder)
+    assert Scrub(store, FixedKeys(served.log.policy), [peer], said.append, clock=lambda: NOW).run() == 3, said
+    served.restart()
+    served.cosigned(served.log.append(200, 300))
+    assert served.store().entries(origin, 0, 300) == served.log.entries[:300]

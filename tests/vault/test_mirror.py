@@ -567,3 +567,34 @@ def test_what_was_brought_into_a_folder_is_mended_like_all_else(in_folder: Serve
     assert scrub.run() == 3, said
     assert served.store().entries(origin, 0, 706) == whole == served.log.entries
     assert Scrub(served.store(), FixedKeys(served.log.policy), [], said.append, clock=lambda: NOW).run() == 0
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_was_brought_and_is_held_in_part_is_mended_and_the_rest_comes_again(
+    in_folder: Served, tmp_path: Path, lost: bool
+) -> None:
+    served, origin = in_folder, in_folder.log.origin
+    seen(served, 200, 700)
+    assert info(served, upload(served, 0, 700, most=2), 202) == (700, 512)
+    # Of the first file as much is held as the smaller tree has, of the second nothing.
+    cosigned(served, upload(served, 0, 200))
+    note = served.log.witnessed(200)
+    assert served.post("publish", note).status_code == 204
+    (file,) = tmp_path.glob("logs/*/brought-*/000/000/000/000")
+    if lost:
+        file.unlink()
+    else:
+        raw = bytearray(file.read_bytes())
+        raw[-40] ^= 1
+        file.write_bytes(raw)
+    peer = Shown(Growing(origin, served.log.entries[:200])).show()
+    said: list[str] = []
+    store = served.store()
+    assert isinstance(store, MendableFolder)
+    assert Scrub(store, FixedKeys(served.log.policy), [peer], said.append, clock=lambda: NOW).run() == 3, said
+    served.restart()
+    assert store.entries(origin, 0, 200) == served.log.entries[:200]
+    assert info(served, upload(served, 512, 700), 409) == (700, 200)
+    cosigned(served, upload(served, 200, 700))
+    assert store.entries(origin, 0, 700) == served.log.entries
+    assert Scrub(served.store(), FixedKeys(served.log.policy), [], said.append, clock=lambda: NOW).run() == 0

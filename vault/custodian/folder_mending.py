@@ -20,6 +20,7 @@ from audit.record.heads import is_rekey
 from vault.custodian.cosign import Head
 from vault.custodian.folder_ahead import about_head, leaves_in
 from vault.custodian.folder_store import FolderStore
+from vault.custodian.keys import held_size
 from vault.custodian.nodes import new_nodes
 from vault.custodian.sealed_files import Sealed, seal
 from vault.custodian.storage import Damaged, Truth
@@ -49,8 +50,8 @@ class MendableFolder(FolderStore):
             number, file = file.about["size"], None
         if file is not None and index < file.about["first"]:
             line, start = file.about.get("brought", ["", file.about["first"]])
-            kind = "staged" if index < start else f"brought-{line}"
-            self._mend_ahead(origin, kind, index, file.about["first"], truth)
+            kind, begin = ("staged", number) if index < start else (f"brought-{line}", start)
+            self._mend_ahead(origin, kind, index, begin, file.about["first"], truth)
         elif file is not None:
             self._write_blocks(origin, "heads", number, file, truth(file.about["first"], file.about["size"]))
         else:
@@ -82,15 +83,20 @@ class MendableFolder(FolderStore):
         content = seal("published", {"note": note.decode(), "origin": origin, "size": size})
         self._files.mend(self._tree(origin, "published"), size, content)
 
-    def _mend_ahead(self, origin: str, kind: str, index: int, first: int, truth: Truth) -> None:
-        numbers = self._files.all(self._tree(origin, kind))
-        number = max((one for one in numbers if one <= index), default=None)
-        if number is None:
-            raise Damaged("a file of entries is gone, and where it began is not known")
+    def _mend_ahead(self, origin: str, kind: str, index: int, begin: int, first: int, truth: Truth) -> None:
+        """The file that holds entry `index`, which came before its head; that has those from `begin` to `first` so."""
+        tree, (held, _) = self._tree(origin, kind), held_size(self, origin)
+        numbers = self._files.all(tree)
+        number = max((one for one in numbers if one <= index), default=begin)
         # What was brought may have come to be held in more than one step, and be held in part: the rest comes again.
-        limit = first if kind == "staged" else self.newest(origin).size
+        limit = first if kind == "staged" else held
         end = min([one for one in numbers if one > number] + [limit])
         entries = truth(number, end)
+        if end == held and end not in numbers:
+            # What follows the rest comes again, too, else there would be a hole before it. The last one goes first: a
+            # crash leaves what is there without one, and the damage to be found.
+            for later in sorted((one for one in numbers if one > end), reverse=True):
+                self._files.drop(tree, later)
         about = {"end": end, "start": number, "rekeys": self._rekeys_to(origin, number, entries)}
         self._write(origin, kind, number, about, entries)
 

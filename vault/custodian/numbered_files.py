@@ -1,8 +1,8 @@
 """A folder of files that are written once, each under a number in a tree of its own, and never changed or removed.
 
 `format` says what the folder is, `keeps` which logs are kept there, and by whom; `new` holds what is being written,
-`aside` what was found damaged. Under `logs` the file 1234 of a tree stands at `TREE/000/000/001/234`, so that the
-highest number, or the highest below another, is found without reading the rest.
+`aside` what was found damaged, or came to be of no use by that. Under `logs` the file 1234 of a tree stands at
+`TREE/000/000/001/234`, so that the highest number, or the highest below another, is found without reading the rest.
 
 A file comes to its name whole, on disk before it has the name, and the name is given by `link`, which of two that want
 it lets one have it. A crash leaves at most a file in `new`, which is removed by the next process that is alone with the
@@ -125,6 +125,15 @@ class NumberedFiles:
         finally:
             with suppress(OSError):
                 self._disk.remove(new)
+
+    def drop(self, tree: str, number: int) -> None:
+        """Takes a file that is not needed out of a tree; it stays in `aside`. A crash leaves it there, or in both."""
+        self._check_alive()
+        path = _path(tree, number)
+        self._make(ASIDE)
+        self._set_aside(path)
+        self._disk.remove(f"{self._root}/{path}")
+        self._sync_folder(_parent(path))
 
     def _set_aside(self, path: str) -> None:
         for attempt in itertools.count():
