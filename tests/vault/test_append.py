@@ -163,3 +163,10 @@ def test_what_is_held_is_shown_to_the_log_before_it_is_published(served: Served)
     for path in ("held/0/4", "held/2/2", "held/2/1", "held/0/300"):
         assert served.get(path).status_code == 404
     assert served.get("checkpoint").status_code == 404
+
+
+def test_no_more_than_256_held_entries_are_given_at_once(served: Served) -> None:
+    served.log.grow(257)
+    served.cosigned(served.log.append(0, 256))
+    served.cosigned(served.log.append(256))
+    assert [served.get(f"held/{path}").status_code for path in ("0/256", "1/257", "0/257")] == [200, 200, 404]

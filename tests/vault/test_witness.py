@@ -18,7 +18,7 @@ from audit.log.merkle import HASH_SIZE
 from audit.log.notes import Note, parse_note, parse_signature_lines, verify_note
 from audit.log.treehead import Checkpoint
 from audit.protocol.refused import Refused
-from tests.vault.conftest import CUSTODIANS, LOG, WITNESS, Served
+from tests.vault.conftest import CUSTODIANS, LOG, WITNESS, Growing, Served
 from vault.custodian.cosign import Head
 from vault.custodian.stored import line_of
 from vault.custodian.witness import parse_submission
@@ -193,6 +193,14 @@ def test_another_tree_of_the_same_size_is_evidence_that_is_kept_and_told_once(
         served.restart()
         assert kept_against(served) == (3, other.root)
         assert served.store().observed(served.log.origin, most=3) == seen
+    # Nor is one of another size: it shows no more of whose keys they are.
+    truth = Growing(served.log.origin)
+    truth.grow(5)
+    served.log.entries[:] = truth.entries
+    cosigned(served, submission(served, 3))
+    served.log.entries[0] = b"rewritten"
+    assert refused(served, submission(served, 5), 422) == "wrong-root"
+    assert kept_against(served) == (3, other.root)
     assert told(capsys) == [3]
     # Both are signed by the log: they are all that anybody needs to see it.
     assert other.root != seen.root
