@@ -46,21 +46,22 @@ class CheckingPool:
         # A small batch is shared by all cores too.
         step = max(1, min(CHUNK, len(raw) // self._workers))
         chunks = [raw[i : i + step] for i in range(0, len(raw), step)]
+        executor = self._executor
         try:
-            return self._collect(self._executor, chunks)
+            return self._collect(executor, chunks)
         except BrokenProcessPool:
-            return self._collect(self._restart(self._executor), chunks)
+            return self._collect(self._restart(executor), chunks)
 
     def submit_text(self, text: bytes, weight: Ciphertext) -> Future[list[Verdict]]:
         """The one verdict on one ballot, in a list, when it is ready.
 
         The future raises BrokenProcessPool if its worker died; the next submission starts new workers.
         """
-        pair = [(text, weight.raw)]
+        pair, executor = [(text, weight.raw)], self._executor
         try:
-            return self._executor.submit(_check, pair)
+            return executor.submit(_check, pair)
         except BrokenProcessPool:
-            return self._restart(self._executor).submit(_check, pair)
+            return self._restart(executor).submit(_check, pair)
 
     def close(self) -> None:
         """Ends the workers, without waiting for what nobody asks for any more."""
@@ -111,6 +112,9 @@ def _verdict(text: bytes, weight: bytes) -> Verdict:
         _checker.check_ballot(read_text(text), Ciphertext.from_bytes(weight))
     except Refused as refusal:
         return refusal
+    except MemoryError:
+        # Of this machine, and no ballot's fault, which would be refused for good: as if the worker had been killed.
+        os._exit(1)
     except Exception as error:
         # A fault of this program that a ballot has brought to light costs that ballot, not the others of its batch.
         failure(error)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -34,6 +34,8 @@ from intake.door.receipt import deadline, make_receipt
 from intake.door.standing import Standing
 
 Accept = Callable[[Entry, int], Awaitable[Accepted | Drained]]
+ATTEMPTS = 3
+"""How often a ballot is given to those that check proofs, if they die over it."""
 
 
 class Pool(Protocol):
@@ -162,12 +164,14 @@ class Reception:
         return self._answer(signed, standing, new=False)
 
     async def _prove(self, ballot: Entry, weight: Ciphertext) -> None:
-        try:
-            (verdict,) = await asyncio.wrap_future(self._pool().submit_text(ballot.text, weight))
-        except BrokenProcessPool:
-            (verdict,) = await asyncio.wrap_future(self._pool().submit_text(ballot.text, weight))
-        if verdict is not None:
-            raise verdict
+        """Problem 503 if those that check it die again and again: it is neither taken nor refused."""
+        for _ in range(ATTEMPTS):
+            with suppress(BrokenProcessPool):
+                (verdict,) = await asyncio.wrap_future(self._pool().submit_text(ballot.text, weight))
+                if verdict is not None:
+                    raise verdict
+                return
+        raise Problem(503, "busy", "the processes that check ballots are being started anew; come again in a moment")
 
     async def _other(self, entry: Entry) -> Answer:
         standing = await asyncio.to_thread(self._outbox.find, entry.identity)

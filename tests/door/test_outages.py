@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from audit.protocol.elgamal import Ciphertext
+from audit.protocol.refused import Refused
 from audit.record.entries import Entry
-from intake.door import mover
+from intake.door import mover, serve
 from intake.door.outbox import Accepted, Drained, Outbox
-from tests.door.conftest import AGAINST, FOR, Place, signed
+from intake.door.reception import ATTEMPTS
+from tests.door.conftest import AGAINST, FOR, InlinePool, Place, signed
 from tests.loopback import wait_until
 
 
@@ -168,6 +172,29 @@ def test_many_at_once_and_the_same_text_among_them(place: Place) -> None:
     for text, answer in zip(texts * 4, answers, strict=True):
         assert answer.json() == answers[texts.index(text)].json()
     assert len(list(place.outbox.ballots())) == 3
+
+
+def test_a_ballot_whose_checkers_die_again_and_again_is_neither_taken_nor_refused(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dying = [True] * ATTEMPTS
+
+    class Pool(InlinePool):
+        def submit_text(self, text: bytes, weight: Ciphertext) -> Future[list[Refused | None]]:
+            if not text or not dying:
+                return super().submit_text(text, weight)
+            future: Future[list[Refused | None]] = Future()
+            future.set_exception(BrokenProcessPool(dying.pop()))
+            return future
+
+    monkeypatch.setattr(serve, "CheckingPool", Pool)
+    with place.running() as client:
+        wait_until(lambda: client.ready)
+        answer = client.post(place.text())
+        assert (answer.status_code, answer.json()["reason"]) == (503, "busy")
+        assert client.post(place.text()).status_code == 201
+        dying += [True] * (ATTEMPTS - 1)
+        assert client.post(place.text(1)).status_code == 201
 
 
 def test_two_ballots_of_one_revision_at_once(place: Place) -> None:

@@ -60,6 +60,12 @@ class Voting:
         body = self.meeting.ballot(self.meeting.accounts[account], {"nominee-1": FOR}, revision)
         return make_text("ballot", self.meeting.origin, body)
 
+    def spoiled(self, account: int, intake: str) -> bytes:
+        """A ballot that an intake has signed, but not its voter."""
+        body = self.meeting.ballot(self.meeting.accounts[account], {"nominee-1": FOR}, 0)
+        signature = {**body["signature"], "z": b64(bytes([1]) + bytes(31))}
+        return self.meeting.signed("ballot", {**body, "signature": signature}, self.key(intake))
+
     def key(self, intake: str) -> Signer:
         """By which this intake signs."""
         return self.meeting.parties.intakes[self.client.zones.intakes.index(intake)]

@@ -89,6 +89,7 @@ class Zone:
 class Zones:
     """`databases` by zone (`intake`, `intake-1`, `queue`, `tally`, `custodian-0`...); a custodian that has none keeps
     a folder of `folders`. `sequencers`: how many tallies there are on the one ledger, `tally`, `tally-1`...
+    `workers`: how many processes check ballots in each of them, and in each intake.
     """
 
     meeting: Meeting
@@ -98,6 +99,7 @@ class Zones:
     databases: Mapping[str, Database]
     folders: Mapping[str, Path]
     sequencers: int = 1
+    workers: int = 1
     zones: dict[str, Zone] = field(default_factory=dict)
     faults: int = 0
 
@@ -218,8 +220,9 @@ class Zones:
             self._write(face, f"queue-{face}", listen=listen[face], **self._database("queue"), **tokens)
         for name in self.tallies:
             self._write(
-                name, "tally", **own, **self._database("tally"), keys=self._keys(name, parties.log), workers=1,
-                status=f"{name}.json", egress={"url": self.url("egress"), "token": token}, custodians=vaults,
+                name, "tally", **own, **self._database("tally"), keys=self._keys(name, parties.log),
+                workers=self.workers, status=f"{name}.json", egress={"url": self.url("egress"), "token": token},
+                custodians=vaults,
             )  # fmt: skip
         for name, signers in zip(self.custodians, parties.custodians, strict=True):
             place = {"folder": str(self.folders[name])} if name in self.folders else self._database(name)
@@ -232,7 +235,7 @@ class Zones:
         self._write(
             name, "intake", listen=f"{self.network.address(name)}:{PORT}", **self._database(name), **self._manifest(),
             key=f"{name}-0.key", custodians=[self.url(one) for one in self.custodians],
-            queue={"url": self.url("ingress"), "token": f"{name}.token"}, workers=1, poll_ms=100, **more,
+            queue={"url": self.url("ingress"), "token": f"{name}.token"}, workers=self.workers, poll_ms=100, **more,
         )  # fmt: skip
 
     def _tokens(self) -> dict[str, str]:
@@ -284,6 +287,7 @@ def zones(
     folders: Mapping[str, Path] | None = None,
     intakes: int = 1,
     sequencers: int = 1,
+    workers: int = 1,
     patient: bool = False,
 ) -> Iterator[Zones]:
     """The zones of an election of its own, none of them started. Their databases are in `cluster`, but for the zones of
@@ -309,6 +313,7 @@ def zones(
             databases,
             folders or {},
             sequencers,
+            workers,
         )
         made.write()
         stack.callback(made.close)

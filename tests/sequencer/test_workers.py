@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
@@ -60,6 +61,20 @@ def test_workers_that_die_are_replaced(meeting: Meeting, pool: CheckingPool) -> 
         os.kill(pid, signal.SIGKILL)
     assert pool.check_texts(pairs(meeting)) == [None] * 3
     assert pool.submit_text(*pairs(meeting)[0]).result(30) == [None]
+
+
+class Exhausted:
+    """What checks where there is no memory left."""
+
+    def check_ballot(self, *_: object) -> None:
+        raise MemoryError
+
+
+def test_a_worker_without_memory_refuses_nothing(meeting: Meeting) -> None:
+    short = CheckingPool(Exhausted(), 1)  # type: ignore[arg-type]
+    with pytest.raises(BrokenProcessPool):
+        short.check_texts(pairs(meeting)[:1])
+    short.close()
 
 
 PARENT = """
