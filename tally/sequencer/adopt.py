@@ -5,8 +5,9 @@ Any custodian may hold the longest tree that the log has signed. Were one left o
 the same size. So an empty ledger is taken as a new log, and an old one is continued, only when every custodian of the
 manifest has answered; the officials' quorum can say which need not (`audit.record.restart`).
 
-What each of them shows must be a beginning of what is adopted: a tree that the log's stolen key has made, after it was
-replaced or before, is not taken for the log, however long it is.
+What each of them shows must be a beginning of what is adopted, or contradict what W of them hold: a tree that the log's
+stolen keys have made, after they were replaced or before, is not taken for the log, however long it is, and stops
+nobody.
 
 Believed is what W custodians have cosigned and one of them publishes. What goes beyond it has the log's signature
 alone, and whoever has stolen that may have made it: it is checked and admitted in full, and a tree in which the rules
@@ -26,16 +27,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from audit.log.checkpoint import open_note
 from audit.log.merkle import CompactRange, leaf_hash
 from audit.log.notes import Note
+from audit.log.treehead import Checkpoint
 from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import parse_entry
 from audit.record.manifest import Manifest
 from infra import failpoints, log
+from tally.sequencer.courier import Fork
 from tally.sequencer.custodian import Custodian, Unavailable
 from tally.sequencer.joining import own_note
 from tally.sequencer.ledger import PAGE, Ledger, Stage, Transaction
 from tally.sequencer.log_keys import MissingKey
-from tally.sequencer.push import Fork, Stopped
+from tally.sequencer.push import Stopped
 from tally.sequencer.survey import Showing
 
 Sign = Callable[[Stage, Manifest], bytes]
@@ -49,11 +52,16 @@ _log = log.Log(
     replaced_key_signs=("custodian", "size"),
     not_adopted=("custodian", "kind"),
     inadmissible=("custodian", "index", "size", "reason"),
+    fork=("custodian", "size"),
 )
 
 
 class WrongCopy(Exception):
     """A custodian's entries are not those of the head that it shows with the log's signatures."""
+
+
+class Contradicted(Exception):
+    """A tree that the log's keys have signed is not what W custodians hold."""
 
 
 class Inadmissible(Exception):
@@ -85,41 +93,46 @@ def adopt_any(
     sign: Sign,
     check: Callable[[], None] = lambda: None,
     least: int = 0,
-) -> frozenset[Custodian] | None:
-    """Fills the ledger up from the first of these custodians that has the entries of the tree it shows, which all
-    others show a beginning of; None if none has, and then the ledger is as it was. A log of fewer than `least` entries
-    is not gone on with.
+    whole: bool = False,
+) -> bool:
+    """Fills the ledger up from the first of these custodians that has the entries of the tree it shows, which the
+    others show a beginning of; False if none has, and then the ledger is as it was. A log of fewer than `least` entries
+    is not gone on with. `whole`: nothing but what they show says that the ledger is an old copy.
 
-    Returned are those whose trees the rules refuse: what they hold is not the log's, whoever signed it. The log's
-    signatures say which entries are meant, so nobody need be believed: one that gives others is passed over. Fork if
-    two show trees that do not continue each other.
+    What the rules refuse, or W custodians' word contradicts, is not the log's, whoever signed it. The log's signatures
+    say which entries are meant, so nobody need be believed: one that gives others is passed over. Fork if two show
+    trees that do not continue each other, and W custodians have not decided which is the log's.
     """
     fork: Fork | None = None
-    inadmissible = set[Custodian]()
+    dead = set[Custodian]()
     for one in showing:
-        size = max(one.head.size, ledger.newest().size)
+        label, size = one.custodian.label, max(one.head.size, ledger.newest().size)
         if size < least:
             _log.error("too-short", size=size, least=least)
             continue
-        others = [other for other in showing if other.custodian not in inadmissible]
+        others = [other for other in showing if other.custodian not in dead]
         try:
-            adopt(ledger, manifest, one, others, sign, check)
-            return frozenset(inadmissible)
+            adopt(ledger, manifest, one, others, sign, check, whole)
+            return True
         except (SQLAlchemyError, Stopped):
             raise
         except Inadmissible as error:
-            reason, label = log.word(error.reason), one.custodian.label
-            _log.error("inadmissible", custodian=label, index=error.index, size=one.head.size, reason=reason)
-            inadmissible.add(one.custodian)
+            _log.error(
+                "inadmissible", custodian=label, index=error.index, size=one.head.size, reason=log.word(error.reason)
+            )
+            dead.add(one.custodian)
+        except Contradicted:
+            _log.error("fork", custodian=label, size=one.head.size)
+            dead.add(one.custodian)
         except Fork as error:
             # The log may be what a shorter one shows, if the longer is by a key that an entry there has replaced.
             fork = fork or error
         except Exception as error:
             # WrongCopy, Unavailable, Rejected, or whatever its entries made the rules stumble over.
-            _log.error("not-adopted", custodian=one.custodian.label, kind=log.word(type(error).__name__))
+            _log.error("not-adopted", custodian=label, kind=log.word(type(error).__name__))
     if fork is not None:
         raise fork
-    return None
+    return False
 
 
 def adopt(
@@ -129,13 +142,14 @@ def adopt(
     showing: Sequence[Showing],
     sign: Sign,
     check: Callable[[], None] = lambda: None,
+    whole: bool = False,
 ) -> None:
     """Fills the ledger up to the tree that this custodian shows, with what it lacks of it read from there, all of it or
     nothing. A ledger that holds as much already is left as it is, if what all show is a beginning of it.
 
     It is staged in pages of 256, each signed as a beginning of the same tree, so that custodians that hold less can be
-    sent the rest. WrongCopy; Inadmissible; Fork as `_check_shown`; Refused, Rejected or Unavailable as the custodian
-    gives cause.
+    sent the rest. WrongCopy; Inadmissible; Contradicted and Fork as `_check_shown`; Refused, Rejected or Unavailable as
+    the custodian gives cause.
     """
     custodian, note, head = one.custodian, one.note, one.head
     published = [other.published for other in showing if other.published is not None and not other.left_out]
@@ -163,11 +177,12 @@ def adopt(
             most = PAGE
         if made.stages and roots[head.size] != head.root:
             raise WrongCopy(f"{custodian.label} does not hold the entries of the tree of {head.size} that it shows")
-        for other in showing:
-            _check_shown(election, other, roots[other.head.size])
         for tree in published:
+            if not roots[tree.size]:
+                raise WrongCopy(f"W custodians have cosigned a longer tree, of {tree.size} entries")
             if roots[tree.size] != tree.root:
-                raise WrongCopy(f"W custodians have cosigned another tree of {tree.size} entries, or a longer one")
+                raise Contradicted(f"W custodians have cosigned another tree of {tree.size} entries")
+        _check_shown(made, [other for other in showing if not other.left_out], published, whole)
         if not made.stages:
             return
         # The keys that count over this tree the entries under it have told.
@@ -238,20 +253,39 @@ def _note_root(made: _Adoption) -> None:
         made.roots[made.election.size] = made.election.head.root()
 
 
-def _check_shown(election: Election, other: Showing, root: bytes) -> None:
-    """What another shows is a beginning of the tree that is adopted, by the keys that count there; `root`: that of so
-    many entries, none if there are fewer. Who is left out does not matter, nor what only keys have signed that an entry
-    of this tree has replaced: who has stolen them can make any tree. WrongCopy if the other tree is longer, Fork.
+def _check_shown(made: _Adoption, showing: Sequence[Showing], published: Sequence[Checkpoint], whole: bool) -> None:
+    """What these show is a beginning of the tree that is adopted, by the keys that count there, or W of them decide
+    against it: they hold the adopted tree up to there, or, of a longer one that nobody has given, do not hold it and
+    the ledger was `whole`. What only keys have signed that an entry of this tree has replaced does not matter: who has
+    stolen them can make any tree.
+
+    Contradicted if W show another tree; WrongCopy if one shows a longer tree, Fork if another, and W do not decide.
     """
-    manifest, head = election.manifest, other.head
-    if other.left_out or (root == head.root and _signs(manifest.at(head.size), other.note)):
-        return
+    election, policy = made.election, made.election.manifest.log
+    begins = [other for other in showing if _begins(election.manifest, other, made.roots[other.head.size])]
+    apart = [other for other in showing if other not in begins and not _is_replaced(election.manifest, other)]
+    if sum(other.head.size <= election.size for other in apart) >= policy.W:
+        raise Contradicted("W custodians show another tree")
+    for other in apart:
+        label, size = other.custodian.label, other.head.size
+        if size > election.size and not (whole and len(apart) <= len(policy.custodians) - policy.W):
+            raise WrongCopy(f"{label} shows a longer tree, of {size} entries")
+        backed = sum(one.head.size >= size for one in begins) >= policy.W or any(p.size >= size for p in published)
+        if size <= election.size and not backed:
+            raise Fork(f"{label} shows another tree of {size} entries, signed by this log's keys")
+        _log.error("fork", custodian=label, size=size)
+
+
+def _begins(manifest: Manifest, other: Showing, root: bytes) -> bool:
+    """Whether `root`, that of so many entries, none if there are fewer, is of what it shows."""
+    return root == other.head.root and _signs(manifest.at(other.head.size), other.note)
+
+
+def _is_replaced(manifest: Manifest, other: Showing) -> bool:
     if any(past.log.log != manifest.log.log and _signs(past, other.note) for past in manifest.history):
-        _log.error("replaced-key-signs", custodian=other.custodian.label, size=head.size)
-        return
-    if not root:
-        raise WrongCopy(f"{other.custodian.label} shows a longer tree, of {head.size} entries")
-    raise Fork(f"{other.custodian.label} shows another tree of {head.size} entries, signed by this log's keys")
+        _log.error("replaced-key-signs", custodian=other.custodian.label, size=other.head.size)
+        return True
+    return False
 
 
 def _signs(manifest: Manifest, note: Note) -> bool:

@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
-from audit.log.checkpoint import Checkpoint, LogPolicy, open_note
-from audit.log.keys import Signature
+from audit.log.checkpoint import LogPolicy
 from audit.log.notes import Note, parse_note
-from audit.protocol.refused import Refused
 from audit.record.manifest import Manifest
 from infra import log
-from tally.sequencer.append import Missing, Unsigned
-from tally.sequencer.custodian import Custodian, Elsewhere, Rejected, Unavailable
-from tally.sequencer.joining import Lines, custodian_of, join, lines_under
+from tally.sequencer.append import Missing
+from tally.sequencer.courier import CLAIM_SECONDS, CLAIM_TRIES, Courier, LedgerBehind
+from tally.sequencer.custodian import Custodian
+from tally.sequencer.joining import Lines, join
 from tally.sequencer.ledger import Ledger, Stage
-from tally.sequencer.shown import shown_by, successors
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 REPORT_SECONDS = 10.0
 HEAR_SECONDS, HEAR_MARKED_SECONDS = 5.0, 1.0
 """In which every custodian may say what it holds before anything new is staged; one that is away holds nobody up. Where
@@ -35,21 +31,11 @@ LOOK_AGAIN_SECONDS = 60.0
 
 _log = log.Log(
     "tally.push",
-    custodian_unavailable=("custodian", "reason"),
-    custodian_rejects=("custodian", "status", "reason"),
-    custodian_without_beginning=("custodian",),
+    fork=("custodian", "size"),
     one_custodian_twice=("custodian",),
     waiting=("size", "cosigned", "wanted"),
     not_all_heard=("heard",),
 )
-
-
-class LedgerBehind(Exception):
-    """A custodian holds signed entries that the ledger has not: it is an old copy, and going on would fork the log."""
-
-
-class Fork(Exception):
-    """A custodian holds a tree that the log signed and that the ledger contradicts."""
 
 
 class Stopped(Exception):
@@ -78,8 +64,12 @@ class Push:
         start: Callable[[str, Callable[[], None]], None] = start_thread,
     ) -> None:
         self._ledger, self.manifest, self.left_out = ledger, manifest, left_out
-        self.inadmissible: frozenset[Custodian] = frozenset()
-        """Those that hold a tree with what the rules refuse, signed by the log's keys: it stops nobody."""
+        self.settled = False
+        """Nobody can have signed more than the ledger holds but a thief or a second sequencer: all custodians have been
+        asked, or W of them have cosigned what was staged in this term.
+        """
+        self.told: Callable[[str, bytes], None] = lambda custodian, note: None
+        """Is given the note of each tree by the log's keys that is not the ledger's, and who shows it."""
         self._changed = changed or threading.Condition()
         self._start = start
         self._stage: Stage | None = None
@@ -90,7 +80,7 @@ class Push:
         self._witnessed: tuple[int, bytes] = (0, b"")
         self._failure: Exception | None = None
         self._closing = self._heard = False
-        self._twice = log.Seldom(LOOK_AGAIN_SECONDS)
+        self._twice, self._forks = log.Seldom(LOOK_AGAIN_SECONDS), log.Seldom(LOOK_AGAIN_SECONDS)
         self._missing = Missing(ledger)
         # A custodian's place is that of the manifest: the settings name all of them in its order.
         places = [name for name, _ in manifest.history[0].log.custodians]
@@ -138,24 +128,33 @@ class Push:
             self._witnessed = size, note
             self._changed.notify_all()
             self._wait(lambda: sum(c.published >= size for c in self._couriers) >= self.policy().W)
+            self.settled = self.settled or self._heard
 
     def hear(self, marked: bool) -> None:
         """Returns once every custodian has said what it holds, or HEAR_SECONDS have passed, HEAR_MARKED_SECONDS if
-        `marked`; later calls, at once. What only one of them holds, of an old copy of the ledger, is found before
-        another tree of its size is signed.
+        `marked`, and who claims to hold more has shown it or not; later calls, at once. What only one of them holds, of
+        an old copy of the ledger, is found before another tree of its size is signed.
 
-        Raises as `witness`.
+        Raises as `witness`; LedgerBehind also for a claim that nothing shows, unless `marked` or all were asked before.
         """
         with self._changed:
-            if not self._heard:
-                done = self._changed.wait_for(
-                    lambda: all(c.heard for c in self._couriers) or self._closing or self._failure is not None,
-                    HEAR_MARKED_SECONDS if marked else HEAR_SECONDS,
-                )
-                if not done:
-                    _log.warning("not-all-heard", heard=sum(c.heard for c in self._couriers))
-                self._heard = True
+            # Of an empty ledger, all custodians have been asked already, and couriers go out with the first stage.
+            if not self._heard and self._stage is not None:
+                self._listen(HEAR_MARKED_SECONDS if marked else HEAR_SECONDS)
+                if not (marked or self.settled) and any(c.claims for c in self._couriers):
+                    raise LedgerBehind(
+                        "a custodian claims to hold more, and nothing says that the ledger is no old copy"
+                    )
+            self._heard = True
             self._check()
+
+    def _listen(self, seconds: float) -> None:
+        if not self._changed.wait_for(
+            lambda: all(c.heard or c.claims for c in self._couriers) or self._over(), seconds
+        ):
+            _log.warning("not-all-heard", heard=sum(c.heard for c in self._couriers))
+        judged = CLAIM_TRIES * CLAIM_SECONDS
+        self._changed.wait_for(lambda: all(c.heard or not c.claims for c in self._couriers) or self._over(), judged)
 
     def sizes(self) -> dict[str, int]:
         """How many entries each custodian is known to hold."""
@@ -198,6 +197,21 @@ class Push:
         with self._changed:
             self._changed.notify_all()
 
+    def contradicted(self, courier: Courier, note: Note, size: int, doubt: Exception) -> None:
+        """By the word of this courier's custodian alone the log has signed another tree, or a longer one: `doubt` ends
+        the sequencer once so many say so that W cannot cosign what it stages. Fewer stop nobody: W of the others
+        protect what is published, and two that sequence at once cannot both have W.
+        """
+        with self._changed:
+            courier.heard = courier.apart = True
+            policy = self.policy()
+            if sum(c.apart for c in self._couriers) > len(policy.custodians) - policy.W:
+                self._failure = self._failure or doubt
+            self._changed.notify_all()
+        if self._forks.due(courier.label):
+            _log.error("fork", custodian=courier.label, size=size)
+        self.told(courier.label, note.raw)
+
     def fail(self, failure: Exception) -> None:
         """A courier cannot go on, and nor may the sequencer."""
         with self._changed:
@@ -205,10 +219,13 @@ class Push:
             self._changed.notify_all()
 
     def _wait(self, done: Callable[[], bool]) -> None:
-        while not self._changed.wait_for(lambda: done() or self._closing or self._failure is not None, REPORT_SECONDS):
+        while not self._changed.wait_for(lambda: done() or self._over(), REPORT_SECONDS):
             size = self._stage.size if self._stage else 0
             _log.warning("waiting", size=size, cosigned=len(self._cosigned()), wanted=self.policy().W)
         self._check()
+
+    def _over(self) -> bool:
+        return self._closing or self._failure is not None
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -220,129 +237,3 @@ class Push:
         """The custodians that have cosigned what was sent. Two couriers may come to one custodian: it counts once."""
         size = self._stage.size if self._stage else 0
         return {name: lines for over, name, lines in self._lines.values() if over == size}
-
-
-class Courier:
-    """Serves one custodian. `size`: how many entries it holds, None while unknown; `published`: up to where it
-    publishes; `heard`: it has said once what it holds.
-    """
-
-    def __init__(self, push: Push, ledger: Ledger, missing: Missing, custodian: Custodian, place: str) -> None:
-        self._push, self._ledger, self._missing = push, ledger, missing
-        self._custodian, self._place = custodian, place
-        self.label = custodian.label
-        self.size: int | None = None
-        self.published = 0
-        self.heard = False
-
-    def run(self) -> None:
-        """Goes on until called back. Whatever its custodian does is waited out; only LedgerBehind and Fork, which say
-        that the ledger or the log's keys are not what they should be, end the sequencer.
-        """
-        pause = FIRST_PAUSE
-        while (task := self._push.next_task(self)) is not None:
-            try:
-                self._serve(*task)
-                pause = FIRST_PAUSE
-                continue
-            except (LedgerBehind, Fork) as error:
-                self._push.fail(error)
-                return
-            except Unavailable as error:
-                _log.warning("custodian-unavailable", custodian=self.label, reason=log.word(str(error)))
-            except Rejected as error:
-                reason = log.word(error.reason)
-                _log.error("custodian-rejects", custodian=self.label, status=error.status, reason=reason)
-            except Unsigned:
-                _log.error("custodian-without-beginning", custodian=self.label)
-            except Elsewhere:
-                pass
-            except Exception as error:
-                # Of the database, or of an answer that nobody foresaw: no custodian may stop the others.
-                log.failure(error)
-            self.forget()
-            self._push.pause(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
-
-    def forget(self) -> None:
-        """Whatever is in doubt, what the custodian holds now says."""
-        self.size, self.published = None, 0
-
-    def _serve(self, stage: Stage | None, witnessed: tuple[int, bytes]) -> None:
-        if self.size is None:
-            self.size = self._find(witnessed[0])
-        elif stage is not None and self.size < stage.size:
-            size, append = self._missing.after(self.size, stage.size)
-            lines = self._custodian.append(append)
-            self._report(size, parse_note(append.note).text, lines)
-            self.size = size
-        else:
-            self._custodian.publish(witnessed[1])
-            self.published = witnessed[0]
-        self._push.moved()
-
-    def _find(self, witnessed: int) -> int:
-        """How many entries the custodian holds, after showing that they are the ledger's. `witnessed` have been
-        cosigned by W: over so many its lines are no longer needed.
-        """
-        note = self._custodian.held()
-        if note is None:
-            self.heard = True
-            return 0
-        newest = self._ledger.newest().size
-        try:
-            over = shown_by(self._custodian, note, self._push.manifest, self._missing.frontier(newest))
-            held = open_note(note, over.log, witnessed=False)
-        except Refused as refusal:
-            raise Rejected(200, refusal.reason) from None
-        lines = lines_under(note, over.log)
-        try:
-            self._compare(held, newest)
-        except (LedgerBehind, Fork) as error:
-            if self._left_out(note.text, lines, over):
-                raise Rejected(200, "left-out") from None
-            if self._custodian in self._push.inadmissible:
-                raise Rejected(200, "inadmissible") from None
-            if isinstance(error, Fork) and over.log.log != self._push.policy().log:
-                # Signed with keys that were replaced since: who has stolen them can make any tree.
-                raise Rejected(200, "replaced-key-signed") from None
-            raise
-        self.heard = True
-        if not lines:
-            # It says what it holds, but signs nothing until it has read it again: it is asked until it does.
-            if held.size > witnessed:
-                raise Rejected(200, "not-cosigned")
-            return held.size
-        self._report(held.size, note.text, lines)
-        return held.size
-
-    def _compare(self, held: Checkpoint, newest: int) -> None:
-        if held.size > newest:
-            raise LedgerBehind(f"{self.label} holds {held.size} signed entries, the ledger {newest}: it is an old copy")
-        if self._missing.frontier(held.size).root() != held.root:
-            raise Fork(f"{self.label} holds another tree of {held.size} entries, signed by this log's keys")
-
-    def _left_out(self, text: bytes, lines: Sequence[Signature], over: Manifest) -> bool:
-        """Whether it is a custodian that the officials have named, or who has taken its place, by now or over that
-        tree.
-        """
-        for manifest in (over, self._push.manifest):
-            with suppress(Refused):
-                answering, _ = custodian_of(text, lines, manifest.log)
-                return any(answering in successors(manifest, name) for name in self._push.left_out)
-        # One that does not say who it is, is the one that should be there.
-        return self._place in self._push.left_out
-
-    def _report(self, size: int, text: bytes, lines: Sequence[Signature]) -> None:
-        """Passes on the custodian's lines over a tree; Rejected unless they are one custodian's, true and no more.
-
-        Those of one whose office begins later are as true, and count for nothing yet.
-        """
-        try:
-            name, mine = custodian_of(text, lines, self._push.policy(size))
-        except Refused as refusal:
-            with suppress(Refused):
-                custodian_of(text, lines, self._push.policy())
-                return
-            raise Rejected(200, refusal.reason) from None
-        self._push.report(self, size, name, mine)

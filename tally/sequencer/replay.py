@@ -18,9 +18,9 @@ from audit.record.entries import Entry, parse_entry
 from infra import log
 from infra.seen import SqlSeen
 from infra.seen_check import Expected
+from tally.sequencer.courier import LedgerBehind
 from tally.sequencer.decide import CheckTexts, Verdicts, check_ballots
 from tally.sequencer.ledger import EMPTY, PAGE, Ledger, Overtaken, Stage
-from tally.sequencer.push import LedgerBehind
 
 PIECE = 2048
 """Most entries that are read before the caller can do something else: half a second."""

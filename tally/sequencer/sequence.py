@@ -24,12 +24,13 @@ from audit.record.manifest import Manifest
 from infra import failpoints, log
 from infra.queue.frames import Row
 from infra.workers import CheckingPool
+from tally.sequencer.courier import LedgerBehind
 from tally.sequencer.decide import Decision, Verdicts, check_authors, check_ballots, decide, read
 from tally.sequencer.egress import Egress, QueueUnavailable
 from tally.sequencer.ledger import Ledger, Overtaken, Stage
 from tally.sequencer.log_keys import LogKeys
 from tally.sequencer.mark import Mark
-from tally.sequencer.push import LedgerBehind, Push
+from tally.sequencer.push import Push
 from tally.sequencer.replay import Replay
 from tally.sequencer.status import Figures
 
@@ -121,8 +122,7 @@ class Sequencer:
         _log.info("opened", size=stage.size, phase=self.election.phase)
         if stage.size:
             self.finish(stage, entries)
-            # Of an empty ledger, all custodians have been asked already.
-            self._push.hear(marked)
+        self._push.hear(marked)
         self._count(Decision())
 
     def step(self) -> bool:

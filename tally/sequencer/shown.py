@@ -1,5 +1,5 @@
 """Whose signatures count over the tree that a custodian shows, which may be longer than the ledger, and hold rekeys
-that the ledger has not.
+that the ledger has not; and what it publishes.
 
 The size of a tree whose signatures nobody can check yet is a claim, and costs nothing to make: so what is read for its
 sake is bounded, in entries and in time, and is nothing but rekeys. These bear the signatures of the officials' quorum;
@@ -9,12 +9,13 @@ that they stand in the tree is shown when it is adopted, which is not believed b
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from time import monotonic
 
 from audit.log.checkpoint import open_note
 from audit.log.merkle import CompactRange
 from audit.log.notes import Note
-from audit.log.treehead import parse_checkpoint
+from audit.log.treehead import Checkpoint, parse_checkpoint
 from audit.protocol.refused import Refused
 from audit.record.heads import is_rekey, succeed
 from audit.record.manifest import Manifest
@@ -67,6 +68,14 @@ def shown_by(
     if doubt is not None:
         raise doubt
     return found.at(size)
+
+
+def published_by(custodian: Custodian, over: Manifest) -> Checkpoint | None:
+    """The tree that it publishes, if W custodians have cosigned that; `over`: with the keys over all that it holds."""
+    with suppress(Unavailable, Rejected, Refused):
+        note = custodian.published()
+        return open_note(note, over.at(parse_checkpoint(note.text).size).log)
+    return None
 
 
 def successors(manifest: Manifest, name: str) -> set[str]:

@@ -32,7 +32,8 @@ SECONDS = 1.0
 @dataclass
 class Figures:
     """`size`, `ballots` and `refusals` of the log; entries that came `repeated` or were nobody's (`foreign`) since the
-    process began; how many entries each custodian is known to hold.
+    process began; how many entries each custodian is known to hold; those that have shown another tree, signed by the
+    log's keys, since the process began.
     """
 
     size: int = 0
@@ -42,6 +43,7 @@ class Figures:
     repeated: int = 0
     foreign: int = 0
     custodians: dict[str, int] = field(default_factory=dict)
+    forks: list[str] = field(default_factory=list)
 
 
 def write_status(path: Path, figures: Figures) -> None:
@@ -75,6 +77,10 @@ class Report:
         self._phase = metrics.level("log_phase", "1 for the phase of the election.", phase=PHASES)
         self._ballots = metrics.level("log_ballots", "Ballots in the log.")
         self._behind = metrics.level("custodian_behind", "Entries that a custodian lacks.", custodian=numbers)
+        self._forked = metrics.level("custodian_forks", "1 if one has shown another tree.", custodian=numbers)
+        for number in numbers:
+            self._forked.set(0, custodian=number)
+        self._forks = list[str]()
         self._repeated = metrics.count("rows_repeated", "Rows that stood in the log already.")
         self._foreign = metrics.count("rows_foreign", "Rows that were nobody's.")
         self._refused = metrics.count("refusals", "Entries refused in the log.", reason=REASONS)
@@ -121,6 +127,21 @@ class Report:
         for reason, times in Counter(refusals).items():
             self._refused.add(times, reason=reason)
 
+    def forked(self, custodian: str, note: bytes) -> None:
+        """Tells of a tree that the log's keys have signed and the ledger has not, and keeps the first such note of each
+        custodian in a file: it shows to anybody that these keys have signed two logs.
+        """
+        number = self._custodians.index(custodian) + 1
+        self._forked.set(1, custodian=str(number))
+        if custodian not in self._forks:
+            self._forks.append(custodian)
+        path = self._path.with_suffix(f".fork-{number}")
+        try:
+            if not path.exists():
+                replace(path, note)
+        except OSError as error:
+            log.failure(error)
+
     def timed(self, number: int, exchange: Exchange) -> Exchange:
         """The same exchange; how long custodian `number` takes to store and cosign is noted."""
 
@@ -137,6 +158,7 @@ class Report:
         self._size.set(figures.size)
         self._phase.only({figures.phase: 1})
         self._ballots.set(figures.ballots)
+        figures.forks = self._forks
         for number, label in enumerate(self._custodians, start=1):
             self._behind.set(max(0, figures.size - figures.custodians.get(label, 0)), custodian=str(number))
         write_status(self._path, figures)

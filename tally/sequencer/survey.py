@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from audit.log.checkpoint import open_note
 from audit.log.merkle import CompactRange
 from audit.log.notes import Note
 from audit.log.treehead import Checkpoint, parse_checkpoint
@@ -18,7 +17,7 @@ from audit.record.restart import Restart
 from infra import log
 from tally.sequencer.custodian import Custodian, Rejected, Unavailable
 from tally.sequencer.joining import custodian_of, lines_under
-from tally.sequencer.shown import shown_by, successors
+from tally.sequencer.shown import published_by, shown_by, successors
 
 NOBODY = Restart(frozenset(), 0)
 
@@ -71,7 +70,9 @@ def survey(
             answer = _ask(custodian, name, over, pause, once=left_out)
             if answer is not None:
                 note, by = answer
-                found.append(Showing(custodian, note, parse_checkpoint(note.text), left_out, _published(custodian, by)))
+                found.append(
+                    Showing(custodian, note, parse_checkpoint(note.text), left_out, published_by(custodian, by))
+                )
         found.sort(key=lambda one: one.head.size, reverse=True)
         longest = found[0].head.size if found else 0
         if longest >= word.least:
@@ -111,11 +112,3 @@ def _is_at_its_place(custodian: Custodian, name: str, note: Note, over: Manifest
             _log.error("misplaced", custodian=custodian.label, **said)
             return False
     return True
-
-
-def _published(custodian: Custodian, over: Manifest) -> Checkpoint | None:
-    """The tree that it publishes, if W custodians have cosigned that; `over`: with the keys over all that it holds."""
-    with suppress(Unavailable, Rejected, Refused):
-        note = custodian.published()
-        return open_note(note, over.at(parse_checkpoint(note.text).size).log)
-    return None

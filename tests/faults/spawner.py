@@ -38,9 +38,9 @@ SHORTER = {
     "intake.door.watch.RETRY_SECONDS": 0.3,
     "tally.sequencer.custodian.TIMEOUT": 2.0,
     "tally.sequencer.egress.TIMEOUT": 2.0,
-    "tally.sequencer.push.LONGEST_PAUSE": 1.0,
+    "tally.sequencer.courier.LONGEST_PAUSE": 1.0,
     "tally.sequencer.push.LOOK_AGAIN_SECONDS": 4.0,
-    "tally.sequencer.service.RETRY_SECONDS": 0.3,
+    "tally.sequencer.term.RETRY_SECONDS": 0.3,
 }
 """How long services wait here for what is not there: seconds, where it would be half a minute. The order of what they
 do is the same. With `--patient` they wait as long as in production.

@@ -33,8 +33,8 @@ from tally.sequencer.ledger import Ledger
 from tally.sequencer.mark import Mark
 from tally.sequencer.push import Push
 from tally.sequencer.sequence import Sequencer
-from tally.sequencer.service import Term
 from tally.sequencer.survey import NOBODY
+from tally.sequencer.term import Term
 from tests.loopback import serving
 from tests.simulator.meeting import Meeting
 from vault.custodian.custody import Custodian as Keeper

@@ -10,8 +10,8 @@ from sqlalchemy import text
 from audit.log.keys import Signer
 from audit.log.notes import Note
 from audit.record.entries import parse_entry
+from tally.sequencer.courier import LedgerBehind
 from tally.sequencer.ledger import EMPTY, Ledger, Stage
-from tally.sequencer.push import LedgerBehind
 from tally.sequencer.replay import Damaged
 from tally.sequencer.sequence import Sequencer
 from tests.databases import Database

@@ -17,10 +17,10 @@ from audit.log.tiles import frame
 from audit.protocol.refused import Refused
 from infra.log import WORD
 from tally.sequencer import custodian as client
+from tally.sequencer.courier import FIRST_PAUSE
 from tally.sequencer.custodian import Custodian, Rejected, Unavailable, Wire, label_of
 from tally.sequencer.joining import custodian_of, join
 from tally.sequencer.ledger import Ledger
-from tally.sequencer.push import FIRST_PAUSE
 from tests.loopback import PATIENCE, wait_until
 from tests.sequencer.house import TOKEN, House
 from tests.simulator.meeting import Meeting

@@ -15,7 +15,7 @@ from audit.record.entries import parse_entry
 from infra import failpoints
 from infra.log import Seldom
 from infra.queue.frames import Row
-from tally.sequencer import service
+from tally.sequencer import term
 from tally.sequencer.egress import QueueUnavailable
 from tally.sequencer.ledger import Overtaken, Transaction
 from tally.sequencer.replay import Damaged
@@ -216,14 +216,14 @@ def away(times: int, call: Callable[..., object]) -> Callable[..., object]:
 def test_a_storage_error_twice_in_a_row_and_a_reload_that_fails_lose_nothing(
     open_house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(term, "RETRY_SECONDS", 0.01)
     before, ballots = len(open_house.vault.entries()), [open_house.ballot(account) for account in range(3)]
     stop = threading.Event()
     with open_house.sequencer() as sequencer:
         for name, times in (("append", 2), ("entries", 1), ("sign", 1), ("witness", 1), ("newest", 1)):
             owner = Transaction if name == "append" else open_house.ledger
             monkeypatch.setattr(owner, name, away(times, getattr(owner, name)))
-        loop = threading.Thread(target=service.sequence, args=(sequencer, stop, lambda _: None), daemon=True)
+        loop = threading.Thread(target=term.sequence, args=(sequencer, stop, lambda _: None), daemon=True)
         loop.start()
         open_house.queue.put(*ballots)
         wait_until(lambda: open_house.vault.size(0) == before + 3 and not open_house.queue.rows)
@@ -235,7 +235,7 @@ def test_a_storage_error_twice_in_a_row_and_a_reload_that_fails_lose_nothing(
 def test_while_the_ledgers_disk_is_full_nothing_is_acknowledged_and_then_it_goes_on(
     open_house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(term, "RETRY_SECONDS", 0.01)
     before, ballot = open_house.ledger.newest().size, open_house.ballot()
     append, tried, full = Transaction.append, threading.Semaphore(0), threading.Event()
     full.set()
@@ -250,7 +250,7 @@ def test_while_the_ledgers_disk_is_full_nothing_is_acknowledged_and_then_it_goes
     monkeypatch.setattr(Transaction, "append", append_if_room)
     stop = threading.Event()
     with open_house.sequencer() as sequencer:
-        loop = threading.Thread(target=service.sequence, args=(sequencer, stop, lambda _: None), daemon=True)
+        loop = threading.Thread(target=term.sequence, args=(sequencer, stop, lambda _: None), daemon=True)
         loop.start()
         open_house.queue.put(ballot)
         for _ in range(3):
@@ -267,8 +267,8 @@ def test_while_the_ledgers_disk_is_full_nothing_is_acknowledged_and_then_it_goes
 def test_the_queue_away_is_waited_for(
     open_house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(service, "_silent", Seldom(10))
+    monkeypatch.setattr(term, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(term, "_silent", Seldom(10))
     take, left = open_house.queue.take, iter(range(3))
 
     def unavailable(most: int) -> list[Row]:
@@ -279,7 +279,7 @@ def test_the_queue_away_is_waited_for(
     monkeypatch.setattr(open_house.queue, "take", unavailable)
     stop = threading.Event()
     with open_house.sequencer() as sequencer:
-        loop = threading.Thread(target=service.sequence, args=(sequencer, stop, lambda _: None), daemon=True)
+        loop = threading.Thread(target=term.sequence, args=(sequencer, stop, lambda _: None), daemon=True)
         loop.start()
         open_house.queue.put(open_house.ballot())
         wait_until(lambda: not open_house.queue.rows)

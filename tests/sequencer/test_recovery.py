@@ -9,12 +9,13 @@ import pytest
 
 from audit.log.notes import Note
 from tally.sequencer import push
+from tally.sequencer.courier import LedgerBehind
 from tally.sequencer.custodian import Custodian, Wire, label_of
 from tally.sequencer.ledger import Ledger
-from tally.sequencer.push import Fork, LedgerBehind, Push
+from tally.sequencer.push import Push
 from tally.sequencer.sequence import Sequencer
-from tests.loopback import PATIENCE
-from tests.sequencer.house import TOKEN, House
+from tests.loopback import PATIENCE, wait_until
+from tests.sequencer.house import TOKEN, HostDisk, House
 
 
 def test_a_lost_ledger_is_read_back_from_the_custodians(open_house: House, other_ledger: Ledger) -> None:
@@ -113,18 +114,27 @@ def test_an_old_copy_without_what_one_custodian_alone_holds_is_filled_up_before_
     assert list(other_ledger.all_entries()) == [*before, *ballots]
 
 
-def test_a_tree_of_the_same_size_that_the_log_signed_elsewhere_is_a_fork(
-    open_house: House, other_ledger: Ledger
+def test_of_two_trees_of_one_size_that_the_log_signed_the_one_that_w_cosign_goes_on(
+    open_house: House, other_ledger: Ledger, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    copy = replace(open_house, ledger=other_ledger)
+    copy, before = replace(open_house, ledger=other_ledger), open_house.ledger.newest().size
     copy.record()
     signed_and_sent_to_one(open_house, open_house.ballot(0))
     copy.queue.rows.clear()
     copy.queue.put(open_house.ballot(1))
-    # The one that holds it is away when the copy begins.
+    # The one that holds the other is away when the copy begins.
     copy.vault.down(2)
-    with pytest.raises(Fork), copy.opened() as sequencer:
+    with copy.opened() as sequencer:
         sequencer.step()
         copy.vault.up(2)
-        with sequencer._push._changed:
-            sequencer._push._wait(lambda: False)
+        copy.queue.put(open_house.ballot(0), open_house.ballot(2))
+        wait_until(lambda: sequencer._push._couriers[2].apart)
+        sequencer.step()
+    assert '"event": "fork"' in capsys.readouterr().err
+    assert (copy.replay(0).ballots, copy.vault.size(2)) == (3, before)
+    # And the other sequencer, on its own host, stops: W custodians have cosigned against it.
+    there = replace(open_house, mark=HostDisk())
+    with pytest.raises(LedgerBehind), there.opened() as sequencer:
+        sequencer._push._wait(lambda: False)
+    with pytest.raises(TimeoutError), there.sequencer(behind=True):
+        pass

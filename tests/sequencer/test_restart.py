@@ -13,7 +13,6 @@ from audit.log.treehead import Checkpoint
 from audit.record.restart import Restart
 from tally.sequencer.custodian import Custodian, Rejected, Wire
 from tally.sequencer.ledger import Ledger
-from tally.sequencer.push import Fork
 from tests.loopback import wait_until
 from tests.sequencer.house import TOKEN, House
 from tests.sequencer.test_recovery import signed_and_sent_to_one
@@ -133,9 +132,8 @@ def test_one_left_out_that_shows_another_log_and_not_who_it_is_does_not_stop_it(
     text = Checkpoint(open_house.meeting.origin, open_house.ledger.newest().size, bytes(32)).text
     note = Note(text, tuple(key.sign(text, 1_800_000_000) for key in open_house.meeting.parties.log))
     open_house.vault.lies(2, 200, note.raw, where="/held", exactly=True)
-    with pytest.raises(Fork), open_house.opened() as sequencer:
-        wait_until(lambda: sequencer._push._failure is not None)
-        sequencer._push.witness()
+    with open_house.opened() as sequencer, pytest.raises(Rejected, match="another-tree"):
+        sequencer._push._couriers[2]._find(0)
     with open_house.sequencer(word=without("custodian-c")) as sequencer:
         sequencer.open()
         open_house.queue.put(open_house.ballot())

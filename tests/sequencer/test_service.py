@@ -111,6 +111,19 @@ def test_the_metrics_say_what_the_status_says(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"status.json", "status.prom"}
 
 
+def test_another_tree_is_kept_as_it_was_first_shown_and_told(tmp_path: Path) -> None:
+    figures = Figures()
+    report = Report(tmp_path / "status.json", ["host:1", "host:2"])
+    report.forked("host:2", b"one tree")
+    report.forked("host:2", b"another")
+    report(Shown(figures))  # type: ignore[arg-type]
+    assert (tmp_path / "status.fork-2").read_bytes() == b"one tree"
+    text = (tmp_path / "status.prom").read_text()
+    assert 'psephos_custodian_forks{custodian="2"} 1.0\n' in text
+    assert 'psephos_custodian_forks{custodian="1"} 0.0\n' in text
+    assert json.loads((tmp_path / "status.json").read_text())["forks"] == ["host:2"]
+
+
 def test_refusals_are_counted_by_a_reason_that_is_known(tmp_path: Path) -> None:
     report = Report(tmp_path / "status.json", ["host:1"])
     before = series(report.metrics.text())

@@ -19,10 +19,10 @@ from sqlalchemy.exc import OperationalError
 from infra import database, failpoints
 from infra.queue.egress import Outlet, egress
 from infra.queue.ingress import Inlet
-from tally.sequencer import leading, service
+from tally.sequencer import leading, term
 from tally.sequencer.leading import Leading
 from tally.sequencer.ledger import Ledger, Overtaken
-from tally.sequencer.service import Term, stand_by
+from tally.sequencer.term import Term, stand_by
 from tests.databases import Database
 from tests.loopback import PATIENCE, serving, wait_until
 from tests.sequencer.house import TOKEN, House
@@ -165,7 +165,7 @@ def test_when_the_one_is_killed_the_other_goes_on(
 def test_a_ledger_restored_from_a_copy_is_filled_up_and_goes_on(
     open_house: House, other_ledger: Ledger, sessions: list[Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(term, "RETRY_SECONDS", 0.05)
     copy = replace(open_house, ledger=other_ledger)
     copy.record()
     open_house.record(open_house.ballot(0), open_house.ballot(1))

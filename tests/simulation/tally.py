@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from audit.log.keys import Signature
 from audit.log.treehead import parse_checkpoint
+from tally.sequencer.courier import LedgerBehind
 from tally.sequencer.custodian import Custodian
 from tally.sequencer.ledger import Overtaken
 from tally.sequencer.mark import Mark
-from tally.sequencer.push import LedgerBehind, Push
-from tally.sequencer.service import Term
+from tally.sequencer.push import Push
 from tally.sequencer.survey import NOBODY
+from tally.sequencer.term import Term
 from tests.simulation import network as net
 from tests.simulation.disk import Disk
 from tests.simulation.kernel import Ahead, Condition, Event

@@ -1,0 +1,207 @@
+"""Serves one custodian: finds out what it holds, sends it what it lacks, and has it publish.
+
+What a custodian shows is held against the ledger. The log's signatures under another tree, or a longer one, say either
+that the ledger is an old copy, or that another sequencer has signed, or that the log's keys are stolen. Which it is,
+W custodians' word decides, or entries; and as long as neither does, one custodian's word stops nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from audit.log.checkpoint import Checkpoint, open_note
+from audit.log.keys import Signature
+from audit.log.merkle import leaf_hash
+from audit.log.notes import Note, parse_note
+from audit.protocol.refused import Refused
+from audit.record.manifest import Manifest
+from infra import log
+from tally.sequencer.append import Missing, Unsigned
+from tally.sequencer.custodian import Custodian, Elsewhere, Rejected, Unavailable
+from tally.sequencer.joining import custodian_of, lines_under
+from tally.sequencer.ledger import Ledger, Stage
+from tally.sequencer.shown import published_by, shown_by, successors
+
+if TYPE_CHECKING:
+    from tally.sequencer.push import Push
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+CLAIM_SECONDS, CLAIM_TRIES = 30.0, 2
+"""For how long, and how often in a term, the entries of a longer tree are read from who alone shows it."""
+
+_log = log.Log(
+    "tally.push",
+    custodian_unavailable=("custodian", "reason"),
+    custodian_rejects=("custodian", "status", "reason"),
+    custodian_without_beginning=("custodian",),
+)
+
+
+class LedgerBehind(Exception):
+    """Custodians hold signed entries that the ledger has not: it is an old copy, and going on would fork the log."""
+
+
+class Fork(Exception):
+    """Custodians hold a tree that the log signed and that the ledger contradicts."""
+
+
+class Courier:
+    """`size`: how many entries its custodian holds, None while unknown; `published`: up to where it publishes; `heard`:
+    it has said once what it holds; `apart`: that is not the ledger's; `claims`: and longer, by its word alone.
+    """
+
+    def __init__(self, push: Push, ledger: Ledger, missing: Missing, custodian: Custodian, place: str) -> None:
+        self._push, self._ledger, self._missing = push, ledger, missing
+        self._custodian, self._place = custodian, place
+        self.label = custodian.label
+        self.size: int | None = None
+        self.published = 0
+        self.heard = self.apart = self.claims = False
+        self._tries = CLAIM_TRIES
+
+    def run(self) -> None:
+        """Goes on until called back. Whatever its custodian does is waited out; only LedgerBehind and Fork, which say
+        that the ledger or the log's keys are not what they should be, end the sequencer.
+        """
+        pause = FIRST_PAUSE
+        while (task := self._push.next_task(self)) is not None:
+            try:
+                self._serve(*task)
+                pause = FIRST_PAUSE
+                continue
+            except (LedgerBehind, Fork) as error:
+                self._push.fail(error)
+                return
+            except Unavailable as error:
+                _log.warning("custodian-unavailable", custodian=self.label, reason=log.word(str(error)))
+            except Rejected as error:
+                reason = log.word(error.reason)
+                _log.error("custodian-rejects", custodian=self.label, status=error.status, reason=reason)
+            except Unsigned:
+                _log.error("custodian-without-beginning", custodian=self.label)
+            except Elsewhere:
+                pass
+            except Exception as error:
+                # Of the database, or of an answer that nobody foresaw: no custodian may stop the others.
+                log.failure(error)
+            self.forget()
+            self._push.pause(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def forget(self) -> None:
+        """Whatever is in doubt, what the custodian holds now says."""
+        self.size, self.published = None, 0
+
+    def _serve(self, stage: Stage | None, witnessed: tuple[int, bytes]) -> None:
+        if self.size is None:
+            self.size = self._find(witnessed[0])
+        elif stage is not None and self.size < stage.size:
+            size, append = self._missing.after(self.size, stage.size)
+            lines = self._custodian.append(append)
+            self._report(size, parse_note(append.note).text, lines)
+            self.size = size
+        else:
+            self._custodian.publish(witnessed[1])
+            self.published = witnessed[0]
+        self._push.moved()
+
+    def _find(self, witnessed: int) -> int:
+        """How many entries the custodian holds, after showing that they are the ledger's. `witnessed` have been
+        cosigned by W: over so many its lines are no longer needed.
+        """
+        note = self._custodian.held()
+        if note is None:
+            self._agrees()
+            return 0
+        newest = self._ledger.newest().size
+        try:
+            over = shown_by(self._custodian, note, self._push.manifest, self._missing.frontier(newest))
+            held = open_note(note, over.log, witnessed=False)
+        except Refused as refusal:
+            raise Rejected(200, refusal.reason) from None
+        lines = lines_under(note, over.log)
+        if (doubt := self._doubt(held, newest)) is not None:
+            if self._left_out(note.text, lines, over):
+                raise Rejected(200, "left-out")
+            self._judge(doubt, note, held, over, newest)
+        self._agrees()
+        if not lines:
+            # It says what it holds, but signs nothing until it has read it again: it is asked until it does.
+            if held.size > witnessed:
+                raise Rejected(200, "not-cosigned")
+            return held.size
+        self._report(held.size, note.text, lines)
+        return held.size
+
+    def _agrees(self) -> None:
+        self.heard, self.apart, self.claims = True, False, False
+
+    def _doubt(self, tree: Checkpoint, newest: int) -> LedgerBehind | Fork | None:
+        """What it means if the log has this tree; None if the ledger has it."""
+        if tree.size > newest:
+            return LedgerBehind(
+                f"{self.label} holds {tree.size} signed entries, the ledger {newest}: it is an old copy"
+            )
+        if self._missing.frontier(tree.size).root() != tree.root:
+            return Fork(f"{self.label} holds another tree of {tree.size} entries, signed by this log's keys")
+        return None
+
+    def _judge(self, doubt: Exception, note: Note, held: Checkpoint, over: Manifest, newest: int) -> None:
+        """Of a tree that is not the ledger's, or longer: raises LedgerBehind or Fork where more than this custodian's
+        word is behind it, otherwise Rejected; Unavailable.
+        """
+        if isinstance(doubt, Fork) and over.log.log != self._push.policy().log:
+            # Signed with keys that were replaced since: who has stolen them can make any tree.
+            raise Rejected(200, "replaced-key-signed")
+        self.claims = isinstance(doubt, LedgerBehind)
+        self._push.moved()
+        published = published_by(self._custodian, over)
+        if published is not None and (proven := self._doubt(published, newest)) is not None:
+            # W custodians have cosigned it: it is the log, or another one that readers believe as much.
+            raise proven
+        if self.claims and not self._push.settled and self._tries:
+            self._tries -= 1
+            if self._continues(held, newest):
+                raise doubt
+        self._push.contradicted(self, note, held.size, doubt)
+        raise Rejected(200, "another-tree")
+
+    def _continues(self, held: Checkpoint, newest: int) -> bool:
+        """Whether it gives entries that lead from the ledger's tree to the one that it shows."""
+        tree, end = self._missing.frontier(newest), monotonic() + CLAIM_SECONDS
+        try:
+            for raw in self._custodian.entries(held.size, newest):
+                tree.append(leaf_hash(raw))
+                if monotonic() > end:
+                    return False
+        except Rejected:
+            return False
+        return tree.root() == held.root
+
+    def _left_out(self, text: bytes, lines: Sequence[Signature], over: Manifest) -> bool:
+        """Whether it is a custodian that the officials have named, or who has taken its place, by now or over that
+        tree.
+        """
+        for manifest in (over, self._push.manifest):
+            with suppress(Refused):
+                answering, _ = custodian_of(text, lines, manifest.log)
+                return any(answering in successors(manifest, name) for name in self._push.left_out)
+        # One that does not say who it is, is the one that should be there.
+        return self._place in self._push.left_out
+
+    def _report(self, size: int, text: bytes, lines: Sequence[Signature]) -> None:
+        """Passes on the custodian's lines over a tree; Rejected unless they are one custodian's, true and no more.
+
+        Those of one whose office begins later are as true, and count for nothing yet.
+        """
+        try:
+            name, mine = custodian_of(text, lines, self._push.policy(size))
+        except Refused as refusal:
+            with suppress(Refused):
+                custodian_of(text, lines, self._push.policy())
+                return
+            raise Rejected(200, refusal.reason) from None
+        self._push.report(self, size, name, mine)

@@ -1,0 +1,206 @@
+"""One turn at the log: it is waited for, an old copy of the ledger is filled up, and rounds follow each other until the
+process is told to end or the turn is lost.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import Protocol
+
+from audit.record.manifest import Manifest
+from audit.record.restart import Restart
+from infra import log
+from infra.database import RETRY_SECONDS, UNAVAILABLE, tell
+from tally.sequencer.adopt import adopt_any
+from tally.sequencer.courier import LedgerBehind
+from tally.sequencer.custodian import Custodian
+from tally.sequencer.egress import QueueUnavailable
+from tally.sequencer.leading import BEAT_SECONDS, Leading
+from tally.sequencer.ledger import EMPTY, Ledger
+from tally.sequencer.mark import Mark, NotMarked
+from tally.sequencer.push import Push, Stopped
+from tally.sequencer.sequence import Sequencer
+from tally.sequencer.survey import survey
+
+POLL_SECONDS = 0.1
+FINISH_SECONDS = 5.0
+"""In which the round under way may end once it is time to stop; what it has staged the next start goes on with."""
+STANDBY_SECONDS = 0.25
+"""Between two looks of one that stands by."""
+WAITED_OUT = (*UNAVAILABLE, NotMarked)
+
+_log = log.Log("tally", queue_unavailable=("kind",), standing_by=(), leading=(), leading_lost=(), ledger_behind=())
+_silent = log.Seldom(10)
+
+
+class Stop(Protocol):
+    """When to end; see `threading.Event`."""
+
+    def is_set(self) -> bool: ...
+
+    def wait(self, timeout: float | None = None) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Term:
+    """What sequences from one beginning to the next: nothing in its memory is of use to the one that follows."""
+
+    ledger: Ledger
+    manifest: Manifest
+    custodians: Sequence[Custodian]
+    word: Restart
+    push: Push
+    sequencer: Sequencer
+    mark: Mark
+    report: Callable[[Sequencer], None]
+
+    def serve(self, stop: Stop, behind: bool) -> None:
+        """Sequences until stopped; `behind`: the ledger is known to be an old copy. Raises as `sequence`, and
+        LedgerBehind if it shows to be one.
+        """
+        try:
+            self.begin(behind, pausing(stop), checking(stop))
+            self.push.start()
+            sequence(self.sequencer, stop, self.report)
+        except Stopped:
+            pass
+        finally:
+            self.push.close()
+            self.sequencer.close()
+
+    def begin(self, behind: bool, pause: Callable[[], None], check: Callable[[], None] = lambda: None) -> None:
+        """Makes sure that an empty ledger is that of a new log, or fills it, or an old copy, from the custodians;
+        `pause` waits between two attempts and raises to give up, as `check` does without waiting. Fork.
+        """
+        while True:
+            try:
+                if not behind and self.ledger.newest() != EMPTY:
+                    return
+                showing = survey(self.custodians, self.manifest, pause, self.word, check)
+                sign = self.sequencer.signed_note
+                whole = self.mark.there and not self.mark.lacking()
+                if not showing or adopt_any(self.ledger, self.manifest, showing, sign, check, self.word.least, whole):
+                    self.push.settled = True
+                    # All have answered: what was marked and is with none of them is gone, and nobody has seen it.
+                    self.mark.set(self.ledger.newest())
+                    return
+            except WAITED_OUT as error:
+                tell(error)
+            pause()
+
+
+def stand_by(make_term: Callable[[], Term], leading: Leading, stop: threading.Event) -> None:
+    """Waits for its turn, serves, and waits again if the turn was lost, until told to stop. All else that ends a term
+    ends it.
+    """
+    term: Term | None = None
+    behind = said = False
+    while not stop.is_set():
+        term = term or make_term()
+        try:
+            if not leading.seize():
+                if not said:
+                    _log.info("standing-by")
+                said = True
+                # What is read now need not be read when the turn comes.
+                stage = term.sequencer.follow()
+                if stage is None:
+                    stop.wait(STANDBY_SECONDS)
+                else:
+                    term.mark.follow(stage)
+                continue
+            _log.info("leading")
+            said = False
+            with turn(leading, term.push, stop) as over:
+                term.serve(over, behind)
+            term, behind = None, False
+        except WAITED_OUT as error:
+            tell(error)
+            stop.wait(RETRY_SECONDS)
+        except LedgerBehind:
+            # A copy of the ledger from before: the log is read back, as if it were lost.
+            _log.error("ledger-behind")
+            term, behind = None, True
+        finally:
+            leading.leave()
+
+
+@contextmanager
+def turn(leading: Leading, push: Push, stop: threading.Event) -> Iterator[threading.Event]:
+    """The end of a term: set when the process is told to stop, or has lost its turn; who waits in `push` is told then,
+    but for a stop after FINISH_SECONDS.
+    """
+    over, ended = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        confirmed = monotonic()
+        try:
+            while not over.is_set() and not stop.wait(POLL_SECONDS):
+                if monotonic() - confirmed > BEAT_SECONDS:
+                    leading.confirm()
+                    confirmed = monotonic()
+        except UNAVAILABLE as error:
+            tell(error)
+            _log.warning("leading-lost")
+            ended.set()
+        over.set()
+        ended.wait(FINISH_SECONDS)
+        push.close()
+
+    thread = threading.Thread(target=watch, name="turn", daemon=True)
+    thread.start()
+    try:
+        yield over
+    finally:
+        over.set()
+        ended.set()
+        thread.join()
+
+
+def sequence(sequencer: Sequencer, stop: Stop, report: Callable[[Sequencer], None]) -> None:
+    """Opens and steps until stopped. While the database or the queue is away it waits; all else ends it."""
+    while not stop.is_set():
+        try:
+            while not stop.is_set() and sequencer.follow() is not None:
+                pass
+            sequencer.open()
+            _rounds(sequencer, stop, report)
+        except WAITED_OUT as error:
+            tell(error)
+            stop.wait(RETRY_SECONDS)
+
+
+def _rounds(sequencer: Sequencer, stop: Stop, report: Callable[[Sequencer], None]) -> None:
+    while not stop.is_set():
+        try:
+            wait = 0.0 if sequencer.step() else POLL_SECONDS
+        except QueueUnavailable as error:
+            if _silent.due(str(error)):
+                _log.warning("queue-unavailable", kind=log.word(str(error)))
+            wait = RETRY_SECONDS
+        report(sequencer)
+        stop.wait(wait)
+
+
+def pausing(stop: Stop) -> Callable[[], None]:
+    """Waits between two attempts; raises Stopped when it is time to stop."""
+
+    def pause() -> None:
+        if stop.wait(RETRY_SECONDS):
+            raise Stopped
+
+    return pause
+
+
+def checking(stop: Stop) -> Callable[[], None]:
+    """Raises Stopped when it is time to stop."""
+
+    def check() -> None:
+        if stop.is_set():
+            raise Stopped
+
+    return check
