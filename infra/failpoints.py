@@ -70,6 +70,14 @@ SELDOM = (
     "follower.published",
     "follower.remembering",
     "follower.remembered",
+    # A custodian that is rebuilt begins to sign; what is found damaged is mended.
+    "rebuild.publishing",
+    "rebuild.published",
+    "rebuild.stored",
+    "scrub.dropped",
+    "scrub.set-aside",
+    "scrub.mending",
+    "scrub.mended",
     # The log is read back; what was staged until then is at `sequencer.staging`.
     "sequencer.adopted",
 )

@@ -33,7 +33,7 @@ COSIGNED_TWICE = "two trees of [0-9]+ entries are cosigned, one by custodian-[a-
 NOT_SIMULATED = {
     *("outbox.renewing", "outbox.renewed", "outbox.learning", "outbox.restoring", "outbox.restored"),
     *("queue.restoring", "queue.restored"),
-    *(name for name in failpoints.SELDOM if name.startswith(("pull.", "follower."))),
+    *(name for name in failpoints.SELDOM if name.startswith(("pull.", "follower.", "rebuild.", "scrub."))),
 }
 
 

@@ -133,6 +133,33 @@ def test_a_lost_custodian_is_rebuilt_damaged_scrubbed_and_runs(town: Town) -> No
             process.terminate()
 
 
+def test_of_several_logs_the_one_is_rebuilt_that_is_not_whole(town: Town) -> None:
+    other = Meeting(origin=f"{town.meeting.origin}-second").found().ceremony()
+    (town.folder / "second").write_bytes(other.entries[0])
+    town.config.write_text(town.config.read_text().replace('["manifest"]', '["manifest", "second"]'))
+    with serving(town.app()) as url:
+        # The second one is shown by nobody yet.
+        assert town.run("rebuild", "--from", url, "--at-once")[0] == 1
+    assert "is not kept here" in town.serve()[1]
+    files = files_of(other.entries, other.parties, other.origin)
+    app = FastAPI()
+
+    @app.get(f"/{other.origin}/{{path:path}}")
+    def file(path: str) -> Response:
+        return Response(files[path]) if path in files else Response(status_code=404)
+
+    with serving(app) as url:
+        code, said = town.run("rebuild", "--from", url, "--at-once")
+        assert (code, said.splitlines()) == (
+            0,
+            [
+                f"{town.meeting.origin}: is held",
+                f"{other.origin}: rebuilt, {len(other.entries)} entries; it may be started",
+            ],
+        )
+        assert town.run("rebuild", "--from", url, "--at-once")[0] == 1
+
+
 def answers(http: httpx.Client) -> bool:
     try:
         return http.get("checkpoint").status_code == 200

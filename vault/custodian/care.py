@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from audit.log.reader import ReadError
+from audit.log.reader import Reader, ReadError
 from audit.record.manifest import Manifest, load_manifest
 from infra.config import ConfigError, load, read_toml
 from infra.keys import read_signer
@@ -15,12 +15,12 @@ from infra.progress import bar
 from vault.custodian.clock import system_clock
 from vault.custodian.config import CustodianConfig, FollowConfig, announced, check_office, is_kept, open_store
 from vault.custodian.kept import Clock
-from vault.custodian.keys import proven_keys, stored_keys
+from vault.custodian.keys import Keys, proven_keys, stored_keys
 from vault.custodian.mending import CODES, Scrub
 from vault.custodian.peers import reader_of
 from vault.custodian.pulling import Progress
 from vault.custodian.rebuilding import Rebuild
-from vault.custodian.storage import Unsafe
+from vault.custodian.storage import Store, Unsafe
 
 WAIT_SECONDS = 5.0
 
@@ -75,22 +75,35 @@ def rebuild(path: Path, peers: Sequence[str], *, at_once: bool, clock: Clock | N
     signers = [read_signer(key) for key in config.keys]
     store = open_store(config, [manifest.origin for manifest in manifests], will_be=True)
     clock = clock or system_clock()
+    held = {manifest.origin for manifest in manifests if store.newest(manifest.origin).size}
+    whole = {origin for origin in held if store.keeper(origin) is not None}
     for manifest in manifests:
-        readers = [reader_of(url, manifest.origin) for url in peers]
+        origin = manifest.origin
+        if origin in whole and len(whole) < len(manifests):
+            # By an earlier run, or never lost.
+            say(f"{origin}: is held")
+            continue
         keys = stored_keys(store, manifest)
-        with told("storing") as progress:
-            name = signers[0].name if signers else ""
-            work = Rebuild(store, keys, readers, name, clock, say, at_once=at_once, progress=progress)
-            done = work.step()
-            while done is None:
-                time.sleep(WAIT_SECONDS)
-                # What has begun waits for peers that are away, too.
-                with suppress(ReadError):
-                    done = work.step()
+        # A rebuild that was broken off after its head has nothing left to do but what follows.
+        if origin not in held or origin in whole:
+            readers = [reader_of(url, origin) for url in peers]
+            _fill(store, keys, readers, signers[0].name if signers else "", clock, at_once)
         # By the rekeys that are held by now: the keys that it will sign with are those of one custodian.
         check_office(path, [announced(keys.manifest, config.rekeys)], signers)
         # Only now: one that is broken off before this is not begun with.
-        store.keep(manifest.origin, signers[0].name)
+        store.keep(origin, signers[0].name)
+        say(f"{origin}: rebuilt, {store.newest(origin).size} entries; it may be started")
+
+
+def _fill(store: Store, keys: Keys, readers: Sequence[Reader], name: str, clock: Clock, at_once: bool) -> None:
+    with told("storing") as progress:
+        work = Rebuild(store, keys, readers, name, clock, say, at_once=at_once, progress=progress)
+        done = work.step()
+        while done is None:
+            time.sleep(WAIT_SECONDS)
+            # What has begun waits for peers that are away, too.
+            with suppress(ReadError):
+                done = work.step()
 
 
 def configured(path: Path) -> tuple[CustodianConfig | FollowConfig, list[Manifest]]:

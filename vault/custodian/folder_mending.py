@@ -17,6 +17,7 @@ from audit.log.encoding import encode_base64
 from audit.log.merkle import CompactRange, frontier
 from audit.log.tiles import HEIGHT, frame
 from audit.record.heads import is_rekey
+from infra import failpoints
 from vault.custodian.cosign import Head
 from vault.custodian.folder_ahead import about_head, leaves_in
 from vault.custodian.folder_store import FolderStore
@@ -97,6 +98,7 @@ class MendableFolder(FolderStore):
             # crash leaves what is there without one, and the damage to be found.
             for later in sorted((one for one in numbers if one > end), reverse=True):
                 self._files.drop(tree, later)
+                failpoints.at("scrub.dropped")
         about = {"end": end, "start": number, "rekeys": self._rekeys_to(origin, number, entries)}
         self._write(origin, kind, number, about, entries)
 

@@ -18,6 +18,7 @@ from audit.log.notes import parse_note
 from audit.log.reader import Reader, ReadError, tile_root
 from audit.log.tiles import WIDTH
 from audit.protocol.refused import Refused
+from infra import failpoints
 from vault.custodian.cosign import Head
 from vault.custodian.kept import Clock
 from vault.custodian.keys import Keys
@@ -76,6 +77,11 @@ class Scrub:
             self._report(f"{self._origin}: {fault}: not repaired")
         self.faults = found.faults
         return CODES["damaged"] if found.faults else CODES["mended"]
+
+    def _mended(self, what: str) -> None:
+        # A crash here leaves the rest as it was: the next scrub finds it.
+        failpoints.at("scrub.mended")
+        self._report(f"{self._origin}: {what}")
 
     def _examine(self) -> Found:
         found = Examination(self._store, self._keys, self._progress).run()
@@ -136,7 +142,7 @@ class Scrub:
             except Damaged as error:
                 self._report(f"{self._origin}: {error}")
                 return
-            self._report(f"{self._origin}: entry {number}: mended from {source}")
+            self._mended(f"entry {number}: mended from {source}")
 
     def _right_entries(self, found: Found, index: int) -> tuple[list[bytes], str]:
         """The right entries of a bundle, and who has them: this custodian, if they lead to its signed root, or a peer
@@ -180,7 +186,7 @@ class Scrub:
         for _ in range(fault.level - 1):
             below = [tile_root(below[at : at + WIDTH]) for at in range(0, len(below) // WIDTH * WIDTH, WIDTH)]
         self._store.mend_node(self._origin, fault.level, fault.number, below[fault.number])
-        self._report(f"{self._origin}: tile hash {fault.level}/{fault.number}: mended from the entries under it")
+        self._mended(f"tile hash {fault.level}/{fault.number}: mended from the entries under it")
 
     def _mend_head(self, found: Found, fault: Fault) -> None:
         """Computes an older head again; of one that is lost the time of its cosignature is, too, so that it is never
@@ -206,7 +212,7 @@ class Scrub:
                 pass
         truth = partial(self._truth, found)
         self._store.mend_head(self._origin, Head(old, size, grown.root(), grown.to_bytes(), note, time), truth)
-        self._report(f"{self._origin}: head of {size} entries: mended from the entries under it")
+        self._mended(f"head of {size} entries: mended from the entries under it")
 
     def _mend_newest(self, found: Found) -> None:
         """Stores the newest head again as it was published, with the time of the own line under that note; if it has
@@ -226,7 +232,7 @@ class Scrub:
         except Damaged as error:
             self._report(f"{self._origin}: {error}")
             return
-        self._report(f"{self._origin}: head of {size} entries: mended from the published checkpoint")
+        self._mended(f"head of {size} entries: mended from the published checkpoint")
 
     def _proven_frontier(self, head: Head) -> CompactRange | None:
         """The frontier that leads to the root of this head, by the tiles of a peer; None if nobody has it."""
@@ -249,7 +255,7 @@ class Scrub:
             size = peer.head.size
             if fault.number <= size <= found.head.size and self._frontier(found, size).root() == peer.head.root:
                 self._store.mend_published(self._origin, size, peer.head.note.raw)
-                self._report(f"{self._origin}: published checkpoint of {size} entries: mended from {peer}")
+                self._mended(f"published checkpoint of {size} entries: mended from {peer}")
                 return
 
     def _all_peers(self) -> list[Peer]:

@@ -17,6 +17,7 @@ import itertools
 import re
 from contextlib import suppress
 
+from infra import failpoints
 from vault.custodian.disk import Disk
 from vault.custodian.storage import WHAT_TO_DO, Damaged, Unsafe
 
@@ -120,6 +121,7 @@ class NumberedFiles:
         new = self._new_file(content)
         try:
             self._set_aside(path)
+            failpoints.at("scrub.set-aside")
             self._disk.replace(new, f"{self._root}/{path}")
             self._sync_folder(_parent(path))
         finally:

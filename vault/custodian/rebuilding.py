@@ -22,6 +22,7 @@ from contextlib import suppress
 from audit.log.merkle import CompactRange
 from audit.log.reader import Reader, ReadError
 from audit.protocol.refused import Refused
+from infra import failpoints
 from vault.custodian.clock import LEAP
 from vault.custodian.cosign import Head, check_clock
 from vault.custodian.keys import Keys
@@ -73,7 +74,9 @@ class Rebuild:
         self._store, self._keys, self._readers, self._name = store, keys, readers, name
         self._clock, self._report, self._at_once, self._progress = clock, report, at_once, progress
         self._origin = keys.origin
-        if store.newest(self._origin).size or store.observed(self._origin).size or store.published(self._origin)[0]:
+        # What is published, and by nobody that is noted here, is a broken-off rebuild's own.
+        published = store.published(self._origin)[0] and store.keeper(self._origin) is not None
+        if store.newest(self._origin).size or store.observed(self._origin).size or published:
             text = f"this custodian holds heads of {self._origin}; only an empty one is rebuilt, others are scrubbed"
             raise Refused("not-empty", text)
         self._began = clock()
@@ -150,8 +153,10 @@ class Rebuild:
         # What it has signed before stands on published notes; to state an earlier time now would contradict it.
         check_clock(self._own, now)
         new = Head(0, head.size, head.root, grown.to_bytes(), by_log(largest.policy, head.note).raw, now)
-        self._store.append(self._origin, new, [], [])
-        # A crash here leaves a custodian that serves nothing until the log publishes again.
+        failpoints.at("rebuild.publishing")
         self._store.publish(self._origin, head.size, head.note.raw)
-        self._report(f"{self._origin}: rebuilt, {head.size} entries; it may be started")
+        # The head is the last: what a crash leaves without one is not begun with, and is rebuilt further.
+        failpoints.at("rebuild.published")
+        self._store.append(self._origin, new, [], [])
+        failpoints.at("rebuild.stored")
         return new

@@ -225,6 +225,7 @@ class SqlStore(RowsAhead):
     def _mend(self, origin: str, kind: str, level: int, number: int, data: bytes) -> None:
         with self._adding(origin) as connection:
             mend(connection, origin, kind, level, number, data)
+            failpoints.at("scrub.mending")
 
     def _rows(
         self,
