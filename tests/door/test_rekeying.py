@@ -12,13 +12,11 @@ from sqlalchemy import Connection, text
 
 from audit.log.keys import Signer
 from audit.log.notes import parse_signature_lines
-from audit.protocol.refused import Refused
 from audit.record.entries import Entry, parse_entry, seal
 from infra.follow import Follower
-from infra.hand_in import open_receipt
 from intake.door import resigning
 from intake.door.key import DoorKey
-from intake.door.outbox import Accepted, Outbox, Waiting
+from intake.door.outbox import Waiting
 from intake.door.serve import storing
 from intake.door.standing import Standing
 from intake.door.watch import Watch
@@ -185,111 +183,37 @@ def test_a_rekey_after_which_custodians_are_away_for_long(place: Place) -> None:
     assert waiting_keys(place) == {NEW[0].verifier.key_id}
 
 
-def test_what_the_key_of_before_signed_is_stored_long_after_it_was_replaced(place: Place) -> None:
-    """As if the process had been stopped in between, or the database had not answered."""
+@pytest.fixture
+def long_after(place: Place) -> tuple[Hours, Entry]:
+    """The key was replaced days ago, and nothing waited; and an entry that the one of before has signed."""
     late = parse_entry(place.meeting.signed("ballot", place.body(0), place.intake))
     hours = Hours(place).catch_up()
     replace_key(place)
     for _ in range(3):
         hours.pass_by()
+    return hours, late
+
+
+def test_what_the_key_of_before_signed_is_stored_long_after_it_was_replaced(
+    place: Place, long_after: tuple[Hours, Entry]
+) -> None:
+    """As if the process had been stopped in between, or the database had not answered."""
+    hours, late = long_after
     hours.store([(late, 1_700_000_000)])
     hours.pass_by()
     assert waiting_keys(place) == {NEW[0].verifier.key_id}
 
 
-def test_what_was_stored_unknown_to_anybody_is_signed_anew_before_the_account_of_ballots(place: Place) -> None:
-    late = parse_entry(place.meeting.signed("ballot", place.body(0), place.intake))
-    hours = Hours(place).catch_up()
-    replace_key(place)
-    for _ in range(3):
-        hours.pass_by()
+def test_what_was_stored_unknown_to_anybody_is_signed_anew_before_the_account_of_ballots(
+    place: Place, long_after: tuple[Hours, Entry]
+) -> None:
+    hours, late = long_after
     place.outbox.accept([(late, 1_700_000_000)])
     place.meeting.closing()
     place.board.publish()
     for _ in range(2):
         hours.pass_by()
     assert waiting_keys(place) == {NEW[0].verifier.key_id}
-
-
-@pytest.mark.parametrize("revision", [0, 1])
-def test_what_the_log_holds_by_the_key_of_before_is_answered_with_its_receipt(place: Place, revision: int) -> None:
-    """Also if the same holder has cast another since."""
-    place.keys = (place.intake, *NEW)
-    with place.running() as client:
-        ballot = place.text(0)
-        old = client.accepted(ballot)
-        # One after the other: in one batch they would be shuffled.
-        wait_until(lambda: bool(place.tally()) or place.waiting == 0)
-        if revision:
-            client.accepted(place.text(0, revision=revision))
-            wait_until(lambda: bool(place.tally()) or place.waiting == 0)
-        manifest = place.meeting.manifest
-        replace_key(place)
-        wait_until(lambda: client.post(ballot).json().get("receipt") not in (None, old["receipt"]))
-        again = client.post(ballot)
-        assert again.status_code == 200
-    assert again.json()["line"] == old["line"]
-    # The same promise, signed by the key that counts now, and good for whoever has read of the rekey.
-    receipts = [parse_entry(answer["receipt"].encode()) for answer in (old, again.json())]
-    assert receipts[0].text == receipts[1].text
-    assert open_receipt(place.meeting.manifest, ballot, again.content).leaf == receipts[0].fields["leaf"]
-    with pytest.raises(Refused, match="receipt does not hold"):
-        open_receipt(manifest, ballot, again.content)
-
-
-def test_what_the_key_of_before_promised_and_somebody_took_out_waits_anew_by_the_key_that_counts(place: Place) -> None:
-    place.keys = (place.intake, *NEW)
-    place.queue.silent = True
-    with place.running() as client:
-        ballot = place.text(0)
-        old = client.accepted(ballot)
-        with place.owner.begin() as connection:
-            connection.execute(text("DELETE FROM outbox"))
-        replace_key(place)
-        client.accepted(place.text(1))
-        wait_until(lambda: waiting_keys(place) == {NEW[0].verifier.key_id})
-        again = client.post(ballot)
-        assert (again.status_code, place.waiting) == (200, 2)
-        assert key_of(old["line"]) != key_of(again.json()["line"]) == NEW[0].verifier.key_id
-        promised = open_receipt(place.meeting.manifest, ballot, again.content)
-        assert promised.leaf in {parse_entry(raw).leaf for raw in place.outbox.ballots()}
-
-
-def test_what_waits_anew_with_the_line_of_a_key_replaced_meanwhile_is_signed_anew(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As if the process had been stopped between the line and its row."""
-    place.keys = (place.intake, *NEW)
-    place.queue.silent = True
-    renew = Outbox.renew
-
-    def late(self: Outbox, entry: Entry, deadline: int) -> Accepted:
-        replace_key(place)
-        wait_until(lambda: client.post(place.text(1)).status_code in (200, 201))
-        wait_until(lambda: NEW[0].verifier.key_id in waiting_keys(place))
-        return renew(self, entry, deadline)
-
-    with place.running() as client:
-        client.accepted(ballot := place.text(0))
-        with place.owner.begin() as connection:
-            connection.execute(text("DELETE FROM outbox"))
-        monkeypatch.setattr(Outbox, "renew", late)
-        client.post(ballot)
-        wait_until(lambda: (place.waiting, waiting_keys(place)) == (2, {NEW[0].verifier.key_id}))
-
-
-def test_after_a_restart_with_the_new_key_alone_it_is_said_that_the_log_holds_it(place: Place) -> None:
-    with place.running() as client:
-        ballot = place.text(0)
-        client.accepted(ballot)
-        wait_until(lambda: bool(place.tally()) or place.waiting == 0)
-    replace_key(place)
-    place.keys = NEW
-    with place.running() as client:
-        problem = client.refused(ballot)
-        assert (problem["status"], problem["reason"]) == (409, "duplicate")
-        assert problem["detail"] == "this ballot is in the log already, as intake-1 passed it on"
-        assert client.refused(place.text(0, (0, 1, 0)))["reason"] == "revision-repeated"
 
 
 def test_with_a_key_that_does_not_count_only_a_rekey_is_taken(place: Place) -> None:

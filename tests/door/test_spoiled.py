@@ -12,8 +12,8 @@ from audit.record.voting import reconcile_root
 from infra.metrics import Metrics
 from intake.door import watch
 from tests.door.conftest import Place, signed
+from tests.door.copied import lose
 from tests.door.test_closing import reconciliations, tally
-from tests.door.test_copies import lose
 from tests.door.test_figures import Watched, told
 from tests.loopback import serving, wait_until
 
