@@ -35,6 +35,20 @@ class Answer:
     body: bytes
 
 
+def check_address(url: str) -> None:
+    """ValueError unless it is an address to `ask` at: http or https, and without a name or a password, which would be
+    sent in place of the token. What is wrong is said without repeating it.
+    """
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        raise ValueError("`url` is no address") from None
+    if address.scheme not in ("http", "https") or not address.host:
+        raise ValueError("`url` must begin with http:// or https://, and name a host")
+    if address.userinfo:
+        raise ValueError("`url` must not carry a name or a password: the token stands in a file")
+
+
 def read_json(raw: bytes) -> Any:
     """The value of a stranger's JSON. ValueError for everything else, also what is nested too deeply to be read."""
     try:

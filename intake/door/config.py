@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.database import check_url
+from infra.exchange import check_address
 from infra.http import parse_listen
 from infra.private import check_private
 from intake.door.standing import MOST_BALLOTS
@@ -18,6 +19,9 @@ class QueueAddress:
 
     url: str
     token: Path
+
+    def __post_init__(self) -> None:
+        check_address(self.url)
 
 
 @dataclass(frozen=True)

@@ -35,3 +35,25 @@ def test_each_fault_is_named(tmp_path: Path, key: str, value: str, fault: str) -
     with pytest.raises(ConfigError) as error:
         load(DoorConfig, path)
     assert str(error.value).startswith(f"{path}: {fault}")
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("http://name:word@q", "must not carry a name or a password"),
+        ("http://word@q", "must not carry a name or a password"),
+        ("ftp://:word@q", "must begin with http:// or https://"),
+        ("word@q", "must begin with http:// or https://"),
+        ("http://:word@q:port", "is no address"),
+    ],
+)
+def test_an_address_of_the_queue_that_carries_a_password_is_refused_and_not_repeated(
+    tmp_path: Path, url: str, fault: str
+) -> None:
+    """It would be sent in place of the token."""
+    path = tmp_path / "door.toml"
+    path.write_text("".join(f'{name} = "{text}"\n' for name, text in GOOD.items()) + REST.replace("http://q", url))
+    with pytest.raises(ConfigError) as error:
+        load(DoorConfig, path)
+    assert str(error.value).startswith(f"{path}: queue: `url` {fault}")
+    assert "word@" not in str(error.value)
