@@ -5,7 +5,6 @@ its rows are mended, and what else the database can read is served.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -73,14 +72,17 @@ def flip(own: Cluster, path: str, page: int) -> None:
         stream.write(bytes([byte[0] ^ 1]))
 
 
-def damaged(own: Cluster, kept: Kept, relation: str, page: int) -> Path:
+def damaged(own: Cluster, kept: Kept, relation: str, page: int | None) -> None:
+    """One bit of a page flipped on the disk, or the whole file gone."""
     path = file_of(kept.database, relation)
     kept.database.engine.dispose()
     kept.database.owner.dispose()
     own.stop()
-    flip(own, path, page)
+    if page is None:
+        (own.data / path).unlink()
+    else:
+        flip(own, path, page)
     own.start()
-    return own.data / path
 
 
 @pytest.mark.parametrize(("relation", "page"), [("entry", 5), ("entry", 0), ("node_pkey", 0), ("node", 0)])
@@ -100,9 +102,9 @@ def test_a_page_that_cannot_be_read_is_found_and_its_rows_are_mended(
     assert kept.store.entries(kept.log.origin, 0, 700) == kept.log.entries
 
 
-@pytest.mark.parametrize(("relation", "page"), [("entry", 5), ("entry_rekey", 0)])
+@pytest.mark.parametrize(("relation", "page"), [("entry", 5), ("entry_rekey", 0), ("node", None)])
 def test_a_page_that_cannot_be_read_any_more_is_found_while_the_custodian_runs(
-    own: Cluster, kept: Kept, relation: str, page: int
+    own: Cluster, kept: Kept, relation: str, page: int | None
 ) -> None:
     origin, keys = kept.log.origin, {kept.log.origin: FixedKeys(kept.log.policy)}
     examiner = Examiner(kept.store, keys)

@@ -11,15 +11,19 @@ from sqlalchemy.exc import DBAPIError
 
 from vault.custodian.storage import Damaged
 
+DAMAGED = ("XX", "58030", "58P01")
+"""How the SQLSTATE begins by which the database says that its own files are damaged, cannot be read, or are gone."""
+
 
 @contextmanager
 def readable() -> Iterator[None]:
-    """Damaged for rows on a page whose checksum is wrong, or that an index cannot find any more."""
+    """Damaged for rows on a page whose checksum is wrong, that the disk does not give, or that an index cannot find any
+    more.
+    """
     try:
         yield
     except DBAPIError as error:
-        # Class XX: the database finds its own files to be damaged.
-        if str(getattr(error.orig, "sqlstate", None)).startswith("XX"):
+        if str(getattr(error.orig, "sqlstate", None)).startswith(DAMAGED):
             raise Damaged("a page of the database cannot be read") from None
         raise
 
