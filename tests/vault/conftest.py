@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from starlette.testclient import TestClient
@@ -27,6 +28,9 @@ from vault.custodian.custody import Custodian
 from vault.custodian.serve import custodian_app
 from vault.custodian.sql_store import SqlStore
 from vault.custodian.storage import Store
+
+if TYPE_CHECKING:
+    from tests.vault.followed import Watch
 
 TOKEN = "token-of-the-tests-that-is-long-enough-for-one"
 NOW = 1_790_000_000
@@ -162,6 +166,14 @@ def database(cluster: Cluster) -> Iterator[Database]:
     made = make_database(cluster, "vault", schema.install)
     yield made
     made.close()
+
+
+@pytest.fixture
+def watch(database: Database, tmp_path: Path) -> Watch:
+    """A follower, with PostgreSQL, of a log of its own."""
+    from tests.vault.followed import Watch
+
+    return Watch(SqlStore(database.engine), tmp_path)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.databases import Database
 from tests.vault.conftest import CUSTODIANS, LOG, Served
 from tests.vault.damage import Damage
 from tests.vault.fixed_keys import FixedKeys
-from tests.vault.test_mirror import add, info, seen, upload
+from tests.vault.uploading import add, info, seen, upload
 from vault.custodian.custody import Custodian
 from vault.custodian.examining import Examiner
 from vault.custodian.mirror import Mirror

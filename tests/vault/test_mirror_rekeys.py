@@ -21,7 +21,7 @@ from tests.simulator.meeting import Meeting
 from tests.simulator.rekeys import rekey
 from tests.vault.conftest import NOW
 from tests.vault.folders import opened
-from tests.vault.test_mirror import packages
+from tests.vault.uploading import packages
 from vault.custodian.custody import Custodian
 from vault.custodian.keys import stored_keys
 from vault.custodian.mirror import Beginning, Mirror, Packages, Unfinished

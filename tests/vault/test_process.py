@@ -26,7 +26,7 @@ from tests.loopback import PATIENCE, wait_until
 from tests.simulator.meeting import Meeting
 from tests.vault.conftest import TOKEN, WITNESS
 from tests.vault.test_following_process import free_port
-from tests.vault.test_mirror import beginning, packages
+from tests.vault.uploading import beginning, packages
 from vault.custodian import care
 
 RESTLESS = [

@@ -14,7 +14,7 @@ import pytest
 from infra.http import Problem
 from tests.loopback import serving, wait_until
 from tests.vault.conftest import TOKEN, Served
-from tests.vault.test_mirror import OCTETS, add, brought, seen, upload
+from tests.vault.uploading import OCTETS, add, brought, seen, upload
 from vault.custodian import standard_calls
 from vault.custodian.serve import custodian_app
 from vault.custodian.uploads import Upload, Uploads

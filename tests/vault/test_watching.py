@@ -15,7 +15,7 @@ from infra.metrics import Metrics
 from tests.databases import Database
 from tests.vault.conftest import CUSTODIANS, WITNESS, Served
 from tests.vault.fixed_keys import FixedKeys
-from tests.vault.test_witness import submission
+from tests.vault.witnessing import submission
 from vault.custodian.custody import Custodian
 from vault.custodian.sql_store import SqlStore
 from vault.custodian.storage import Unsafe

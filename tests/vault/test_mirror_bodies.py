@@ -1,0 +1,119 @@
+"""Bodies of `add-entries`: in what form they may come, where they may end, and what is none."""
+
+from __future__ import annotations
+
+import gzip
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audit.log.merkle import HASH_SIZE
+from audit.log.tiles import frame
+from audit.protocol.refused import Refused
+from tests.vault.conftest import Served
+from tests.vault.uploading import add, beginning, cosigned, refused, seen, upload
+from vault.custodian.mirror import NoPackage, Packages, parse_beginning
+
+
+@pytest.mark.parametrize("cut", range(0, 60, 7))
+def test_a_body_that_ends_before_its_first_package_is_a_bad_request(served: Served, cut: int) -> None:
+    seen(served, 2)
+    assert refused(served, upload(served, 0, 2)[:cut], 400) == "syntax"
+
+
+def test_a_body_that_is_no_upload_is_a_bad_request(served: Served) -> None:
+    seen(served, 2)
+    origin = served.log.origin
+    backwards = beginning(origin, 2, 1)
+    no_text = b"\0\2\xff\xfe" + bytes(18)
+    many_hashes = beginning(origin, 0, 2) + frame(served.log.entries) + b"\x40" + bytes(64 * HASH_SIZE)
+    for body in (b"", backwards, no_text, many_hashes):
+        assert refused(served, body, 400) == "syntax"
+
+
+def test_sixty_three_hashes_are_the_most(served: Served) -> None:
+    seen(served, 2)
+    body = beginning(served.log.origin, 0, 2) + frame(served.log.entries) + b"\x3f" + bytes(63 * HASH_SIZE)
+    assert refused(served, body, 422) == "wrong-proof"
+
+
+def test_a_ticket_is_taken_and_not_needed(served: Served) -> None:
+    seen(served, 2)
+    cosigned(served, upload(served, 0, 2, ticket=b"\xff" * 65_535))
+
+
+def test_a_body_may_be_packed(served: Served) -> None:
+    seen(served, 600)
+    cosigned(served, gzip.compress(upload(served, 0, 600)), **{"Content-Encoding": "gzip"})
+
+
+def test_a_packed_body_that_breaks_off_is_taken_as_far_as_it_goes(served: Served) -> None:
+    seen(served, 600)
+    packed = gzip.compress(upload(served, 0, 600, most=1) + random.Random(1).randbytes(5000))
+    answer = add(served, packed[:-3000], **{"Content-Encoding": "gzip"})
+    assert (answer.status_code, answer.content) == (202, b"600\n256\n\n")
+    assert refused(served, b"no gzip", 400, **{"Content-Encoding": "gzip"}) == "syntax"
+
+
+def test_what_is_packed_without_end_is_not_unpacked_further_than_asked(served: Served) -> None:
+    seen(served, 2)
+    body = upload(served, 0, 2) + bytes(1 << 26)
+    cosigned(served, gzip.compress(body, 9), **{"Content-Encoding": "gzip"})
+
+
+@pytest.mark.parametrize("headers", [{"Content-Encoding": "br"}, {"Content-Type": "text/plain"}])
+def test_another_form_is_not_read(served: Served, headers: dict[str, str]) -> None:
+    seen(served, 2)
+    assert refused(served, upload(served, 0, 2), 415, **headers) in ("bad-encoding", "wrong-type")
+
+
+def test_what_is_left_of_the_beginning_is_waited_for() -> None:
+    whole = beginning("vote.example/x", 3, 9, b"ticket")
+    for cut in range(len(whole)):
+        assert parse_beginning(whole[:cut]) is None
+    found = parse_beginning(whole + b"rest")
+    assert found is not None
+    assert (found.origin, found.start, found.end, found.length) == ("vote.example/x", 3, 9, len(whole))
+
+
+@given(st.binary(max_size=400), st.integers(0, 600), st.integers(0, 600), st.integers(1, 50))
+def test_no_bytes_do_more_than_be_no_package(raw: bytes, start: int, length: int, step: int) -> None:
+    found = Packages(start, start + length)
+    for at in range(0, len(raw), step):
+        found.add(raw[at : at + step])
+        try:
+            while (package := None if found.whole else found.next()) is not None:
+                assert 0 < len(package.entries) <= 256
+                assert start <= package.start < start + length
+        except NoPackage:
+            return
+
+
+@given(st.binary(max_size=80))
+def test_no_bytes_do_more_than_be_no_beginning(raw: bytes) -> None:
+    try:
+        found = parse_beginning(raw)
+    except Refused as refusal:
+        assert refusal.reason == "syntax"
+        return
+    assert found is None or found.length <= len(raw)
+
+
+@given(st.lists(st.binary(max_size=40), min_size=1, max_size=520), st.integers(0, 300), st.integers(1, 999))
+def test_packages_come_back_however_the_bytes_are_cut(entries: list[bytes], start: int, step: int) -> None:
+    raw, places = b"", []
+    end = start + len(entries)
+    for first in range(start // 256 * 256, end, 256):
+        at, last = max(start, first), min(first + 256, end)
+        raw += frame(entries[at - start : last - start]) + b"\x01" + bytes(HASH_SIZE)
+        places.append(at)
+    found, packages = Packages(start, end), []
+    for at in range(0, len(raw), step):
+        found.add(raw[at : at + step])
+        while not found.whole and (package := found.next()) is not None:
+            packages.append(package)
+    assert found.whole
+    assert [package.start for package in packages] == places
+    assert [entry for package in packages for entry in package.entries] == entries
