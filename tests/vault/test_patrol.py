@@ -185,6 +185,17 @@ def test_a_time_that_changes_while_it_runs_is_stated_by_nobody(running: Running)
     assert running.refusals == ["the head of 701 entries is another than it was while this process ran"]
 
 
+@pytest.mark.parametrize("running", ["database"], indirect=True)
+def test_an_old_tree_is_not_stated_anew_as_the_largest(running: Running) -> None:
+    kept, later = running.kept, "UPDATE head SET time = time + 9 WHERE origin = :o AND size = 400"
+    assert isinstance(kept, test_scrubbing.Kept)
+    again = kept.log.append(200, 400)
+    kept.custodian.append(running.origin, again)
+    kept.damage.do("head", later)
+    with pytest.raises(Damaged, match="its time is after that of the newest"):
+        kept.custodian.append(running.origin, again)
+
+
 def test_a_rekey_that_the_service_has_not_learned_yet_is_no_damage(tmp_path: Path) -> None:
     kept = Meeting(tmp_path)
     before = kept.size

@@ -10,12 +10,13 @@ from contextlib import suppress
 
 from audit.log.keys import Signer
 from audit.log.notes import parse_note
+from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 from infra import failpoints, log
 from vault.custodian.cosign import EMPTY, Head, WrongOldSize, check_clock, cosignatures
 from vault.custodian.keys import Keys, in_office, learn_stored, of_all_times
 from vault.custodian.storage import Damaged, Overtaken, Store
-from vault.custodian.stored import by_log, check_edge, check_head, line_of
+from vault.custodian.stored import by_log, check_edge, check_head, check_seen, line_of
 
 _log = log.Log("vault.custody", another_tree_seen=("size",))
 
@@ -74,13 +75,16 @@ class Kept:
 
     def lines(self, origin: str, head: Head) -> bytes:
         """The custodian's cosignatures over a head that is stored with all its entries. Refused as `examined`; Damaged
-        if it is not one that the log signed.
+        if it is not one that the log signed, or has a time at which another was the largest.
         """
         # Also if the head was cosigned before: what has changed on disk since is no longer held.
         self.examined()
         if head != self._newest.get(origin):
             # Else who owns the database could have any text signed, by writing it there for a note.
             check_head(head, self.keys(origin).at(head.size))
+            # Else an old tree could be stated anew as the largest, as if what followed it had never been signed.
+            if head.time > self.newest(origin).time:
+                raise Damaged(f"the head of {head.size} entries is damaged: its time is after that of the newest")
         return cosignatures(in_office(self._signers, self.keys(origin).at(head.size)), head)
 
     def newest(self, origin: str) -> Head:
@@ -115,16 +119,25 @@ class Kept:
         """Where it is kept what the log's keys of now have signed."""
         return line_of(self.keys(origin).at(self.newest(origin).size))
 
-    def contradicted(self, origin: str, size: int, root: bytes, note: bytes) -> None:
-        """Keeps a note by which the log has signed another tree than one that is stored here, as evidence beside that
-        one, and says so. The first by each set of the log's keys: it shows that these have signed two trees, and
-        whoever has stolen them fills no disk with more. Nothing if it is by none that the log has had.
+    def compare(self, origin: str, stored: Head, note: bytes) -> None:
+        """As `contradicted`, of a stored head of as many entries; nothing if it is not as it was stored."""
+        with suppress(Damaged):
+            check_seen(origin, stored, of_all_times(self.keys(origin)))
+            self.contradicted(origin, stored.root, note)
+
+    def contradicted(self, origin: str, root: bytes, note: bytes) -> None:
+        """Keeps a note by which the log has signed another tree than the one here, whose `root` over as many entries
+        was verified, as evidence beside that one, and says so. The first by each set of the log's keys: it shows that
+        these have signed two trees, and whoever has stolen them fills no disk with more. Nothing if it is by none that
+        the log has had.
         """
         for policy in of_all_times(self.keys(origin)):
             with suppress(Refused, Overtaken):
-                by_log(policy, parse_note(note))
-                self.store.contradict(origin, line_of(policy), Head(0, size, root, b"", note, 0))
-                _log.error("another-tree-seen", size=size)
+                signed = by_log(policy, parse_note(note))
+                other = parse_checkpoint(signed.text)
+                if other.root != root:
+                    self.store.contradict(origin, line_of(policy), Head(0, other.size, other.root, b"", note, 0))
+                    _log.error("another-tree-seen", size=other.size)
                 return
 
     def time_to_sign(self) -> int:
@@ -132,7 +145,7 @@ class Kept:
         self.examined()
         now = self._clock()
         # Of a head that was mended only the head itself says the time.
-        check_clock(max([self.store.last_time(), *(head.time for head in self._newest.values())]), now)
+        check_clock(max([self.store.last_time(), *(head.time for head in list(self._newest.values()))]), now)
         return now
 
     def keep(
