@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from unittest.mock import ANY
 
 import pytest
 
 from audit.log.keys import Signer
+from audit.log.merkle import HASH_SIZE
 from audit.log.notes import parse_note, verify_note
 from audit.log.treehead import Checkpoint
 from tests.vault.conftest import LOG, WITNESS, Growing, Served
-from tests.vault.witnessing import add, cosigned, monitored, refused, submission
+from tests.vault.witnessing import add, cosigned, monitored, refused, submission, told_size
 from vault.custodian.stored import line_of
 
 
@@ -44,24 +46,64 @@ def test_another_tree_of_the_same_size_is_evidence_that_is_kept_and_told_once(
         assert verify_note(parse_note(note), [key.verifier for key in LOG]) == ["log.example"]
 
 
-@pytest.mark.parametrize("published", [False, True])
+@pytest.mark.parametrize("call", ["append", "publish", "add-checkpoint"])
 def test_another_tree_of_the_size_of_one_that_is_held_is_evidence_too(
-    served: Served, capsys: pytest.CaptureFixture[str], published: bool
+    served: Served, capsys: pytest.CaptureFixture[str], call: str
 ) -> None:
     served.fill(3)
     served.fill(4)
     truth = list(served.log.entries)
     served.log.entries[1] = b"rewritten"
-    if published:
-        assert served.refused("publish", served.log.witnessed(3), 422) == "wrong-root"
-    else:
-        answer = served.post("append", served.log.append(0, 3))
-        assert (answer.status_code, answer.content) == (409, b"7\n")
+    show_another(served, call)
     assert kept_against(served) == (3, served.log.head(3).root)
     assert told(capsys) == [3]
     # It was signed by nobody here: the witness goes on with what is held.
     served.log.entries[:] = truth
     assert cosigned(served, submission(served, 7, 7)) == served.time
+
+
+def show_another(served: Served, call: str) -> None:
+    """Shows the log's tree of 3 entries to a custodian that holds 7 of another."""
+    if call == "publish":
+        assert served.refused(call, served.log.witnessed(3), 422) == "wrong-root"
+    elif call == "append":
+        answer = served.post(call, served.log.append(0, 3))
+        assert (answer.status_code, answer.content) == (409, b"7\n")
+    else:
+        assert told_size(served, submission(served, 0, 3)) == b"7\n"
+
+
+@pytest.mark.parametrize("call", ["append", "publish", "add-checkpoint"])
+def test_of_what_changed_on_its_own_disk_a_custodian_does_not_accuse_the_log(
+    served: Served, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    served.fill(3)
+    served.fill(4)
+    store = type(served.store())
+    at, hashes = store.head_at, store.hashes
+    if call == "add-checkpoint":
+        monkeypatch.setattr(store, "hashes", lambda *a: [bytes(HASH_SIZE), *hashes(*a)[1:]])
+    else:
+        monkeypatch.setattr(store, "head_at", lambda *a: replace(at(*a), root=bytes(HASH_SIZE)))
+    show_another(served, call)
+    monkeypatch.undo()
+    assert served.store().contradicted(served.log.origin, line_of(served.log.policy)) is None
+    assert told(capsys) == []
+
+
+def test_of_a_tree_that_was_seen_and_changed_on_disk_it_does_not_accuse_the_log_either(
+    served: Served, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.log.grow(3)
+    cosigned(served, submission(served, 0))
+    store = type(served.store())
+    observed = store.observed
+    monkeypatch.setattr(store, "observed", lambda *a, **k: replace(observed(*a, **k), root=bytes(HASH_SIZE)))
+    assert refused(served, submission(served, 3, 3), 422) == "wrong-root"
+    # Nor where the append passes it.
+    served.log.grow(2)
+    served.cosigned(served.log.append(0))
+    assert told(capsys) == []
 
 
 def test_what_the_log_has_not_signed_is_no_evidence_against_it(
@@ -73,7 +115,7 @@ def test_what_the_log_has_not_signed_is_no_evidence_against_it(
     stranger = Signer("log.example", LOG[0].verifier.type, bytes(32))
     note = served.log.note(served.log.head(), [stranger, LOG[1]])
     assert refused(served, submission(served, 3, note=note), 403) == "not-signed-by-log"
-    served.custodian.kept.contradicted(served.log.origin, 3, served.log.head().root, note.raw)
+    served.custodian.kept.contradicted(served.log.origin, bytes(32), note.raw)
     assert served.store().contradicted(served.log.origin, line_of(served.log.policy)) is None
     assert told(capsys) == []
 

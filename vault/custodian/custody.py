@@ -65,7 +65,7 @@ class Custodian:
             new = self._store.head_at(origin, append.checkpoint.size)
             # A head without a time was lost and computed again: when it was cosigned is not known, so it is not again.
             if new is not None and new.root != append.checkpoint.root:
-                self.kept.contradicted(origin, new.size, append.checkpoint.root, append.note.raw)
+                self.kept.compare(origin, new, append.note.raw)
             if new is None or not new.time or (new.old_size, new.root) != (append.old_size, append.checkpoint.root):
                 new, leaves = self._next(origin, append)
                 staged = self._store.staged(origin)
@@ -88,7 +88,7 @@ class Custodian:
         if held is None:
             raise WrongOldSize(self._store.newest(origin).size)
         if held.root != checkpoint.root:
-            self.kept.contradicted(origin, held.size, checkpoint.root, note.raw)
+            self.kept.compare(origin, held, note.raw)
             raise Refused("wrong-root", f"this custodian holds another tree of {checkpoint.size} entries")
         if checkpoint.size > self._published[origin][0]:
             failpoints.at("custodian.publishing")
@@ -168,7 +168,7 @@ class Custodian:
             grown = CompactRange.from_bytes(held.frontier)
             grown.extend(leaves[: seen.size - held.size])
             if grown.root() != seen.root:
-                self.kept.contradicted(origin, seen.size, seen.root, seen.note)
+                self.kept.contradicted(origin, grown.root(), seen.note)
         return new, leaves
 
     def _check_staged(self, origin: str, new: Head, leaves: Sequence[bytes], staged: int) -> None:

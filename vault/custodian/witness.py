@@ -11,17 +11,19 @@ Anybody may call; the log's signatures, both of them, are what lets a checkpoint
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from audit.log.keys import Signer
-from audit.log.merkle import verify_consistency
+from audit.log.merkle import frontier, verify_consistency
 from audit.log.notes import Note
+from audit.log.reader import ReadError
 from audit.log.treehead import Checkpoint, parse_checkpoint
 from audit.protocol.refused import Refused
 from vault.custodian.cosign import Head, WrongOldSize, cosignatures, parse_header
 from vault.custodian.kept import Kept
 from vault.custodian.keys import of_all_times
-from vault.custodian.storage import Overtaken
-from vault.custodian.stored import by_log, check_seen, line_of, root_at
+from vault.custodian.storage import Damaged, Overtaken
+from vault.custodian.stored import by_log, check_seen, line_of, root_at, tree
 
 Submission = tuple[int, tuple[bytes, ...], Note, Checkpoint]
 
@@ -47,12 +49,12 @@ class Witness:
             raise Refused("old-size-above", f"the old size {old} is above the checkpoint's {head.size}", "old")
         with self._kept.deciding:
             seen, forked = self._last(head.origin)
+            self._compare(seen, head, signed)
             if forked:
                 raise Refused("fork", f"the log has signed another tree of {seen.size} entries than the one held here")
             if old != seen.size:
                 raise WrongOldSize(seen.size)
             if old == head.size and head.root != seen.root:
-                self._kept.contradicted(head.origin, head.size, head.root, signed.raw)
                 raise Refused("wrong-root", f"another tree of {old} entries has been seen here")
             try:
                 verify_consistency(old, seen.root, head.size, head.root, proof)
@@ -90,6 +92,20 @@ class Witness:
             self._continued[origin] = seen
         # Of one tree it states the time at which it saw it first.
         return seen if seen.size == held.size else held, False
+
+    def _compare(self, seen: Head, head: Checkpoint, signed: Note) -> None:
+        """Whatever becomes of a head that the log has signed: if it is not the one that is known, that is evidence."""
+        held = self._kept.newest(head.origin)
+        if head.size == seen.size and head.root != seen.root:
+            self._kept.compare(head.origin, seen, signed.raw)
+        elif head.size < held.size:
+            # Of what has changed on disk the log is not accused.
+            with suppress(Damaged, ReadError):
+                tiles = tree(self._kept.store, head.origin, held)
+                root = frontier(tiles, head.size).root()
+                if root != head.root:
+                    tiles.consistency(head.size, root)
+                    self._kept.contradicted(head.origin, root, signed.raw)
 
     def _lines(self, origin: str, seen: Head) -> bytes:
         if self._signers:
