@@ -1,7 +1,8 @@
 """Ballots checked on all cores: a pool of processes that are given once all that is fixed while voting is open.
 
-Nothing else crosses: ballots with the weights of their rows go in, a refusal or nothing comes out. A worker that dies
-is replaced and what it was checking is checked again; workers end with the process that started them, however it ends.
+Nothing else crosses: ballots with the weights of their rows go in, a refusal or nothing comes out. A worker that dies,
+or says nothing any more, is replaced and what it was checking is checked again; workers end with the process that
+started them, however it ends.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 
@@ -26,6 +28,10 @@ Verdict = Refused | None
 
 CHUNK = 8
 """Most ballots sent to a worker at once; sending this many costs nothing beside checking them."""
+SILENT_SECONDS = 120.0
+"""Without a verdict from any worker, after which all are replaced. A check takes bounded time; one that is stopped or
+starved does not, and a caller would wait for it for ever.
+"""
 
 
 class CheckingPool:
@@ -41,6 +47,7 @@ class CheckingPool:
         """For each (text of a ballot, weight E of its row), in order: why its form, signature or proofs fail, or None.
 
         The intake's line on it is not part of the text: `BallotChecker.check_line` is cheap and runs anywhere.
+        BrokenProcessPool if workers died or fell silent, and those that replaced them, too.
         """
         raw = [(text, weight.raw) for text, weight in pairs]
         # A small batch is shared by all cores too.
@@ -69,6 +76,14 @@ class CheckingPool:
 
     def _collect(self, executor: ProcessPoolExecutor, chunks: list[list[Pair]]) -> list[Verdict]:
         futures = [executor.submit(_check, chunk) for chunk in chunks]
+        waiting: set[Future[list[Verdict]]] = set(futures)
+        while waiting:
+            done, waiting = wait_for(waiting, SILENT_SECONDS, FIRST_COMPLETED)
+            if not done:
+                # What they had, nobody has seen: no ballot is refused for it.
+                for process in list(executor._processes.values()):
+                    process.kill()
+                break
         return [verdict for future in futures for verdict in future.result()]
 
     def _restart(self, broken: ProcessPoolExecutor) -> ProcessPoolExecutor:

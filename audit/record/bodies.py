@@ -24,6 +24,7 @@ SCALAR = octets(32)
 PROOF = record(c=SCALAR, z=SCALAR)
 COUNT = integer(0, MAX_INTEGER)
 SHARE = record(D=ELEMENT, c=SCALAR, z=SCALAR)
+LAST_TIME = 253_402_300_799  # the last second of the year 9999, which is as far as a date can be shown
 REASON = string(60, r"[a-z]+(-[a-z]+)*")
 PART = record(hash=HASH, index=COUNT, of=integer(1, 1 << 20))
 
@@ -148,7 +149,7 @@ BODIES: dict[str, Shape] = {
     "rekey": rekey,
     "receipt": bound(deadline=COUNT, identity=HASH, kind=string(40), leaf=HASH),
     # Never in the log either: the officials let it go on without some of its custodians, after its ledger was lost.
-    "restart": bound(least=COUNT, without=array(NAME, 1)),
+    "restart": bound(least=COUNT, until=integer(0, LAST_TIME), without=array(NAME, 1)),
     # Never in the log: whoever keeps a register signs what it held on the record date.
     "snapshot": said_by(classes=array(SNAPPED, 1, 50), record_date=TIME, register=HASH),
 }

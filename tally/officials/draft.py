@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from audit.log.keys import Signer
@@ -108,9 +109,10 @@ def summary(entry: Entry, checked: bool) -> list[str]:
     if entry.kind == "certify":
         lines += json.dumps(entry.body["result"], indent=1, sort_keys=True).split("\n")
     if entry.kind == "restart":
-        known = entry.fields["least"]
+        known, until = entry.fields["least"], datetime.fromtimestamp(entry.fields["until"], UTC)
         lines.append(f"the log goes on without: {', '.join(entry.body['without'])}")
         lines.append(f"it had at least {known} entries" if known else "how many entries it had is not known")
+        lines.append(f"this counts until {until:%Y-%m-%d %H:%M} UTC")
     if "size" in entry.fields:
         lines.append(f"drawn up when the log had {entry.fields['size']} entries")
     if entry.kind == "open":

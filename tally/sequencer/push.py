@@ -50,7 +50,6 @@ def start_thread(name: str, run: Callable[[], None]) -> None:
 class Push:
     """The couriers of one log and what they share. Its methods are for one thread, the sequencer's.
 
-    What a custodian of `left_out` holds does not stop the log, whatever it is: the officials have gone on without it.
     `changed` is what all of them wait on, and `start` sends a courier out: the clock and the threads are arguments.
     """
 
@@ -59,11 +58,12 @@ class Push:
         ledger: Ledger,
         manifest: Manifest,
         custodians: Sequence[Custodian],
-        left_out: frozenset[str] = frozenset(),
         changed: threading.Condition | None = None,
         start: Callable[[str, Callable[[], None]], None] = start_thread,
     ) -> None:
-        self._ledger, self.manifest, self.left_out = ledger, manifest, left_out
+        self._ledger, self.manifest = ledger, manifest
+        self.left_out: frozenset[str] = frozenset()
+        """What these custodians hold does not stop the log, whatever it is: the officials have gone on without them."""
         self.settled = False
         """Nobody can have signed more than the ledger holds but a thief or a second sequencer: all custodians have been
         asked, or W of them have cosigned what was staged in this term.

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 
 from audit.log.keys import Signer
 from audit.record.manifest import Manifest, load_manifest
-from audit.record.restart import open_restart
+from audit.record.restart import Restart, open_restart
 from infra import log
 from infra.config import ConfigError, load
 from infra.database import check_url, engine
@@ -40,6 +40,7 @@ _log = log.Log(
     "tally",
     started=("workers",),
     custodians_left_out=("count",),
+    restart_word_over=("until",),
     ended=(),
 )
 
@@ -99,9 +100,6 @@ def run(path: Path) -> None:
     check_office(path, config, manifest, signers)
     word = open_restart(config.restart.read_bytes(), manifest) if config.restart else NOBODY
     log.quieten_libraries()
-    if config.restart:
-        # To be removed once they are replaced: while it stands, what they hold stops nobody.
-        _log.error("custodians-left-out", count=len(word.without))
     stop = threading.Event()
     on_signal(stop.set)
     ledger = Ledger(engine(config.database, config.passfile, name="psephos-tally", connections=8), manifest.origin)
@@ -119,7 +117,7 @@ def run(path: Path) -> None:
     mixes, ahead = ThreadPoolExecutor(config.workers, "mix"), ThreadPoolExecutor(1, "ahead")
 
     def make_term() -> Term:
-        push, mark = Push(ledger, manifest, custodians, word.without), mark_at(config.mark, ledger)
+        push, mark = Push(ledger, manifest, custodians), mark_at(config.mark, ledger)
         push.told = report.forked
         sequencer = Sequencer(
             ledger,
@@ -134,7 +132,7 @@ def run(path: Path) -> None:
             ahead,
         )
         sequencer.counted = report.round
-        return Term(ledger, manifest, custodians, word, push, sequencer, mark, report)
+        return Term(ledger, manifest, custodians, lambda: counting(word, int(time())), push, sequencer, mark, report)
 
     report.keep(stop)
     _log.info("started", workers=config.workers)
@@ -144,6 +142,17 @@ def run(path: Path) -> None:
         for executor in (mixes, ahead):
             executor.shutdown(cancel_futures=True)
     _log.info("ended")
+
+
+def counting(word: Restart, now: int) -> Restart:
+    """The officials' word as long as it counts, nobody's after that."""
+    if word.without and now > word.until:
+        _log.error("restart-word-over", until=word.until)
+        return NOBODY
+    if word.without:
+        # To be removed once they are replaced: while it counts, what they hold stops nobody.
+        _log.error("custodians-left-out", count=len(word.without))
+    return word
 
 
 def check_office(path: Path, config: TallyConfig, manifest: Manifest, signers: Sequence[Signer]) -> None:

@@ -19,7 +19,7 @@ from tally.sequencer.custodian import Custodian, Rejected, Unavailable
 from tally.sequencer.joining import custodian_of, lines_under
 from tally.sequencer.shown import published_by, shown_by, successors
 
-NOBODY = Restart(frozenset(), 0)
+NOBODY = Restart(frozenset(), 0, 0)
 
 _log = log.Log(
     "tally.survey",

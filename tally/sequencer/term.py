@@ -47,12 +47,14 @@ class Stop(Protocol):
 
 @dataclass(frozen=True)
 class Term:
-    """What sequences from one beginning to the next: nothing in its memory is of use to the one that follows."""
+    """What sequences from one beginning to the next: nothing in its memory is of use to the one that follows. `word`:
+    whom the officials leave out now.
+    """
 
     ledger: Ledger
     manifest: Manifest
     custodians: Sequence[Custodian]
-    word: Restart
+    word: Callable[[], Restart]
     push: Push
     sequencer: Sequencer
     mark: Mark
@@ -76,14 +78,16 @@ class Term:
         """Makes sure that an empty ledger is that of a new log, or fills it, or an old copy, from the custodians;
         `pause` waits between two attempts and raises to give up, as `check` does without waiting. Fork.
         """
+        word = self.word()
+        self.push.left_out = word.without
         while True:
             try:
                 if not behind and self.ledger.newest() != EMPTY:
                     return
-                showing = survey(self.custodians, self.manifest, pause, self.word, check)
+                showing = survey(self.custodians, self.manifest, pause, word, check)
                 sign = self.sequencer.signed_note
                 whole = self.mark.there and not self.mark.lacking()
-                if not showing or adopt_any(self.ledger, self.manifest, showing, sign, check, self.word.least, whole):
+                if not showing or adopt_any(self.ledger, self.manifest, showing, sign, check, word.least, whole):
                     self.push.settled = True
                     # All have answered: what was marked and is with none of them is gone, and nobody has seen it.
                     self.mark.set(self.ledger.newest())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from time import time
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.officials.clients import Clients
 from tests.officials.hall import Hall
 from tests.simulator.meeting import Meeting
 
+UNTIL, DAY = 1_800_000_000, 86_400
 HOLDINGS = {"A1": ("common", 5), "A2": ("common", 30)}
 
 
@@ -32,7 +34,7 @@ def clients(hall: Hall) -> Clients:
 
 
 def signed(meeting: Meeting, officials: int = 2, **changes: object) -> bytes:
-    body = {"least": 0, "manifest": meeting.hash, "without": ["custodian-c"], **changes}
+    body = {"least": 0, "manifest": meeting.hash, "until": UNTIL, "without": ["custodian-c"], **changes}
     return meeting.signed("restart", body, *meeting.parties.officials[:officials])
 
 
@@ -43,23 +45,26 @@ def refusal(meeting: Meeting, raw: bytes) -> str:
 
 
 def test_officials_sign_it_in_turn_and_it_says_what_they_sign(clients: Clients, hall: Hall, tmp_path: Path) -> None:
-    word, officials = tmp_path / "word", hall.parties.officials
+    word, officials, before = tmp_path / "word", hall.parties.officials, int(time())
     said = clients.run(
-        "election", "restart-word", clients.draft, "--without", "custodian-c", "--least", "7", "--out", word,
-        *clients.keys(officials[:1]),
+        "election", "restart-word", clients.draft, "--without", "custodian-c", "--least", "7", "--days", "2",
+        "--out", word, *clients.keys(officials[:1]),
     )  # fmt: skip
     assert "the log goes on without: custodian-c" in said and "it had at least 7 entries" in said
+    assert "this counts until 20" in said
     manifest, _ = load_manifest(clients.draft)
     with pytest.raises(Refused, match="signed by 2 of the 3 officials"):
         open_restart(word.read_bytes(), manifest)
     clients.run("election", "sign", word, *clients.keys(officials[1:2]))
-    assert open_restart(word.read_bytes(), manifest) == Restart(frozenset({"custodian-c"}), 7)
+    opened = open_restart(word.read_bytes(), manifest)
+    assert opened == Restart(frozenset({"custodian-c"}), 7, opened.until)
+    assert 2 * DAY - 60 < opened.until - before <= 2 * DAY + 60
 
 
 def test_a_quorum_of_officials_and_nobody_else(meeting: Meeting) -> None:
     assert open_restart(signed(meeting), meeting.manifest).without == {"custodian-c"}
     assert refusal(meeting, signed(meeting, officials=1)) == "wrong-signers"
-    body = {"least": 0, "manifest": meeting.hash, "without": ["custodian-c"]}
+    body = {"least": 0, "manifest": meeting.hash, "until": UNTIL, "without": ["custodian-c"]}
     forged = meeting.signed("restart", body, *meeting.parties.trustees[:2])
     assert refusal(meeting, forged) == "wrong-signers"
 
@@ -81,7 +86,7 @@ def test_of_this_election_and_of_this_type(meeting: Meeting) -> None:
 def test_what_it_may_not_say(meeting: Meeting, without: list[str], least: int, reason: str) -> None:
     assert refusal(meeting, signed(meeting, without=without, least=least)) == reason
     with pytest.raises(Refused) as refused:
-        restart_text(meeting.manifest, without, least)
+        restart_text(meeting.manifest, without, least, UNTIL)
     assert refused.value.reason == reason
 
 
@@ -90,7 +95,12 @@ def test_so_many_left_out_that_published_entries_may_be_lost_need_a_least_size(m
     assert open_restart(word, meeting.manifest).least == 12
     manifest: Manifest = meeting.manifest
     policy = LogPolicy(manifest.log.origin, manifest.log.log, manifest.log.custodians, 3)
-    check_restart(Restart(frozenset({"custodian-a", "custodian-b"}), 0), replace(manifest, log=policy))
+    check_restart(Restart(frozenset({"custodian-a", "custodian-b"}), 0, UNTIL), replace(manifest, log=policy))
+
+
+def test_it_names_a_time_that_signers_can_be_shown(meeting: Meeting) -> None:
+    assert refusal(meeting, signed(meeting, until=253_402_300_800)) == "out-of-range"
+    assert open_restart(signed(meeting, until=253_402_300_799), meeting.manifest).until == 253_402_300_799
 
 
 def test_it_is_never_admitted_to_the_log(meeting: Meeting) -> None:

@@ -226,10 +226,10 @@ class House:
         manifest, keys = self.meeting.manifest.history[0], self.log_keys or self.meeting.parties.log
         wires = [Wire(url, self.meeting.origin, TOKEN) for url in self.vault.urls]
         custodians = [Custodian(label_of(url), wire) for url, wire in zip(self.vault.urls, wires, strict=True)]
-        push = Push(self.ledger, manifest, custodians, word.without)
+        push = Push(self.ledger, manifest, custodians)
         mark = self.mark.of(self.ledger)
         made = Sequencer(self.ledger, manifest, keys, push, self.queue, self.pool, lambda: int(time.time()), mark)
-        return Term(self.ledger, manifest, custodians, word, push, made, mark, lambda _: None)
+        return Term(self.ledger, manifest, custodians, lambda: word, push, made, mark, lambda _: None)
 
     @contextmanager
     def sequencer(self, behind: bool = False, word: Restart = NOBODY) -> Iterator[Sequencer]:

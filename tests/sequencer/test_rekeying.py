@@ -293,7 +293,7 @@ def test_the_officials_word_names_who_took_the_place_too(newcomer: House, other_
     newcomer.queue.rows.clear()
     away, vault.apps[2] = vault.apps[2], None
     after = replace(newcomer, ledger=other_ledger)
-    with after.sequencer(word=Restart(frozenset({"custodian-c"}), before)) as sequencer:
+    with after.sequencer(word=Restart(frozenset({"custodian-c"}), before, 0)) as sequencer:
         sequencer.open()
         vault.apps[2] = away
         after.queue.put(ballot)

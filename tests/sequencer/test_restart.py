@@ -17,9 +17,11 @@ from tests.loopback import wait_until
 from tests.sequencer.house import TOKEN, House
 from tests.sequencer.test_recovery import signed_and_sent_to_one
 
+TIME = 1_800_000_000
+
 
 def without(*names: str, least: int = 0) -> Restart:
-    return Restart(frozenset(names), least)
+    return Restart(frozenset(names), least, TIME)
 
 
 def test_on_the_officials_word_it_goes_on(open_house: House, other_ledger: Ledger) -> None:
@@ -130,7 +132,7 @@ def test_one_that_repeats_what_another_says_is_waited_for(
 
 def test_one_left_out_that_shows_another_log_and_not_who_it_is_does_not_stop_it(open_house: House) -> None:
     text = Checkpoint(open_house.meeting.origin, open_house.ledger.newest().size, bytes(32)).text
-    note = Note(text, tuple(key.sign(text, 1_800_000_000) for key in open_house.meeting.parties.log))
+    note = Note(text, tuple(key.sign(text, TIME) for key in open_house.meeting.parties.log))
     open_house.vault.lies(2, 200, note.raw, where="/held", exactly=True)
     with open_house.opened() as sequencer, pytest.raises(Rejected, match="another-tree"):
         sequencer._push._couriers[2]._find(0)

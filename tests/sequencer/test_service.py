@@ -11,13 +11,15 @@ from types import SimpleNamespace
 import pytest
 
 from audit.protocol.refused import Refused
+from audit.record.restart import Restart
 from infra.commands import root
 from infra.config import ConfigError
 from infra.exchange import Answer
 from infra.metrics import series
 from tally.sequencer.decide import Decision
-from tally.sequencer.service import Place, TallyConfig, check_office, run
+from tally.sequencer.service import Place, TallyConfig, check_office, counting, run
 from tally.sequencer.status import Figures, Report, write_status
+from tally.sequencer.survey import NOBODY
 from tests.simulator.meeting import Meeting
 
 
@@ -79,6 +81,17 @@ def test_a_setting_nobody_declared_is_named_with_its_file(tmp_path: Path) -> Non
     (tmp_path / "tally.toml").write_text('listen = "127.0.0.1:80"\n')
     with pytest.raises(ConfigError, match=r"tally\.toml: unknown key `listen`"):
         run(tmp_path / "tally.toml")
+
+
+def test_the_officials_word_counts_until_it_is_over(capsys: pytest.CaptureFixture[str]) -> None:
+    word = Restart(frozenset({"custodian-c"}), 7, 1_800_000_000)
+    assert counting(word, 1_800_000_000) == word
+    assert '"custodians-left-out", "count": 1' in capsys.readouterr().err
+    # Kept by somebody, and named in the settings again at another loss.
+    assert counting(word, 1_800_000_001) == NOBODY
+    assert '"restart-word-over", "until": 1800000000' in capsys.readouterr().err
+    assert counting(NOBODY, 1_800_000_000) == NOBODY
+    assert capsys.readouterr().err == ""
 
 
 def test_the_figures_replace_the_file_as_a_whole(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
 from audit.protocol.elgamal import Ciphertext
 from audit.record.entries import make_text
+from infra import workers
 from infra.workers import CheckingPool
 from tests.loopback import wait_until
 from tests.simulator.meeting import Meeting
@@ -75,6 +77,23 @@ def test_a_worker_without_memory_refuses_nothing(meeting: Meeting) -> None:
     with pytest.raises(BrokenProcessPool):
         short.check_texts(pairs(meeting)[:1])
     short.close()
+
+
+def test_a_worker_that_says_nothing_any_more_is_replaced(
+    meeting: Meeting, pool: CheckingPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def restart(broken: ProcessPoolExecutor) -> ProcessPoolExecutor:
+        monkeypatch.undo()
+        return pool._restart(broken)
+
+    pool.check_texts(pairs(meeting) * 4)
+    stopped = list(pool._executor._processes)
+    monkeypatch.setattr(workers, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(pool, "_restart", restart)
+    os.kill(stopped[0], signal.SIGSTOP)
+    assert pool.check_texts(pairs(meeting) * 4) == [None] * 12
+    assert not set(stopped) & set(pool._executor._processes)
+    wait_until(lambda: not any(map(running, stopped)))
 
 
 PARENT = """

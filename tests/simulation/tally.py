@@ -87,7 +87,7 @@ class Tally(Zone):
         sequencer = world.plant.Sequencer(
             ledger, manifest, signers, push, egress, make_pool, lambda: int(self.clock()), mark, None, ahead
         )
-        return Term(ledger, manifest, custodians, NOBODY, push, sequencer, mark, lambda _: None)
+        return Term(ledger, manifest, custodians, lambda: NOBODY, push, sequencer, mark, lambda _: None)
 
     def _marked(self) -> bytes | None:
         return self.disk.state.get("mark") if self.world.plant.marks else None
