@@ -47,9 +47,9 @@ class Witness:
         signed = by_log(policy, note)
         if old > head.size:
             raise Refused("old-size-above", f"the old size {old} is above the checkpoint's {head.size}", "old")
+        self._compare(head, signed)
         with self._kept.deciding:
             seen, forked = self._last(head.origin)
-            self._compare(seen, head, signed)
             if forked:
                 raise Refused("fork", f"the log has signed another tree of {seen.size} entries than the one held here")
             if old != seen.size:
@@ -93,9 +93,11 @@ class Witness:
         # Of one tree it states the time at which it saw it first.
         return seen if seen.size == held.size else held, False
 
-    def _compare(self, seen: Head, head: Checkpoint, signed: Note) -> None:
-        """Whatever becomes of a head that the log has signed: if it is not the one that is known, that is evidence."""
-        held = self._kept.newest(head.origin)
+    def _compare(self, head: Checkpoint, signed: Note) -> None:
+        """Whatever becomes of a head that the log has signed: if it is not the one that is known, that is evidence. No
+        append waits for it: of a size that is known the tree does not change.
+        """
+        held, (seen, _) = self._kept.newest(head.origin), self._last(head.origin)
         if head.size == seen.size and head.root != seen.root:
             self._kept.compare(head.origin, seen, signed.raw)
         elif head.size < held.size:
