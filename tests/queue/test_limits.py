@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -90,7 +90,9 @@ def unfinished(url: str, most: int, token: str = TOKEN) -> Iterator[list[socket.
         made = [(where.hostname or "", where.port or 0) for _ in range(most)]
         connections = [stack.enter_context(socket.create_connection(one, PATIENCE)) for one in made]
         for connection in connections:
-            connection.sendall(head.encode())
+            # Too many are ended as they come.
+            with suppress(ConnectionError):
+                connection.sendall(head.encode())
         yield connections
 
 
