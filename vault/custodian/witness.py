@@ -55,6 +55,8 @@ class Witness:
             if old != seen.size:
                 raise WrongOldSize(seen.size)
             if old == head.size and head.root != seen.root:
+                # It may have come to be seen since it was compared.
+                self._kept.compare(head.origin, seen, signed.raw)
                 raise Refused("wrong-root", f"another tree of {old} entries has been seen here")
             try:
                 verify_consistency(old, seen.root, head.size, head.root, proof)
