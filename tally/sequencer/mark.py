@@ -16,7 +16,7 @@ from audit.log.treehead import Checkpoint, parse_checkpoint
 from audit.protocol.refused import Refused
 from infra.keys import sync_folder
 from tally.sequencer.append import Missing
-from tally.sequencer.ledger import Ledger, Stage
+from tally.sequencer.ledger import EMPTY, Ledger, Stage
 
 MOST = 4096
 """Bytes of the file that are read: an origin, a number and a hash."""
@@ -33,8 +33,8 @@ class Mark:
 
     def __init__(self, ledger: Ledger, read: Callable[[], bytes | None], write: Callable[[bytes], None]) -> None:
         self._ledger, self._read, self._write = ledger, read, write
-        self._size = -1  # the largest that was marked while this one follows; -1 until it does
-        self._marked = b""
+        # What stands there, once it was written here or the ledger was found to fit it.
+        self._marked: Checkpoint | None = None
 
     @property
     def there(self) -> bool:
@@ -57,26 +57,25 @@ class Mark:
 
     def set(self, stage: Stage) -> None:
         """Marks a stage that is committed. A crash leaves this mark or the one before. NotMarked."""
-        text = Checkpoint(self._ledger.origin, stage.size, stage.root).text
-        if text != self._marked:
+        marked = stage.checkpoint(self._ledger.origin)
+        if marked != self._marked:
             try:
-                self._write(text)
+                self._write(marked.text)
             except OSError as error:
                 raise NotMarked(str(error.strerror)) from None
-            self._marked = text
+            self._marked = marked
 
     def follow(self, stage: Stage) -> None:
         """As `set`, for who stands by: a mark that the ledger lacks is left as it is, for who takes over, and so is one
         that is further.
         """
-        if self._size < 0:
+        if self._marked is None:
             if self.lacking():
                 return
             text = self._text()
-            self._size = parse_checkpoint(text).size if text else 0
-        if stage.size > self._size:
+            self._marked = parse_checkpoint(text) if text else EMPTY.checkpoint(self._ledger.origin)
+        if stage.size > self._marked.size:
             self.set(stage)
-            self._size = stage.size
 
     def _text(self) -> bytes | None:
         try:
