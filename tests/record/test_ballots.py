@@ -144,6 +144,17 @@ def test_two_refusals_of_one_entry_by_one_intake(meeting: Meeting) -> None:
     refused(meeting, meeting.signed("refusal", bound, meeting.parties.log[0]), "duplicate")
 
 
+def test_two_copies_of_one_ballot_are_each_refused(meeting: Meeting) -> None:
+    """A refusal is of bytes: that of a spoiled copy keeps the answer to another copy out no more than the ballot."""
+    entry = parse_entry(sent(meeting, body_of(meeting)))
+    for leaf in (bytes(32), entry.leaf):
+        fields = {**refusal_of(entry.identity, leaf), "reason": "bad-signature"}
+        meeting.act("refusal", fields, meeting.parties.log[0])
+    refused(meeting, entry.raw, "refused-before")
+    # It is in one account, once.
+    assert list(meeting.seen.passed("intake-1")) == [entry.identity]
+
+
 def test_a_stranger_is_on_no_roll(meeting: Meeting) -> None:
     body = {**body_of(meeting), "pseudonym": b64((7 * G).raw)}
     assert refused(meeting, sent(meeting, body), "unknown-pseudonym").field == "pseudonym"
