@@ -11,7 +11,7 @@ from tests.faults.storm import run
 from tests.faults.totals import Totals
 
 ENTRIES = 50_000
-EACH, BATCH = 9_000, 256
+EACH = 9_000
 """Entries of one run: what begins anew reads its log from the start, so many short logs try more than a long one."""
 SECONDS = 45.0
 """Of one run, before all is mended."""
@@ -23,7 +23,7 @@ def measure(console: Console) -> list[Figure]:
     found = Totals()
     with temporary_cluster("faults") as cluster, machines() as here:
         for seed in range(1, MOST_RUNS + 1):
-            found += run(cluster, here, f"vote.example/storm-{seed}", seed, EACH, SECONDS, BATCH)
+            found += run(cluster, here, f"vote.example/storm-{seed}", seed, EACH, SECONDS)
             console.print(f"seed {seed}: {found}")
             if found.entries >= ENTRIES:
                 break

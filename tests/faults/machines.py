@@ -4,6 +4,7 @@ or lose its power, while all others go on.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
+from psycopg import sql
+
 from infra.postgres import Cluster
 from tests.faults import power
 from tests.faults.zones import Zones
-from tests.storage.small_disk import SmallDisk, cluster_on, fill_the_log, restart, run, small_disk
+from tests.storage.small_disk import SmallDisk, administer, cluster_on, fill_the_log, restart, run, small_disk
 from vault.custodian import care
 from vault.custodian.rebuilding import SKEW
 
@@ -74,6 +77,14 @@ class Machines:
                 self.disks[name].empty()
         self.off.clear()
         self.full.clear()
+
+    def forget(self, town: Zones) -> None:
+        """Gives back the room that the stores of zones take that have come to their end."""
+        for name, cluster in self.clusters.items():
+            with administer(cluster) as connection:
+                database = sql.Identifier(town.databases[name].engine.url.database or "")
+                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+        shutil.rmtree(town.folders[FOLDER])
 
 
 def rebuild(town: Zones, name: str, others: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from tests.faults.storm import run, zone_of
 from tests.faults.test_killed import points
 from tests.faults.totals import KEY, Totals, total
 
-SEED, ENTRIES, SECONDS = 1, 3_000, 25.0
+SEED, ENTRIES, SECONDS = 1, 2_000, 25.0
 
 
 def test_nothing_acknowledged_is_lost_in_a_storm(cluster: Cluster, request: pytest.FixtureRequest) -> None:
