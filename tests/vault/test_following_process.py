@@ -195,6 +195,26 @@ def test_a_rekey_that_is_not_in_the_log_that_is_held_is_code_8(town: Town) -> No
     assert json.loads(file.read_bytes())["rekey"].encode() == meeting.entries[place]
 
 
+def test_a_tree_by_a_key_that_was_replaced_is_code_9(town: Town) -> None:
+    """The first source shows the log with its rekey; the second another one, which the old key alone has signed."""
+    meeting, origin = town.meeting.ceremony(), town.meeting.origin
+    place, thief = len(meeting.entries), meeting.parties
+    false = [*meeting.entries[:-1], b"made up"]
+    rekey(meeting, "log", "log", Dice(70).log_keys("log"))
+    town.show()
+    town.files["rekeys"] = rekeys_text([place])
+    stolen = files_of(false, thief, origin)
+    stolen["checkpoint"] = checkpoint_of(false, thief, origin, custodians=0)
+    with (
+        serving(town.app()) as one,
+        serving(town.app(stolen)) as other,
+        town.process(f"{one}/{origin}", f"{other}/{origin}") as process,
+    ):
+        code, _ = ended(process, "overruled")
+    assert code == 9
+    assert len(list((town.folder / "memory").glob("overruled-*.json"))) == 1
+
+
 def ended(process: subprocess.Popen[str], event: str) -> tuple[int, str]:
     """The exit code of one that is told to stop once it has logged this alarm, and the line."""
     assert process.stderr is not None
