@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from audit.log.merkle import leaf_hash
 from audit.protocol.refused import Refused
 from infra.insert_only import GUARD_BODY
 from infra.metrics import Metrics
 from tests.databases import Database
 from tests.vault.conftest import CUSTODIANS, WITNESS, Served
 from tests.vault.fixed_keys import FixedKeys
-from tests.vault.witnessing import submission
+from tests.vault.witnessing import add, cosigned, submission
 from vault.custodian.custody import Custodian
+from vault.custodian.sql_ahead import keep_brought
 from vault.custodian.sql_store import SqlStore
 from vault.custodian.storage import Unsafe
 from vault.custodian.watching import Watch
 from vault.custodian.witness import Witness, parse_submission
 
+GUARD_ON_HEAD = (
+    "CREATE OR REPLACE TRIGGER psephos_insert_only BEFORE UPDATE OR DELETE OR TRUNCATE ON head"
+    " EXECUTE FUNCTION psephos_insert_only(); ALTER TABLE head ENABLE ALWAYS TRIGGER psephos_insert_only"
+)
 MISUSED = {
     "a right": ("GRANT UPDATE (data) ON entry TO {role}", "REVOKE UPDATE (data) ON entry FROM {role}"),
     "a guard": (
@@ -43,6 +49,17 @@ MISUSED = {
     "a guard that lets all pass": (
         "CREATE OR REPLACE FUNCTION psephos_insert_only() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
         f"CREATE OR REPLACE FUNCTION psephos_insert_only() RETURNS trigger LANGUAGE plpgsql AS $${GUARD_BODY}$$",
+    ),
+    "a guard that never fires": (
+        GUARD_ON_HEAD.replace("ON head", "ON head FOR EACH STATEMENT WHEN (false)"),
+        GUARD_ON_HEAD,
+    ),
+    "a guard of one column": (GUARD_ON_HEAD.replace("UPDATE", "UPDATE OF time"), GUARD_ON_HEAD),
+    "a table that a crash empties": ("ALTER TABLE published SET UNLOGGED", "ALTER TABLE published SET LOGGED"),
+    "a table that is elsewhere": (
+        "ALTER TABLE head RENAME TO here; CREATE TABLE head (LIKE here) PARTITION BY LIST (origin);"
+        "GRANT INSERT, SELECT ON head TO {role};" + GUARD_ON_HEAD,
+        "DROP TABLE head; ALTER TABLE here RENAME TO head",
     ),
     "a table that inherits": ("CREATE TABLE more () INHERITS (entry)", "DROP TABLE more"),
     "a policy": ("ALTER TABLE entry ENABLE ROW LEVEL SECURITY", "ALTER TABLE entry DISABLE ROW LEVEL SECURITY"),
@@ -120,32 +137,87 @@ def test_the_witness_beside_it_signs_nothing_either(in_database: Served, databas
     assert witness.add_checkpoint(parse_submission(again)) and witness.checkpoint(origin)
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        "CREATE RULE nowhere AS ON INSERT TO entry DO INSTEAD NOTHING",
-        "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
-        "CREATE TRIGGER nowhere BEFORE INSERT ON entry FOR EACH ROW EXECUTE FUNCTION nothing()",
-    ],
+RULE = "CREATE RULE nowhere AS ON INSERT TO {table} DO INSTEAD NOTHING"
+TRIGGER = (
+    "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+    "CREATE TRIGGER nowhere BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION nothing()"
 )
-def test_what_the_database_takes_and_does_not_store_is_not_signed(
-    in_database: Served, database: Database, how: str
-) -> None:
-    served = in_database
-    served.fill(1)
-    served.log.grow(1)
-    body = served.log.append(1)
+
+
+@contextmanager
+def swallowing(database: Database, how: str, table: str) -> Iterator[None]:
+    """Whoever owns the table has it take rows and store none."""
     with database.owner.begin() as connection:
-        connection.execute(text(how))
+        connection.execute(text(how.format(table=table)))
     try:
-        # Before anybody has looked.
-        assert served.post("append", body).status_code == 500
-        assert served.stored().size == 1
+        yield
     finally:
         with database.owner.begin() as connection:
-            kind = "RULE" if "RULE" in how else "TRIGGER"
-            connection.execute(text(f"DROP {kind} nowhere ON entry"))
+            connection.execute(text(f"DROP RULE IF EXISTS nowhere ON {table}; DROP FUNCTION IF EXISTS nothing CASCADE"))
+
+
+@pytest.mark.parametrize(("how", "table"), [(RULE, "entry"), *((TRIGGER, of) for of in ("entry", "head", "node"))])
+def test_what_the_database_takes_and_does_not_store_is_not_signed(
+    in_database: Served, database: Database, how: str, table: str
+) -> None:
+    served = in_database
+    served.fill(255)
+    served.log.grow(1)
+    body = served.log.append(255)
+    # Before anybody has looked.
+    with swallowing(database, how, table):
+        assert served.post("append", body).status_code == 500
+        assert served.stored().size == 255
     served.cosigned(body)
+
+
+def test_nor_does_the_witness_sign_a_head_that_is_not_stored(in_database: Served, database: Database) -> None:
+    served = in_database
+    served.log.grow(3)
+    body = submission(served, 0)
+    with swallowing(database, TRIGGER, "observed"):
+        assert add(served, body).status_code == 500
+        # Else of another tree, too.
+        assert served.store().observed(served.log.origin).size == 0
+    assert cosigned(served, body)
+
+
+def test_nothing_that_is_brought_counts_where_none_of_it_was_stored(in_database: Served, database: Database) -> None:
+    store, entries = SqlStore(database.engine), [b"one", b"two"]
+    leaves = [leaf_hash(entry) for entry in entries]
+    with swallowing(database, TRIGGER, "brought"), pytest.raises(Unsafe, match="not stored them"):
+        store.bring(in_database.log.origin, "line", 0, leaves, entries)
+    with swallowing(database, TRIGGER, "entry"):
+        store.bring(in_database.log.origin, "line", 0, leaves, entries)
+        with pytest.raises(Unsafe, match="not stored them"), store._adding(in_database.log.origin) as connection:
+            keep_brought(connection, in_database.log.origin, "line", 0, 2)
+    # One of two is too few as well.
+    with pytest.raises(Unsafe, match="not stored them"), store._adding(in_database.log.origin) as connection:
+        keep_brought(connection, in_database.log.origin, "line", 1, 3)
+    assert store.staged(in_database.log.origin) == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "store"),
+    [
+        ("published", lambda to, origin: to.publish(origin, 1, b"note")),
+        ("keeps", lambda to, origin: to.keep(origin, "custodian-a")),
+        ("mended", lambda to, origin: to.mend_published(origin, 1, b"note")),
+    ],
+)
+def test_what_is_published_kept_or_mended_is_stored_or_it_is_told(
+    database: Database, in_database: Served, table: str, store: Callable[[SqlStore, str], object]
+) -> None:
+    with swallowing(database, TRIGGER, table), pytest.raises(Unsafe, match="not stored them"):
+        store(SqlStore(database.engine), in_database.log.origin)
+    store(SqlStore(database.engine), in_database.log.origin)
+
+
+def test_the_first_checkpoint_of_a_size_stands(database: Database, in_database: Served) -> None:
+    store, origin = SqlStore(database.engine), in_database.log.origin
+    store.publish(origin, 1, b"first")
+    store.publish(origin, 1, b"second")
+    assert store.published(origin) == (1, b"first")
 
 
 def test_a_folder_that_others_may_write_to_by_now(in_folder: Served, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Select, exists, func, insert, literal, select
 from audit.log.encoding import decode_base64, encode_base64
 from audit.protocol.canonical import canonical, parse_canonical
 from audit.protocol.refused import Refused
+from vault.custodian.cluster import check_stored
 from vault.custodian.cosign import Head
 from vault.custodian.schema import mended
 from vault.custodian.storage import Damaged
@@ -20,11 +21,11 @@ ENTRY, NODE, HEAD, PUBLISHED = "entry", "node", "head", "published"
 
 
 def mend(connection: Connection, origin: str, kind: str, level: int, number: int, data: bytes) -> None:
-    """Adds the right bytes for a place. IntegrityError if another process does so at the same moment."""
+    """Adds the right bytes for a place. IntegrityError if another process does so at the same moment; Unsafe."""
     place = (mended.c.origin == origin, mended.c.kind == kind, mended.c.level == level, mended.c.number == number)
     attempt = connection.scalar(select(func.coalesce(func.max(mended.c.attempt) + 1, 0)).where(*place))
     row = {"origin": origin, "kind": kind, "level": level, "number": number, "attempt": attempt, "data": data}
-    connection.execute(insert(mended).values(row))
+    check_stored(connection.execute(insert(mended).values(row)), 1)
 
 
 def repairs(connection: Connection, origin: str, kind: str, level: int, start: int, end: int) -> dict[int, bytes]:

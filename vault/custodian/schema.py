@@ -73,6 +73,8 @@ observed = Table(
     CheckConstraint("-1 <= old_size AND old_size < size"),
 )
 Index("observed_time", desc(observed.c.time))
+# For the largest of any line, which each append asks for.
+observed_size = Index("observed_size", observed.c.origin, observed.c.size)
 
 # Entries that were brought before their head (C2SP tlog-mirror), for each line by themselves: they become rows of
 # `entry` when their head is stored, and keep nothing else from these places.
@@ -186,14 +188,29 @@ def _back_to_third(connection: Connection) -> None:
     keeps.drop(connection)
 
 
+def _to_fifth(connection: Connection) -> None:
+    # The second step makes the table as it is now.
+    observed_size.create(connection, checkfirst=True)
+
+
+def _back_to_fourth(connection: Connection) -> None:
+    observed_size.drop(connection)
+
+
 # 2: heads seen before their entries, bytes that mend damaged ones, and an index over what changes keys.
 # 3: what was seen or brought before its head, for each set of the log's keys by itself.
 # 4: which logs are kept.
+# 5: an index for the largest tree that was seen.
 SCHEMA = Schema(
     "custodian",
     "entry",
     _create,
-    (Step(_to_second, _to_first), Step(_to_third, _back_to_second), Step(adding(keeps).forward, _back_to_third)),
+    (
+        Step(_to_second, _to_first),
+        Step(_to_third, _back_to_second),
+        Step(adding(keeps).forward, _back_to_third),
+        Step(_to_fifth, _back_to_fourth),
+    ),
 )
 
 

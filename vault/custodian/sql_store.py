@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from audit.log.merkle import leaf_hash
 from infra import failpoints
-from vault.custodian.cluster import HIDING, SAFE, check_guard, check_role, check_settings
+from vault.custodian.cluster import HIDING, SAFE, check_guard, check_role, check_settings, check_stored
 from vault.custodian.cosign import EMPTY, Head
 from vault.custodian.mended import (
     ENTRY,
@@ -52,7 +52,7 @@ class SqlStore(RowsAhead):
         """Notes that the custodian of this name keeps a log here; False if one does already."""
         try:
             with self._adding(origin) as connection:
-                connection.execute(insert(keeps).values(origin=origin, keeper=keeper))
+                check_stored(connection.execute(insert(keeps).values(origin=origin, keeper=keeper)), 1)
         except Overtaken:
             return False
         return True
@@ -128,12 +128,13 @@ class SqlStore(RowsAhead):
         made = new_nodes(hashes, held.frontier, new, first, leaves)
         nodes = [{"origin": origin, "level": k, "index": i, "hash": value} for (k, i), value in made.items()]
         with self._adding(origin) as connection:
-            connection.execute(insert(head).values(origin=origin, **{name: getattr(new, name) for name in FIELDS}))
+            row = {"origin": origin, **{name: getattr(new, name) for name in FIELDS}}
+            check_stored(connection.execute(insert(head).values(row)), 1)
             if line is not None:
                 keep_brought(connection, origin, line, start, first)
             insert_entries(connection, origin, first, leaves, entries)
             if nodes:
-                connection.execute(insert(node), nodes)
+                check_stored(connection.execute(insert(node), nodes), len(nodes))
             failpoints.at("custodian.committing")
 
     def rekeys(self, origin: str) -> list[int]:
@@ -188,7 +189,11 @@ class SqlStore(RowsAhead):
     def publish(self, origin: str, size: int, note: bytes) -> None:
         """Stores a published checkpoint. The first one of a size stands: another only bears more cosignatures."""
         with self._adding(origin) as connection:
-            connection.execute(upsert(published).values(origin=origin, size=size, note=note).on_conflict_do_nothing())
+            row = upsert(published).values(origin=origin, size=size, note=note)
+            done = connection.execute(row.on_conflict_do_nothing())
+            there = select(published.c.size).where(published.c.origin == origin, published.c.size == size)
+            if not done.rowcount and connection.scalar(there) is None:
+                check_stored(done, 1)
 
     def hashes(self, origin: str, level: int, start: int, end: int) -> list[bytes]:
         """The 32-byte hashes [start, end) of a tile level: leaf hashes at 0, roots of full tiles of the level below
