@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from psycopg.errors import InsufficientPrivilege
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from audit.protocol.refused import Refused
@@ -18,6 +18,7 @@ from tests.databases import Database, rights
 from tests.loopback import wait_until
 from tests.vault.conftest import Served
 from tests.vault.fixed_keys import FixedKeys
+from tests.vault.witnessing import monitored
 from vault.custodian.custody import Custodian
 from vault.custodian.sql_store import SqlStore
 from vault.custodian.storage import Unsafe
@@ -108,6 +109,36 @@ def test_of_two_appends_from_one_size_one_is_stored(kept: Served, database: Data
     assert outcomes in (["stored", "wrong-old-size"], ["stored", "wrong-root"], ["fork", "stored"])
 
 
+def test_an_append_costs_the_same_however_many_trees_were_seen(kept: Served, database: Database) -> None:
+    kept.fill(3)
+    many = text(
+        "INSERT INTO observed SELECT :origin, 'line', size, size - 1, sha256(''), sha256(size::text::bytea), 1"
+        " FROM generate_series(1, 5000) AS size"
+    )
+    with database.owner.begin() as connection:
+        connection.execute(many, {"origin": f"{kept.log.origin}/other"})
+        connection.execute(many, {"origin": kept.log.origin})
+        connection.execute(text("ANALYZE observed"))
+    asked: list[tuple[str, object]] = []
+
+    def note(_: object, __: object, statement: str, values: object, *___: object) -> None:
+        if "FROM observed" in statement:
+            asked.append((statement, values))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        kept.log.grow(1)
+        kept.cosigned(kept.log.append(3))
+        kept.client.get(monitored(kept))
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)
+    assert {"size <= " in statement for statement, _ in asked} == {True, False}
+    with database.engine.connect() as connection:
+        for statement, values in asked:
+            plan = "".join(connection.exec_driver_sql(f"EXPLAIN {statement}", values).scalars())
+            assert "Seq Scan" not in plan and "Sort" not in plan, plan
+
+
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
 def test_a_cluster_that_may_lose_a_commit_is_not_vouched_for(
     kept: Served, database: Database, superuser: Engine, setting: str
@@ -150,6 +181,20 @@ def test_a_right_too_many_is_refused(database: Database, right: str) -> None:
     finally:
         with database.owner.begin() as connection:
             connection.execute(text(f"REVOKE {right} ON mended FROM {role}"))
+    SqlStore(database.engine).check_safe()
+
+
+def test_a_role_that_may_become_the_owner_is_refused(database: Database, superuser: Engine) -> None:
+    role, owner = database.engine.url.username, database.owner.url.username
+    with superuser.begin() as connection:
+        # It inherits no right of the owner's, but may take them all.
+        connection.execute(text(f"ALTER ROLE {role} NOINHERIT; GRANT {owner} TO {role}"))
+    try:
+        with pytest.raises(Unsafe, match=f"{role} may change what is in the table brought, or owns it"):
+            SqlStore(database.engine).check_safe()
+    finally:
+        with superuser.begin() as connection:
+            connection.execute(text(f"REVOKE {owner} FROM {role}; ALTER ROLE {role} INHERIT"))
     SqlStore(database.engine).check_safe()
 
 

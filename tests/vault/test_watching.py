@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from audit.log.merkle import leaf_hash
 from audit.protocol.refused import Refused
+from infra.database import engine
 from infra.insert_only import GUARD_BODY
 from infra.metrics import Metrics
 from tests.databases import Database
@@ -231,17 +232,30 @@ def test_a_folder_that_others_may_write_to_by_now(in_folder: Served, tmp_path: P
     watch.check()
 
 
-def test_a_database_that_is_away_changes_nothing_in_what_is_known(database: Database) -> None:
-    looks = iter([None, Unsafe("as it was"), TimeoutError()])
-
-    def look() -> None:
-        if (error := next(looks)) is not None:
-            raise error
-
-    watch = Watch(look)
+def test_a_database_that_is_away_changes_nothing_in_what_is_known(
+    database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = engine(f"postgresql+psycopg://x@/away?host={tmp_path}", database.passfile, name="tests")
+    looks = iter([lambda: None, unsafe, SqlStore(nowhere).check_safe, broken])
+    watch = Watch(lambda: next(looks)())
     watch.look()
     watch.check()
     watch.look()
     watch.look()
     with pytest.raises(Refused, match="as it was"):
         watch.check()
+    # Its engine has said it, and nothing is said of a fault in here.
+    said = capsys.readouterr().err
+    assert said.count("database-unavailable") == 1 and "failure" not in said
+    watch.look()
+    with pytest.raises(Refused, match="as it was"):
+        watch.check()
+    assert capsys.readouterr().err.count("failure") == 1
+
+
+def unsafe() -> None:
+    raise Unsafe("as it was")
+
+
+def broken() -> None:
+    raise TimeoutError
