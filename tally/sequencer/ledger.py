@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, Select, Table, func, insert, select, text
+from sqlalchemy import Connection, Engine, Row, Select, Table, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError, InternalError, OperationalError
 
@@ -144,6 +144,12 @@ class Ledger:
         up_to = stage.c.origin == self.origin, stage.c.size <= size
         return self._stage(_STAGES.where(*up_to).order_by(stage.c.size.desc()).limit(1)) or EMPTY
 
+    def stages(self, start: int, end: int) -> list[Stage]:
+        """Those of more than `start` and at most `end` entries."""
+        within = stage.c.origin == self.origin, stage.c.size > start, stage.c.size <= end
+        with self.engine.connect() as connection:
+            return list(map(_stage_of, connection.execute(_STAGES.where(*within))))
+
     def furthest(self, start: int, most: int) -> tuple[Stage, bytes] | None:
         """The largest signed stage that holds 1 to `most` entries beyond `start`, and the log's note over it."""
         found = self._stage(self._newest_signed().where(stage.c.size > start, stage.c.size <= start + most))
@@ -254,4 +260,8 @@ _STAGES: Stages = select(stage.c.old_size, stage.c.size, stage.c.root, stage.c.f
 
 def _first(connection: Connection, query: Stages) -> Stage | None:
     row = connection.execute(query).first()
-    return Stage(row.old_size, row.size, bytes(row.root), bytes(row.frontier)) if row else None
+    return _stage_of(row) if row else None
+
+
+def _stage_of(row: Row[tuple[int, int, bytes, bytes]]) -> Stage:
+    return Stage(row.old_size, row.size, bytes(row.root), bytes(row.frontier))

@@ -8,6 +8,7 @@ can write to the ledger may have put there: it is judged as if it had just come 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Executor
 
 from audit.log.checkpoint import open_note
@@ -40,7 +41,9 @@ class Replay:
     def __init__(self, ledger: Ledger, manifest_hash: bytes, mixes: Executor | None = None) -> None:
         self.election = Election(manifest_hash, mixes)
         self.stage = EMPTY
-        """The last signed stage whose entries have been read and lead to its root."""
+        """The last signed stage whose entries have been read and lead to its root, and to the frontier of every stage
+        on the way.
+        """
         self._ledger = ledger
         # Until the index was compared: afterwards who sequences keeps it, in the transactions that stage.
         self._expected: Expected | None = Expected()
@@ -86,8 +89,10 @@ class Replay:
                 entries = list(map(parse_entry, raws))
                 seen.look_up(entries)
                 verdicts = check_ballots(election, seen, entries, check_texts)
+                stages = self._stages_up_to(newest.size)
                 for entry in entries:
                     self._admit(seen, entry, verdicts)
+                    self._check_frontier(stages)
         except Refused as refusal:
             if self._ledger.newest_signed() != self.stage:
                 raise Overtaken(f"another sequencer has signed more than {self.stage.size} entries") from None
@@ -136,6 +141,7 @@ class Replay:
             page = self._ledger.entries(election.size, min(election.size + PAGE, stage.size))
             if not page:
                 raise Damaged(f"the ledger's entry {election.size} is not there")
+            stages = self._stages_up_to(election.size + len(page))
             for raw in page:
                 try:
                     entry = parse_entry(raw)
@@ -143,11 +149,21 @@ class Replay:
                     election.apply_recorded(entry, own=True)
                 except Refused as refusal:
                     raise Damaged(f"the ledger's entry {election.size} is not as it was staged: {refusal}") from None
+                self._check_frontier(stages)
                 if self._expected is not None:
                     self._expected.add(entry)
         self._check_root(stage)
         self._check_signed(stage)
         self.stage = stage
+
+    def _stages_up_to(self, size: int) -> dict[int, Stage]:
+        return {stage.size: stage for stage in self._ledger.stages(self.election.size, size)}
+
+    def _check_frontier(self, stages: Mapping[int, Stage]) -> None:
+        # By it custodians are sent what they lack, and held against the ledger: a false one would accuse them.
+        stage, head = stages.get(self.election.size), self.election.head
+        if stage is not None and head.to_bytes() != stage.frontier:
+            raise Damaged(f"the ledger's {stage.size} entries do not have the frontier that was staged")
 
     def _check_root(self, stage: Stage) -> None:
         if self.election.head.root() != stage.root:

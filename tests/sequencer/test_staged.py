@@ -5,6 +5,7 @@ is judged as if it had just come from the queue.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -21,12 +22,12 @@ INTAKE = Dice(99).signers("intake-1")[0]
 """A stranger with an intake's name."""
 
 
-def stage_by_hand(ledger: Ledger, entries: Sequence[bytes]) -> Stage:
-    """Stages entries as who may write to the ledger can, and no sequencer would."""
+def stage_by_hand(ledger: Ledger, entries: Sequence[bytes], **false: bytes) -> Stage:
+    """Stages entries as who may write to the ledger can, and no sequencer would, with what of the stage is false."""
     newest = ledger.newest()
     frontier = CompactRange.from_bytes(newest.frontier)
     frontier.extend(map(leaf_hash, entries))
-    stage = Stage(newest.size, frontier.size, frontier.root(), frontier.to_bytes())
+    stage = replace(Stage(newest.size, frontier.size, frontier.root(), frontier.to_bytes()), **false)
     with ledger.begin() as transaction:
         transaction.append(stage, entries)
     return stage
@@ -84,6 +85,44 @@ def test_what_the_rules_refuse_is_not_signed(open_house: House, made: Callable[[
         sequencer.open()
     assert open_house.ledger.signed(stage.size) is None
     assert max(open_house.vault.size(i) for i in range(3)) == stage.old_size
+
+
+def another_frontier(size: int) -> bytes:
+    tree = CompactRange()
+    tree.extend(leaf_hash(b"another") for _ in range(size))
+    return tree.to_bytes()
+
+
+def test_a_false_root_is_not_signed(open_house: House) -> None:
+    stage = stage_by_hand(open_house.ledger, [notice(open_house)], root=b"r" * 32)
+    with open_house.sequencer() as sequencer, pytest.raises(Damaged, match=f"{stage.size} entries .* the root that"):
+        sequencer.open()
+    assert open_house.ledger.signed(stage.size) is None
+
+
+@pytest.mark.parametrize("followed", [False, True])
+def test_a_false_frontier_is_not_signed_and_accuses_nobody(open_house: House, followed: bool) -> None:
+    """By it a custodian that holds the very tree would be said to hold another. `followed`: by a true stage."""
+    size = open_house.ledger.newest().size + 1
+    stage_by_hand(open_house.ledger, [notice(open_house)], frontier=another_frontier(size))
+    if followed:
+        tree = CompactRange()
+        tree.extend(map(leaf_hash, [*open_house.ledger.all_entries(), raw := open_house.ballot(0)]))
+        stage_by_hand(open_house.ledger, [raw], root=tree.root(), frontier=tree.to_bytes())
+    said = f"{size} entries do not have the frontier"
+    with open_house.sequencer() as sequencer, pytest.raises(Damaged, match=said):
+        sequencer.open()
+    assert open_house.ledger.newest_signed().size == size - 1
+
+
+def test_a_false_frontier_under_what_is_signed_is_found_by_whoever_reads(open_house: House) -> None:
+    """As a restore may leave one, or a version that did not look."""
+    ledger, raw = open_house.ledger, notice(open_house)
+    stage = stage_by_hand(ledger, [raw], frontier=another_frontier(ledger.newest().size + 1))
+    sequencer = open_house.term().sequencer
+    ledger.sign(stage.size, sequencer.signed_note(stage, open_house.meeting.manifest), [parse_entry(raw)])
+    with pytest.raises(Damaged, match=f"{stage.size} entries do not have the frontier"):
+        sequencer.follow()
 
 
 def test_who_stands_by_does_not_read_what_is_not_signed(open_house: House) -> None:

@@ -146,6 +146,9 @@ class Ledger:
     def stage_up_to(self, size: int) -> Stage:
         return max((s for s in self._state.stages if s.size <= size), key=lambda s: s.size, default=EMPTY)
 
+    def stages(self, start: int, end: int) -> list[Stage]:
+        return [stage for stage in self._state.stages if start < stage.size <= end]
+
     def furthest(self, start: int, most: int) -> tuple[Stage, bytes] | None:
         state = self._state
         found = [s for s in state.stages if start < s.size <= start + most and s.size in state.signed]
