@@ -231,7 +231,7 @@ def test_one_that_begins_signs_nothing_before_it_has_read_everything_and_nothing
 def test_hashes_that_changed_since_get_into_no_new_tile(kept: Kept) -> None:
     # Of the tile that is begun: the next append completes it.
     kept.damage.flip("entry", "leaf", "index = 600")
-    with pytest.raises(Damaged, match="entry 600 is not as it was stored"):
+    with pytest.raises(Damaged, match="stored at the edge"):
         kept.append(100)
     kept.log.entries[700:] = []
     assert kept.scrub() == 3

@@ -67,7 +67,7 @@ def check_held(held: CompactRange, level: int, known: Sequence[bytes]) -> None:
     tile = CompactRange()
     tile.extend(known)
     if list(tile.hashes) != there:
-        raise Damaged("the stored hashes at the edge of the tree are not those of the head that is held")
+        raise Damaged("what is stored at the edge of the tree is not what the head that is held is made of")
 
 
 def _edge(hashes: Hashes, size: int) -> CompactRange:

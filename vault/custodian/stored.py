@@ -73,12 +73,12 @@ def right_leaves(start: int, end: int, entries: list[bytes], stored: list[bytes]
 
 def check_edge(store: Store, origin: str, held: Head) -> None:
     """The entries of the last bundle under a head, if it is not full, are as they were stored: what follows is put
-    beside them, into one tile. Damaged.
+    beside them, into one tile. Their stored hashes are checked where they are joined (`nodes`). Damaged.
     """
     start = held.size // WIDTH * WIDTH
     if start < held.size:
-        leaves = staged_leaves(store, origin, start, held.size)
-        check_held(CompactRange.from_bytes(held.frontier), 0, leaves)
+        entries = whole(store.entries(origin, start, held.size), held.size - start)
+        check_held(CompactRange.from_bytes(held.frontier), 0, hash_all(entries))
 
 
 def readable_published(store: Store, origin: str) -> tuple[int, bytes]:
