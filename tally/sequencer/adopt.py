@@ -169,7 +169,8 @@ def adopt(
         for raw in staged:
             election.apply_recorded(parse_entry(raw))
             _note_root(made)
-    with ledger.begin() as transaction:
+    # Whoever takes over from one that is stopped meanwhile writes the same rows.
+    with ledger.begin() as transaction, transaction.lasting(check):
         most = len(staged) or PAGE
         while page := list(islice(entries, most)):
             check()

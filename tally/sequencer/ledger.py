@@ -7,8 +7,9 @@ the signature: over what is only staged it says nothing, so that can still be ju
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, Row, Select, Table, func, insert, select, text
@@ -69,6 +70,31 @@ class Transaction:
         """
         _hurry(self._connection)
 
+    @contextmanager
+    def lasting(self, check: Callable[[], None]) -> Iterator[None]:
+        """As `hurry`, for what may take long in the block, as waiting for custodians does: as long as this process runs
+        and `check` does not raise, the server is told that it is not stopped.
+        """
+        self.hurry()
+        # One of psycopg's, which gives each statement its turn, whichever thread it comes from.
+        session, over = self._connection.connection.driver_connection, threading.Event()
+        assert session is not None
+
+        def speak() -> None:
+            # Of a session that has ended, who writes next is told.
+            with suppress(Exception):
+                while not over.wait(leading.BEAT_SECONDS):
+                    check()
+                    session.execute("SELECT 1")
+
+        thread = threading.Thread(target=speak, name="lasting", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
     def append(self, new: Stage, entries: Sequence[bytes]) -> None:
         """Stages up to 256 entries, which is what custodians take at once. Overtaken; ValueError for more, which none
         would ever sign.
@@ -127,7 +153,7 @@ class Ledger:
 
     def fill_index(self) -> None:
         """Adds the rows of the index that are missing, from the entries under the newest stage that is signed."""
-        with self.engine.begin() as connection:
+        with self._storing() as connection:
             newest = _first(connection, self._newest_signed()) or EMPTY
             rebuild(connection, self.origin, map(parse_entry, self.all_entries(newest.size)))
 

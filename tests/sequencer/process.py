@@ -48,8 +48,9 @@ class Tally:
         self._config.write_text("\n".join(lines) + "\n")
 
     @contextmanager
-    def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        command = [sys.executable, "-c", START, "serve", "tally", "--config", str(self._config)]
+    def running(self, first: str = "") -> Iterator[subprocess.Popen[bytes]]:
+        """`first`: Python that it runs before it is the service."""
+        command = [sys.executable, "-c", first + START, "serve", "tally", "--config", str(self._config)]
         with self._log.open("ab") as log, subprocess.Popen(command, stderr=log, cwd=Path.cwd()) as process:
             try:
                 yield process

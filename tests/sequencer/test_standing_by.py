@@ -13,15 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
 from infra import database, failpoints
 from infra.queue.egress import Outlet, egress
 from infra.queue.ingress import Inlet
-from tally.sequencer import leading, term
+from tally.sequencer import adopt, leading, ledger, term
 from tally.sequencer.leading import Leading
-from tally.sequencer.ledger import Ledger, Overtaken
+from tally.sequencer.ledger import EMPTY, Ledger, Overtaken
 from tally.sequencer.term import Term, stand_by
 from tests.databases import Database
 from tests.loopback import PATIENCE, serving, wait_until
@@ -117,6 +117,76 @@ def test_one_stopped_while_it_stages_holds_nobody_up(
             first.join(PATIENCE)
     # It finds out as one whose database was away, and stands by.
     assert isinstance(ended[0], database.UNAVAILABLE)
+
+
+STOPPED = """
+import os, signal
+from tally.sequencer import adopt, leading
+leading.SILENT_SECONDS = 2
+check_shown = adopt._check_shown
+def stopped(*arguments):
+    os.kill(os.getpid(), signal.SIGSTOP)
+    check_shown(*arguments)
+adopt._check_shown = stopped
+"""
+"""All that it has read back is in its transaction."""
+
+
+def test_one_stopped_while_it_reads_the_log_back_holds_nobody_up(
+    open_house: House, other_ledger: Ledger, ledger_databases: list[Database], tmp_path: Path
+) -> None:
+    after, before = replace(open_house, ledger=other_ledger), len(open_house.vault.entries())
+    tally = Tally(tmp_path, open_house, ledger_databases[1], "http://127.0.0.1:9")
+    with tally.running(STOPPED) as process:
+        wait_until(lambda: "State:\tT" in Path(f"/proc/{process.pid}/status").read_text())
+        assert other_ledger.newest() == EMPTY
+        second = threading.Thread(target=after.sequence, args=(open_house.ballot(),), daemon=True)
+        second.start()
+        second.join(PATIENCE)
+        assert not second.is_alive() and other_ledger.newest().size == before + 1
+        process.send_signal(signal.SIGCONT)
+        wait_until(lambda: tally.figures().get("size") == before + 1)
+    assert open_house.replay().ballots == 1
+
+
+def test_one_that_waits_for_custodians_long_is_not_taken_for_stopped(
+    open_house: House, other_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leading, "SILENT_SECONDS", 1)
+    monkeypatch.setattr(leading, "BEAT_SECONDS", 0.2)
+    check_shown = adopt._check_shown
+    monkeypatch.setattr(adopt, "_check_shown", lambda *arguments: (time.sleep(1.5), check_shown(*arguments)))
+    with replace(open_house, ledger=other_ledger).sequencer():
+        assert list(other_ledger.all_entries()) == list(open_house.ledger.all_entries())
+
+
+def test_one_that_has_lost_its_turn_does_not_keep_its_transaction(
+    open_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leading, "SILENT_SECONDS", 1)
+    monkeypatch.setattr(leading, "BEAT_SECONDS", 0.2)
+    over = threading.Event()
+    over.set()
+    with (
+        pytest.raises(OperationalError),
+        open_house.ledger.begin() as transaction,
+        transaction.lasting(term.checking(over)),
+    ):
+        time.sleep(1.5)
+        transaction.sign(open_house.ledger.newest().size, b"late")
+
+
+def test_one_stopped_while_it_fills_the_index_holds_nobody_up(
+    open_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(connection: Connection, *_: object) -> None:
+        time.sleep(1.5)
+        connection.execute(text("SELECT 1"))
+
+    monkeypatch.setattr(leading, "SILENT_SECONDS", 1)
+    monkeypatch.setattr(ledger, "rebuild", stopped)
+    with pytest.raises(OperationalError):
+        open_house.ledger.fill_index()
 
 
 def test_what_another_has_staged_since_is_not_signed(open_house: House) -> None:

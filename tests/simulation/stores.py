@@ -84,6 +84,10 @@ class Transaction:
     def hurry(self) -> None:
         pass
 
+    @contextmanager
+    def lasting(self, check: Callable[[], None]) -> Iterator[None]:
+        yield
+
     def append(self, new: Stage, entries: Sequence[bytes]) -> None:
         self.stages.append((new, list(entries)))
 
