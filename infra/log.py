@@ -3,7 +3,8 @@ one JSON object on standard error. Values are numbers or short lower-case words,
 hash can slip into a log through a forgotten detail, and what libraries want to say is reduced to who said it.
 
 There are bounds on how many lines a process writes, and nobody's flood hides what others say: what is declared, alarms
-among it, has a bound of its own beside what nobody foresaw, and of that no place of the program may take all.
+among it, has a bound of its own beside what nobody foresaw, and of that no place of the program may take all. A line
+that cannot be written, to a disk that is full or to a reader that has gone, is counted and changes nothing else.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
 Value = int | float | str
@@ -67,10 +68,21 @@ class Log:
             if isinstance(value, str) and not WORD.fullmatch(value):
                 raise Undeclared(f"{self._source}: {event}.{key} is not a short lower-case word")
         line: dict[str, Value] = {"level": level, "source": self._source, "event": event, **values}
-        for one in _unforeseen.lines(line, _place_in(line)) if self is _libraries else _declared.lines(line):
-            # One write a line, so that lines of threads and processes sharing a file do not mix.
-            sys.stderr.write(json.dumps({"time": round(time.time(), 3), **one}) + "\n")
-            sys.stderr.flush()
+        room, place = (_unforeseen, _place_in(line)) if self is _libraries else (_declared, None)
+        if (lines := room.lines(line, place)) and not _written(lines):
+            room.lose(lines)
+
+
+def _written(lines: Sequence[Mapping[str, Value]]) -> bool:
+    """Whether they could be written. Logging is done where somebody sees to what failed: it must not fail, too."""
+    try:
+        # One write, so that lines of threads and processes sharing a file do not mix.
+        sys.stderr.write("".join(json.dumps({"time": round(time.time(), 3), **line}) + "\n" for line in lines))
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        # The disk is full, the reader has gone; it is closed; there was none when the process began.
+        return False
+    return True
 
 
 class Allowance:
@@ -116,6 +128,12 @@ class Room:
             return [line]
         return [{"level": "warning", "source": "infra.log", "event": "dropped", "lines": untold}, line]
 
+    def lose(self, lines: Sequence[Mapping[str, Value]]) -> None:
+        """Counts the line in place of which these could not be written; what they say of others is still to be said."""
+        with self._lock:
+            self.dropped += 1
+            self._untold += 1 + sum(int(one["lines"]) for one in lines[:-1])
+
     def _of(self, place: str) -> Allowance:
         place = place if place in self._places or len(self._places) < MOST_PLACES else ""
         if place not in self._places:
@@ -127,7 +145,7 @@ _declared, _unforeseen = Room(), Room()
 
 
 def dropped() -> int:
-    """How many lines were too many to be written, since the process began."""
+    """How many lines were too many to be written, or could not be, since the process began."""
     return _declared.dropped + _unforeseen.dropped
 
 

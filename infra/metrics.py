@@ -105,7 +105,8 @@ class Metrics:
         self._looks: list[tuple[Callable[[], None], Sequence[Level]]] = []
         self._lock = threading.Lock()
         self._text: tuple[float, bytes] | None = None
-        dropped = self.level("log_lines_dropped", "Log lines that were too many to be written, since the start.")
+        lines = "Log lines that were too many, or could not be written, since the start."
+        dropped = self.level("log_lines_dropped", lines)
         self.look(lambda: dropped.set(log.dropped()))
 
     def count(self, name: str, help: str, *, coarse: bool = False, **labels: Iterable[str]) -> Count:

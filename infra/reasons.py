@@ -7,7 +7,7 @@ REASONS = frozenset({
     "another-election", "another-entry", "another-list", "another-origin", "another-roll", "bad-commitment",
     "bad-element", "bad-encoding", "bad-name", "bad-proof", "bad-receipt", "bad-scalar", "bad-signature", "busy",
     "check-symbol", "clock-backwards", "clock-leapt", "closed", "damaged", "does-not-foot", "duplicate", "elsewhere",
-    "examining", "foreign", "fork", "full", "identity", "internal", "method-not-allowed", "missing-contest",
+    "ended", "examining", "foreign", "fork", "full", "identity", "internal", "method-not-allowed", "missing-contest",
     "missing-entry", "missing-field", "mixed", "no-complaint", "no-such-range", "no-token", "not-allowed",
     "not-canonical", "not-complete", "not-empty", "not-found", "not-mixed", "not-open", "not-ready",
     "not-signed-by-log", "not-sorted", "not-stored", "not-supported", "not-witnessed", "nothing-new", "nothing-seen",

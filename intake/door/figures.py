@@ -55,14 +55,16 @@ def add_figures(
     def look() -> None:
         size.set(standing.election.size)
         phase.only({standing.election.phase: 1})
-        alarms.only({
-            "cannot-account": watch.cannot_account,
-            "custodians-silent": watch.silent,
-            "full": standing.full or standing.full_of_others,
-            "queue-silent": mover.silent,
-            "refused-otherwise": watch.refused_otherwise,
-            "wrong-log": standing.broken,
-        })
+        alarms.only(
+            {
+                "cannot-account": watch.cannot_account,
+                "custodians-silent": watch.silent,
+                "full": standing.full or standing.full_of_others,
+                "queue-silent": mover.silent,
+                "refused-otherwise": watch.refused_otherwise,
+                "wrong-log": standing.broken,
+            }
+        )
 
     def look_at_outbox() -> None:
         for kind, number in waiting(engine, manifest.origin).items():
@@ -103,6 +105,8 @@ def readiness(standing: Standing, watch: Watch, key: DoorKey, engine: Engine) ->
     """Whether it can take a ballot and promise that it will be in the log."""
 
     def ready() -> str:
+        if standing.ended:
+            return "ended"
         if standing.broken:
             return "wrong-log"
         if not standing.ready:

@@ -22,7 +22,7 @@ from audit.log.notes import Note
 from audit.protocol.elgamal import Ciphertext
 from audit.protocol.group import parse_element
 from audit.protocol.refused import Refused
-from audit.record.election import check_binding
+from audit.record.election import Election, check_binding
 from audit.record.entries import MAX_ENTRY, Entry, parse_entry, read_text
 from audit.record.manifest import Manifest
 from infra.http import Problem
@@ -85,6 +85,8 @@ class Reception:
         with no_fault_of_ours("read"):
             entry = read_handed_in(raw)
             check_binding(self._manifest.origin, self._manifest.hash, entry)
+        # In this order: an election that was begun anew in between is not ready.
+        election = self._standing.election
         self._expect_ready(entry)
         key = entry.leaf
         if key in self._busy:
@@ -92,7 +94,8 @@ class Reception:
             return Answer(first.receipt, first.line, new=False)
         self._busy[key] = answer = asyncio.get_running_loop().create_future()
         try:
-            result = await (self._ballot(entry) if entry.kind == "ballot" else self._other(entry))
+            with self._judged_by(election):
+                result = await (self._ballot(entry) if entry.kind == "ballot" else self._other(entry))
             answer.set_result(result)
             return result
         except BaseException as error:
@@ -103,12 +106,26 @@ class Reception:
             del self._busy[key]
 
     def _expect_ready(self, entry: Entry) -> None:
+        if self._standing.ended:
+            raise Problem(
+                503, "ended", "a part of this intake has ended, so it takes nothing until it is started again"
+            )
         if self._standing.broken:
             raise Problem(503, "wrong-log", "the log breaks the rules of this election, so this intake takes nothing")
         if not self._standing.ready:
-            raise Problem(503, "not-ready", "this intake is still reading the log; please try again in a moment")
+            raise _still_reading()
         if not self._key.counts and entry.kind != "rekey":
             raise Problem(503, "wrong-key", "the key of this intake does not count in this election now; try another")
+
+    @contextmanager
+    def _judged_by(self, election: Election) -> Iterator[None]:
+        """Where the watch has begun anew meanwhile, a refusal may be by a log of which little was read: Problem 503."""
+        try:
+            yield
+        except Refused:
+            if self._standing.election is not election:
+                raise _still_reading() from None
+            raise
 
     async def _ballot(self, ballot: Entry) -> Answer:
         try:
@@ -123,6 +140,8 @@ class Reception:
         await self._prove(ballot, weight)
         before = self._standing.reserve(ballot)
         try:
+            # It took a while: nothing is promised by who has begun anew, or is not what it was.
+            self._expect_ready(ballot)
             self._standing.check_phase()
             return await self._promise(self._signed(ballot))
         except BaseException:
@@ -238,6 +257,10 @@ class Reception:
         receipt = make_receipt(self._key.signer, origin, manifest, entry.kind, accepted)
         line = entry.signatures[0].line if entry.kind == "ballot" else ""
         return Answer(receipt, line, new)
+
+
+def _still_reading() -> Problem:
+    return Problem(503, "not-ready", "this intake is still reading the log; please try again in a moment")
 
 
 def _not_yet() -> Problem:

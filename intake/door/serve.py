@@ -25,12 +25,12 @@ from audit.log.reader import HttpReader, Reader
 from audit.protocol.elgamal import ZERO
 from audit.record.entries import MAX_ENTRY
 from audit.record.manifest import Manifest, load_manifest
+from infra import lasting
 from infra.config import ConfigError, load
 from infra.database import UNAVAILABLE, engine, tell
 from infra.follow import Follower
 from infra.http import Problem, application, problem, read_body
 from infra.keys import read_signer, read_token
-from infra.log import failure
 from infra.metrics import Metrics
 from infra.private import Private, Ready, serve
 from infra.sole import PATIENCE_SECONDS, Occupied, Sole
@@ -151,7 +151,7 @@ class Door:
         watch = Watch(self._follow, standing, outbox, *known, workers.pool, most=self.most, keep=self.keep)
         reception = Reception(self.manifest, key, standing, self.engine, outbox, clerk.accept, workers.pool)
         app = door_app(self.manifest.origin, reception, mover.ring)
-        app.router.lifespan_context = self._lifespan(clerk, mover, watch, workers)
+        app.router.lifespan_context = self._lifespan(clerk, mover, watch, workers, standing)
         add_figures(metrics, self.manifest, self.engine, standing, mover, watch)
         return app, readiness(standing, watch, key, self.engine)
 
@@ -159,18 +159,17 @@ class Door:
         return Follower(self.readers, self.manifest.hash)
 
     def _lifespan(
-        self, clerk: Clerk, mover: Mover, watch: Watch, workers: Workers
+        self, clerk: Clerk, mover: Mover, watch: Watch, workers: Workers, standing: Standing
     ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:
             stop = threading.Event()
             threads = [
-                threading.Thread(target=guarded, args=(mover.run, stop), name="mover"),
-                threading.Thread(target=guarded, args=(watch.run, stop, self.pause), name="watch"),
+                lasting.start("mover", lambda: mover.run(stop), standing.end),
+                lasting.start("watch", lambda: watch.run(stop, self.pause), standing.end),
             ]
             writing = asyncio.create_task(clerk.run())
-            for thread in threads:
-                thread.start()
+            writing.add_done_callback(lambda _: standing.end())
             try:
                 yield
             finally:
@@ -227,14 +226,6 @@ def storing(outbox: Outbox, key: DoorKey, expect: Callable[[], None] = lambda: N
             key.stored(entry for entry, _ in items)
 
     return store
-
-
-def guarded(work: Callable[..., None], *arguments: object) -> None:
-    """Runs a thread's work; what ends it unexpectedly is reported by its type and place, never by its values."""
-    try:
-        work(*arguments)
-    except Exception as error:
-        failure(error)
 
 
 def door_app(origin: str, reception: Reception, accepted: Callable[[], None]) -> FastAPI:

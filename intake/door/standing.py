@@ -35,6 +35,7 @@ class Standing:
         self._claims = threading.Lock()
         self.ready = False
         self.broken = False
+        self.ended = False
         self.full = False
         self.full_of_others = False
         self.election = Election()
@@ -47,6 +48,10 @@ class Standing:
         """
         self.ready = False
         self.election = election
+
+    def end(self) -> None:
+        """A part of this intake has ended: it cannot keep a promise any more, and is ready no more."""
+        self.ended = True
 
     def learn(self, entries: Iterable[Entry]) -> None:
         """Takes in ballots that the log holds, or that stand in the outbox from before a restart."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from io import TextIOWrapper
+from typing import Any, TextIO
 
 import pytest
 from hypothesis import given
@@ -106,6 +109,51 @@ def test_more_lines_than_a_log_may_have_are_counted_and_not_written() -> None:
     assert told[0] == [{"level": "warning", "source": "infra.log", "event": "dropped", "lines": 1000}, line]
     assert sum(map(bool, told)) == log.MOST_LINES / 2
     assert room.dropped == 1000 + 1000 - log.MOST_LINES / 2
+
+
+@contextmanager
+def full_disk() -> Iterator[TextIO]:
+    """Standard error on a disk without room. Nothing is left in it that would have to be written when it is closed."""
+    with open("/dev/full", "wb", buffering=0) as raw:
+        yield TextIOWrapper(raw, write_through=True)
+
+
+@contextmanager
+def reader_gone() -> Iterator[TextIO]:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb", buffering=0) as raw:
+        yield TextIOWrapper(raw, write_through=True)
+
+
+@contextmanager
+def closed() -> Iterator[TextIO]:
+    with open(os.devnull, "w") as stream:
+        pass
+    yield stream
+
+
+@pytest.mark.parametrize("stands_for", [full_disk, reader_gone, closed, nullcontext])
+def test_a_line_that_cannot_be_written_is_counted_and_changes_nothing(
+    stands_for: Any, lines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_declared", log.Room())
+    monkeypatch.setattr(log, "_unforeseen", log.Room())
+    tally = Log("tally", sequenced=("size",))
+    with monkeypatch.context() as patched, stands_for() as stream:
+        patched.setattr(sys, "stderr", stream)
+        for size in range(3):
+            tally.info("sequenced", size=size)
+        log.failure(RuntimeError())
+    assert log.dropped() == 4 and lines() == []
+    # As soon as there is room, what is missing is told, once.
+    for size in (3, 4):
+        tally.info("sequenced", size=size)
+    assert [(line["event"], line.get("lines"), line.get("size")) for line in lines()] == [
+        ("dropped", 3, None),
+        ("sequenced", None, 3),
+        ("sequenced", None, 4),
+    ]
 
 
 def test_what_comes_from_one_place_again_and_again_leaves_room_for_others() -> None:

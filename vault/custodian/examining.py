@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 
 from audit.protocol.refused import Refused
-from infra import log
+from infra import lasting, log
 from infra.database import RETRY_SECONDS, UNAVAILABLE, tell
 from infra.metrics import Metrics
 from vault.custodian.keys import Keys
@@ -59,9 +59,9 @@ class Examiner:
         self._ended: dict[str, float] = {}
         self._faults: dict[str, int] = {}
 
-    def start(self) -> None:
-        """Examines from now on, in a thread of its own."""
-        threading.Thread(target=self._go_on, name="examine", daemon=True).start()
+    def start(self, ended: Callable[[], None]) -> None:
+        """Examines from now on, in a thread of its own; `ended` is called should that end."""
+        lasting.start("examine", self._go_on, ended)
 
     def run(self) -> None:
         """Examines everything; while the database is away, it waits."""

@@ -8,6 +8,7 @@ mirror (standard_calls.py).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -48,6 +49,7 @@ STATUS = {
     "examining": 503,
     "damaged": 503,
     "unsafe": 503,
+    "ended": 503,
 }
 
 
@@ -67,14 +69,18 @@ def run(path: Path) -> None:
         check_finished(store, origin)
     examiner = Examiner(store, logs)
     watch = Watch(store.check_safe)
+    ended = threading.Event()
 
     def may_sign() -> None:
+        if ended.is_set():
+            text = "a part of this custodian, which looks after what it holds, has ended"
+            raise Refused("ended", f"{text}: it signs nothing until it is started again")
         examiner.check()
         watch.check()
 
     custodian = Custodian(store, logs, signers, system_clock(), may_sign)
-    examiner.start()
-    watch.start()
+    examiner.start(ended.set)
+    watch.start(ended.set)
     origins, metrics = list(logs), Metrics(FIGURES_SECONDS)
     watch.add_figure(metrics)
     examiner.add_figures(metrics)

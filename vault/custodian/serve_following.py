@@ -2,17 +2,20 @@
 
 It ends with exit code 3 at once when the log has forked, since whatever comes after that is of no log. Any other alarm
 is logged and counted while it goes on; when it is told to stop, its exit code is that of the worst (`alarms.CODES`), 0
-if there was none.
+if there was none. Should it follow no more, for a fault that nobody foresaw, it ends, too: with exit code 1, if there
+was no alarm.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
@@ -20,7 +23,7 @@ from fastapi import APIRouter, FastAPI
 from audit.log.reader import HttpReader, Reader, ReadError, unverified_first_entry
 from audit.protocol.refused import Refused
 from audit.record.manifest import Manifest, load_manifest, open_manifest
-from infra import failpoints, log
+from infra import failpoints, lasting, log
 from infra.config import load
 from infra.database import UNAVAILABLE, tell
 from infra.http import application
@@ -74,15 +77,28 @@ def run(path: Path, urls: Sequence[str]) -> int:
     add_custody(metrics, store, [manifest.origin], config.folder)
     add_following(metrics, follower)
     private = Private(config.private, metrics, follower_readiness(follower))
-    thread = threading.Thread(target=_follow, args=(follower, config.interval, stop), name="follow")
-    thread.start()
-    try:
-        serve(copy_app(served, manifest.origin), config.listen, private)
-    finally:
-        stop.set()
-        thread.join()
-    _log.info("ended", code=alarms.code)
-    return alarms.code
+    ended = threading.Event()
+
+    def end() -> None:
+        ended.set()
+        _end_service()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Not before the server heeds the signal that ends it.
+        thread = lasting.start("follow", lambda: _follow(follower, config.interval, stop), end)
+        try:
+            yield
+        finally:
+            stop.set()
+            await asyncio.to_thread(thread.join)
+
+    app = copy_app(served, manifest.origin)
+    app.router.lifespan_context = lifespan
+    serve(app, config.listen, private)
+    code = alarms.code or int(ended.is_set())
+    _log.info("ended", code=code)
+    return code
 
 
 def copy_app(served: Custodian, origin: str) -> FastAPI:
@@ -132,7 +148,9 @@ def _follow(follower: Follower, interval: float, stop: threading.Event) -> None:
         try:
             follower.round()
         except Fork as fork:
-            print(f"psephos: {fork}", flush=True)
+            with suppress(OSError, ValueError):
+                # Where nobody can be told, the exit code tells.
+                print(f"psephos: {fork}", flush=True)
             break
         except UNAVAILABLE as error:
             tell(error)
@@ -141,5 +159,9 @@ def _follow(follower: Follower, interval: float, stop: threading.Event) -> None:
             log.failure(error)
         stop.wait(interval)
     if not stop.is_set():
-        # The server of this process, which serves from the main thread, is told as anybody would.
-        os.kill(os.getpid(), signal.SIGTERM)
+        _end_service()
+
+
+def _end_service() -> None:
+    # The server of this process, which serves from the main thread, is told as anybody would.
+    os.kill(os.getpid(), signal.SIGTERM)

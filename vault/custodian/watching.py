@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 from audit.protocol.refused import Refused
-from infra import log
+from infra import lasting, log
 from infra.database import UNAVAILABLE, tell
 from infra.metrics import Metrics
 from vault.custodian.storage import Unsafe
@@ -31,9 +31,9 @@ class Watch:
         self._unsafe = ""
         self._seldom = log.Seldom(SAID_AGAIN_SECONDS)
 
-    def start(self) -> None:
-        """Looks from now on, in a thread of its own."""
-        threading.Thread(target=self._run, name="watch", daemon=True).start()
+    def start(self, ended: Callable[[], None]) -> None:
+        """Looks from now on, in a thread of its own; `ended` is called should that end."""
+        lasting.start("watch", self._run, ended)
 
     def look(self) -> None:
         """Looks once. While the database is away it stays at what was seen last: nothing can be stored then."""
