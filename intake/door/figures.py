@@ -55,16 +55,14 @@ def add_figures(
     def look() -> None:
         size.set(standing.election.size)
         phase.only({standing.election.phase: 1})
-        alarms.only(
-            {
-                "cannot-account": watch.cannot_account,
-                "custodians-silent": watch.silent,
-                "full": standing.full or standing.full_of_others,
-                "queue-silent": mover.silent,
-                "refused-otherwise": watch.refused_otherwise,
-                "wrong-log": standing.broken,
-            }
-        )
+        alarms.only({
+            "cannot-account": watch.cannot_account,
+            "custodians-silent": watch.silent,
+            "full": standing.full or standing.full_of_others,
+            "queue-silent": mover.silent,
+            "refused-otherwise": watch.refused_otherwise,
+            "wrong-log": standing.broken,
+        })
 
     def look_at_outbox() -> None:
         for kind, number in waiting(engine, manifest.origin).items():
