@@ -39,7 +39,10 @@ INSERT = text("INSERT INTO queued (key, data, intake) SELECT *, :intake FROM unn
     bindparam("keys", type_=ARRAY(BYTEA)), bindparam("data", type_=ARRAY(BYTEA)), bindparam("intake", type_=Text)
 )
 # For this transaction, to the trigger that looks whether the share is full.
-SHARED = text("SELECT set_config('psephos.intake', :intake, true), set_config('psephos.intakes', :intakes, true)")
+SHARED = text(
+    "SELECT set_config('psephos.intake', :intake, true), set_config('psephos.entries', :entries, true),"
+    " set_config('psephos.intakes', :intakes, true)"
+)
 MOST_AT_ONCE = 4
 """Puts of one intake, of up to 16 MiB, that are on their way or wait for their turn: an intake makes one after another,
 but those of which it has lost sight may take BODY_SECONDS to end."""
@@ -107,7 +110,9 @@ class Inlet:
         rows = {"keys": [self._draw(KEY_BYTES) for _ in entries], "data": list(entries), "intake": intake}
         # Whatever the role or the cluster is set to: the commit waits for the disk.
         connection.execute(text("SET LOCAL synchronous_commit TO on"))
-        connection.execute(SHARED, {"intake": intake or "", "intakes": str(self._intakes)})
+        if intake is not None:
+            among = {"intake": intake, "entries": str(len(entries)), "intakes": str(self._intakes)}
+            connection.execute(SHARED, among)
         connection.execute(INSERT, rows)
 
 

@@ -49,18 +49,22 @@ END $$
 """
 
 
-# Whose put it is, and among how many the rows are shared out, ingress says with each: it alone knows the tokens, and
-# who has captured it can keep entries from the queue in any case. The trigger looks before anything is written, so that
-# puts which are refused again and again leave nothing on the disk.
+# Whose put it is, of how many entries, and among how many the rows are shared out, ingress says with each: it alone
+# knows the tokens, and who has captured it can keep entries from the queue in any case. The trigger looks before there is
+# anything written, so that puts which are refused again and again leave nothing on the disk.
 _SHARE_FUNCTION = f"""
 CREATE OR REPLACE FUNCTION {SHARE}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public AS $$
 DECLARE
     whose text := current_setting('psephos.intake', true);
-    share int := %d / coalesce(nullif(current_setting('psephos.intakes', true), ''), '1')::int;
+    held int;
 BEGIN
-    IF (SELECT count(*) FROM (SELECT FROM public.queued WHERE intake = whose LIMIT share) AS rows) >= share THEN
-        RAISE EXCEPTION 'the share of this intake is full' USING ERRCODE = 'check_violation', CONSTRAINT = '{SHARE}';
+    IF whose <> '' THEN
+        SELECT count(*) INTO held FROM public.queued WHERE intake = whose;
+        IF held + current_setting('psephos.entries')::int > %d / current_setting('psephos.intakes')::int THEN
+            RAISE EXCEPTION 'the share of this intake is full'
+                USING ERRCODE = 'check_violation', CONSTRAINT = '{SHARE}';
+        END IF;
     END IF;
     RETURN NULL;
 END $$
@@ -104,8 +108,8 @@ def install(
     connection: Connection, ingress: str, egress: str, most: int = MOST_ROWS, to: int | None = None
 ) -> tuple[int, int]:
     """Brings the table to version `to`, the newest if None, as its owner. Role `ingress` may INSERT and not even look;
-    `egress` may DELETE, and SELECT all but whose a row is. It takes nothing more once it holds `most` rows, and
-    nothing more of one intake once it holds its share of these: one put may go beyond that.
+    `egress` may DELETE, and SELECT all but whose a row is. It takes nothing more once it holds `most` rows, and of
+    one intake no more than its share of these.
 
     Running it again changes nothing. ValueError if a role has no plain role name; as `Schema.bring`.
     """

@@ -58,8 +58,11 @@ def post(url: str, intake: str, *, count: int = 1) -> int:
 
 def test_who_has_filled_its_share_waits_and_the_others_do_not(small: Queue) -> None:
     inlet = Inlet(small.ingress, intakes=2)
-    for _ in range(10):
-        inlet.store(entries(1), CAPTURED)
+    inlet.store(entries(9), CAPTURED)
+    # All of a put or nothing.
+    with pytest.raises(ShareFull):
+        inlet.store(entries(2), CAPTURED)
+    inlet.store(entries(1), CAPTURED)
     with pytest.raises(ShareFull):
         inlet.store(entries(1), CAPTURED)
     inlet.store(entries(10), HONEST)
