@@ -50,8 +50,8 @@ END $$
 
 
 # Whose put it is, of how many entries, and among how many the rows are shared out, ingress says with each: it alone
-# knows the tokens, and who has captured it can keep entries from the queue in any case. The trigger looks before there is
-# anything written, so that puts which are refused again and again leave nothing on the disk.
+# knows the tokens, and who has captured it can keep entries from the queue in any case. It is looked before anything is
+# written: puts that are refused again and again leave nothing on the disk.
 _SHARE_FUNCTION = f"""
 CREATE OR REPLACE FUNCTION {SHARE}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public AS $$
