@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from audit.log.checkpoint import LogPolicy
 from audit.log.notes import Note, parse_note
 from audit.record.manifest import Manifest
-from infra import log
+from infra import lasting, log
 from tally.sequencer.append import Missing
 from tally.sequencer.courier import CLAIM_SECONDS, CLAIM_TRIES, Courier, LedgerBehind
 from tally.sequencer.custodian import Custodian
@@ -42,15 +43,15 @@ class Stopped(Exception):
     """The process is told to end; what is under way goes on after a restart."""
 
 
-def start_thread(name: str, run: Callable[[], None]) -> None:
-    """Has `run` go on by the side of the caller, no longer than the process."""
-    threading.Thread(target=run, name=name, daemon=True).start()
+class Ended(Exception):
+    """A courier has ended, for a fault that nobody foresaw, and its custodian would be served no more."""
 
 
 class Push:
     """The couriers of one log and what they share. Its methods are for one thread, the sequencer's.
 
-    `changed` is what all of them wait on, and `start` sends a courier out: the clock and the threads are arguments.
+    `changed` is what all of them wait on, and `start` sends a courier out, as `lasting` does: clock and threads are
+    arguments.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Push:
         manifest: Manifest,
         custodians: Sequence[Custodian],
         changed: threading.Condition | None = None,
-        start: Callable[[str, Callable[[], None]], None] = start_thread,
+        start: Callable[[str, Callable[[], None], Callable[[], None]], object] = lasting.start,
     ) -> None:
         self._ledger, self.manifest = ledger, manifest
         self.left_out: frozenset[str] = frozenset()
@@ -92,7 +93,7 @@ class Push:
     def start(self) -> None:
         """Sends the couriers out."""
         for courier in self._couriers:
-            self._start(f"courier {courier.label}", courier.run)
+            self._start(f"courier {courier.label}", courier.run, partial(self._ended, courier))
 
     def close(self) -> None:
         """Calls the couriers back; who waits here gets Stopped."""
@@ -217,6 +218,10 @@ class Push:
         with self._changed:
             self._failure = self._failure or failure
             self._changed.notify_all()
+
+    def _ended(self, courier: Courier) -> None:
+        # As if the process had died: all that the couriers knew, those of the next ask for again.
+        self.fail(Ended(f"the courier to {courier.label} has ended; start tally again"))
 
     def _wait(self, done: Callable[[], bool]) -> None:
         while not self._changed.wait_for(lambda: done() or self._over(), REPORT_SECONDS):

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from audit.record.manifest import Manifest
 from audit.record.restart import Restart
-from infra import log
+from infra import lasting, log
 from infra.database import RETRY_SECONDS, UNAVAILABLE, tell
 from tally.sequencer.adopt import adopt_any
 from tally.sequencer.courier import LedgerBehind
@@ -155,8 +155,12 @@ def turn(leading: Leading, push: Push, stop: threading.Event) -> Iterator[thread
         ended.wait(FINISH_SECONDS)
         push.close()
 
-    thread = threading.Thread(target=watch, name="turn", daemon=True)
-    thread.start()
+    def end() -> None:
+        over.set()
+        push.close()
+
+    # Without it, nobody would see that the turn is lost, or that it is time to stop: the term ends with it.
+    thread = lasting.start("turn", watch, end)
     try:
         yield over
     finally:

@@ -4,7 +4,6 @@ promise what nobody keeps.
 
 from __future__ import annotations
 
-import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -23,7 +22,7 @@ from intake.door.clerk import Clerk
 from intake.door.mover import Mover
 from intake.door.watch import Watch
 from tests.door.conftest import Client, InlinePool, Place, signed
-from tests.infra.test_log import full_disk
+from tests.infra.test_log import log_on_a_full_disk
 from tests.loopback import PATIENCE, serving, wait_until
 
 
@@ -34,8 +33,7 @@ def test_a_log_that_cannot_be_written_ends_nothing(place: Place, monkeypatch: py
     raw = place.text()
     with place.running() as client:
         wait_until(lambda: client.ready)
-        with full_disk() as log, monkeypatch.context() as patched:
-            patched.setattr(sys, "stderr", log)
+        with log_on_a_full_disk(monkeypatch):
             passed_on, looked = count(monkeypatch, Mover, "_pass_on"), count(monkeypatch, Watch, "step")
             place.queue.silent = place.board.down = True
             entry = signed(raw, client.accepted(raw)["line"])

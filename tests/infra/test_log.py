@@ -119,6 +119,16 @@ def full_disk() -> Iterator[TextIO]:
 
 
 @contextmanager
+def log_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No line of this process can be written until the end of the block; what is lost is counted from 0."""
+    with full_disk() as stream, monkeypatch.context() as patched:
+        patched.setattr(log, "_declared", log.Room())
+        patched.setattr(log, "_unforeseen", log.Room())
+        patched.setattr(sys, "stderr", stream)
+        yield
+
+
+@contextmanager
 def reader_gone() -> Iterator[TextIO]:
     reading, writing = os.pipe()
     os.close(reading)

@@ -78,7 +78,7 @@ class Tally(Zone):
             manifest,
             custodians,
             changed=Condition(kernel),
-            start=lambda name, run: kernel.spawn(self.process, name, run),
+            start=lambda name, run, _: kernel.spawn(self.process, name, run),
         )
         signers: Any = [Signer(world, signer) for signer in world.made.keys(world.made.parties.log)]
         ahead: Any = Ahead(kernel, self.process) if self._looks_ahead else None
