@@ -67,6 +67,8 @@ class Town:
         self.meeting = house.meeting
         self.ports = [free_port() for _ in NAMES]
         self.processes: list[subprocess.Popen[bytes]] = []
+        # One: to make it costs more than to ask, and questions are asked until they are answered.
+        self.client = httpx.Client(timeout=PATIENCE, trust_env=False)
         for name in NAMES:
             write_secret(folder / f"{name}.token", f"{name}{TOKEN}\n")
         (folder / "manifest").write_bytes(self.meeting.entries[0])
@@ -114,6 +116,7 @@ class Town:
                 wait_until(lambda number=number: self.is_ready(number))
             yield
         finally:
+            self.client.close()
             for process in self.processes:
                 process.kill()
                 process.wait()
@@ -132,7 +135,7 @@ class Town:
         return make_text("ballot", self.meeting.origin, {**body, "pseudonym": b64(G.raw)})
 
     def post(self, number: int, raw: bytes) -> httpx.Response:
-        return httpx.post(f"{self.url(number)}/{self.meeting.origin}/entries", content=raw, timeout=PATIENCE)
+        return self.client.post(f"{self.url(number)}/{self.meeting.origin}/entries", content=raw)
 
     def ballot(self, account: int, revision: int = 0) -> bytes:
         """A ballot's text."""
@@ -261,9 +264,8 @@ def test_one_intake_is_dead_and_one_is_false(town: Town) -> None:
     wait_until(lambda: kinds(town).count("reconcile") == 2, 60)
     false = "intake-2 says it passed on 1 ballots, the log holds 2, or others"
     missing = "intake-3 has not reconciled yet"
-    for overruled, named in (((), f"{false}; {missing}"), (("intake-2",), missing), (("intake-3",), false)):
-        done = town.close(*overruled)
-        assert done.returncode == 1 and f"{named}: wait or overrule by name" in done.stderr, done.stderr
+    done = town.close()
+    assert done.returncode == 1 and f"{false}; {missing}: wait or overrule by name" in done.stderr, done.stderr
     done = town.close("intake-2", "intake-3")
     assert done.returncode == 0, done.stderr
 
@@ -290,7 +292,12 @@ def reason(answer: httpx.Response) -> str:
 
 
 def kinds(town: Town) -> list[str]:
-    return [entry.kind for entry in town.log()]
+    """Of the entries that W custodians hold, as tally knows it: to read the log from them takes the time of those that
+    are waited for.
+    """
+    ledger = town.house.ledger
+    size, _ = ledger.newest_witnessed() or (0, b"")
+    return [parse_entry(raw).kind for raw in ledger.all_entries(size)]
 
 
 def resolution(town: Town, kind: str) -> tuple[Any, ...]:
