@@ -11,7 +11,7 @@ from unittest.mock import patch
 from audit.record import entries as record_entries
 from infra import failpoints, log
 from intake.door import reception, watch
-from tally.sequencer import service
+from tally.sequencer import term
 from tests.simulation.faults import Faults
 from tests.simulation.kernel import Overrun
 from tests.simulation.keys import cheap_signatures
@@ -92,7 +92,7 @@ def _simulated(fault: Callable[[str], None]) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(cheap_signatures())
         stack.enter_context(patch.object(log.Log, "_write", write))
-        stack.enter_context(patch.object(service, "POLL_SECONDS", 2.0))
+        stack.enter_context(patch.object(term, "POLL_SECONDS", 2.0))
         stack.enter_context(patch.object(watch, "sign_page", sign_page))
         stack.enter_context(patch.object(record_entries, "read_text", read_text))
         for module in (watch, reception):
