@@ -147,10 +147,8 @@ def test_an_intake(town: Town, cluster: Cluster) -> None:
 
 
 def test_a_custodian(office: Office) -> None:
-    private = f"127.0.0.1:{free_port()}"
-    service, config = Service(office.folder, private), office.folder / "custodian.toml"
-    config.write_text(config.read_text() + f'private = "{private}"\n')
-    with service.running("custodian", "--config", config):
+    service = Service(office.folder, office.private)
+    with service.running("custodian", "--config", office.folder / "custodian.toml"):
         wait_until(service.ready)
         before = series(service.metrics.encode())
         paths = ["append", "publish", "held", "held/0", "checkpoint", "tile/0", "tile/entries", "rekeys"]

@@ -12,6 +12,7 @@ up.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -91,10 +92,10 @@ class Examiner:
         faults = metrics.level("faults", "Things that were damaged when all was last read.", log=origins)
 
         def look() -> None:
-            for origin, ended in list(self._ended.items()):
-                age.set(self._clock() - ended, log=origin)
-            for origin, found in list(self._faults.items()):
-                faults.set(found, log=origin)
+            for origin in origins:
+                # Before the first time it is not known.
+                age.set(self._clock() - self._ended.get(origin, math.nan), log=origin)
+                faults.set(self._faults.get(origin, math.nan), log=origin)
 
         metrics.look(look, age, faults)
 
