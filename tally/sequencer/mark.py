@@ -16,7 +16,7 @@ from audit.log.treehead import Checkpoint, parse_checkpoint
 from audit.protocol.refused import Refused
 from infra.keys import sync_folder
 from tally.sequencer.append import Missing
-from tally.sequencer.ledger import EMPTY, Ledger, Stage
+from tally.sequencer.ledger import Ledger, Stage
 
 MOST = 4096
 """Bytes of the file that are read: an origin, a number and a hash."""
@@ -35,6 +35,7 @@ class Mark:
         self._ledger, self._read, self._write = ledger, read, write
         # What stands there, once it was written here or the ledger was found to fit it.
         self._marked: Checkpoint | None = None
+        self._found: int | None = None  # how many entries the ledger held at the first look of one without a mark
 
     @property
     def there(self) -> bool:
@@ -67,14 +68,17 @@ class Mark:
 
     def follow(self, stage: Stage) -> None:
         """As `set`, for who stands by: a mark that the ledger lacks is left as it is, for who takes over, and so is one
-        that is further.
+        that is further. Where there is none, only what the ledger comes to hold from now on is marked: somebody
+        sequences on it. What it held before says nothing of whether it is an old copy.
         """
         if self._marked is None:
             if self.lacking():
                 return
-            text = self._text()
-            self._marked = parse_checkpoint(text) if text else EMPTY.checkpoint(self._ledger.origin)
-        if stage.size > self._marked.size:
+            if text := self._text():
+                self._marked = parse_checkpoint(text)
+            elif self._found is None:
+                self._found = self._ledger.newest().size
+        if stage.size > (self._marked.size if self._marked else self._found or 0):
             self.set(stage)
 
     def _text(self) -> bytes | None:

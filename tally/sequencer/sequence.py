@@ -27,7 +27,7 @@ from infra.workers import CheckingPool
 from tally.sequencer.courier import LedgerBehind
 from tally.sequencer.decide import Decision, Verdicts, check_authors, check_ballots, decide, read
 from tally.sequencer.egress import Egress, QueueUnavailable
-from tally.sequencer.ledger import Ledger, Overtaken, Stage
+from tally.sequencer.ledger import EMPTY, Ledger, Overtaken, Stage
 from tally.sequencer.log_keys import LogKeys
 from tally.sequencer.mark import Mark
 from tally.sequencer.push import Push
@@ -118,11 +118,19 @@ class Sequencer:
         replay = self._replay or Replay(self._ledger, self._manifest.hash, self._mixes)
         replay.complete()
         self.election, self._replay = replay.election, None
+        brought = EMPTY
+        if not marked and replay.stage != EMPTY:
+            # Nothing says yet that this ledger is no old copy, and a mark of it would say so at the next beginning.
+            brought, note = replay.stage, self._ledger.signed(replay.stage.size)
+            assert note is not None
+            self._bring(brought, note)
+            self._push.hear(marked)
         stage, entries = replay.admit(self._check_texts)
         _log.info("opened", size=stage.size, phase=self.election.phase)
-        if stage.size:
+        if stage != brought:
             self.finish(stage, entries)
         self._push.hear(marked)
+        self._mark.set(stage)
         self._count(Decision())
 
     def step(self) -> bool:
@@ -223,12 +231,14 @@ class Sequencer:
         """Marks a stage that is committed, signs it, unless it is signed, gets it witnessed, unless it is, and
         published. `entries`: those that are signed with it. Stopped, LedgerBehind, Fork, NotMarked.
         """
-        size = stage.size
         self._mark.set(stage)
         failpoints.at("sequencer.marked")
-        note = self._ledger.signed(size) or self._sign(stage, entries)
+        self._bring(stage, self._ledger.signed(stage.size) or self._sign(stage, entries))
+
+    def _bring(self, stage: Stage, note: bytes) -> None:
         self._push.send(stage, note, self.election.manifest)
         failpoints.at("sequencer.pushed")
+        size = stage.size
         witnessed = self._ledger.witnessed(size) or self._witness(size)
         self._push.publish(size, witnessed)
         failpoints.at("sequencer.published")

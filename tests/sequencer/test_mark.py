@@ -107,15 +107,48 @@ def test_who_stands_by_marks_what_it_reads_and_nothing_over_what_is_missing(
     open_house: House, other_ledger: Ledger
 ) -> None:
     ours, theirs = open_house.ledger.newest(), HostDisk()
-    theirs.of(open_house.ledger).follow(ours)
-    assert theirs.text == Checkpoint(open_house.meeting.origin, ours.size, ours.root).text
+    theirs.of(open_house.ledger).set(ours)
     replace(open_house, ledger=other_ledger, mark=HostDisk()).record()
     open_house.record(open_house.ballot(0))
-    theirs.of(open_house.ledger).follow(open_house.ledger.newest())
+    newest = open_house.ledger.newest()
+    theirs.of(open_house.ledger).follow(newest)
+    assert theirs.text == newest.checkpoint(open_house.meeting.origin).text
     marked = theirs.text
     theirs.of(other_ledger).follow(other_ledger.newest())
     theirs.of(open_house.ledger).follow(ours)
     assert theirs.text == marked and theirs.of(other_ledger).lacking()
+
+
+def test_who_stands_by_without_a_mark_takes_none_from_what_was_there_before_it(open_house: House) -> None:
+    """The ledger that it looks at may be the old copy."""
+    theirs = HostDisk()
+    mark = theirs.of(open_house.ledger)
+    for size in range(open_house.ledger.newest().size + 1):
+        mark.follow(open_house.ledger.stage_up_to(size))
+    assert not mark.there
+    open_house.record(open_house.ballot(0))
+    newest = open_house.ledger.newest()
+    mark.follow(newest)
+    assert theirs.text == newest.checkpoint(open_house.meeting.origin).text
+
+
+def test_without_a_mark_none_is_set_before_all_are_heard(open_house: House, other_ledger: Ledger) -> None:
+    """An old copy on a new host, while the one that is ahead gives none of its entries."""
+    copy = replace(open_house, ledger=other_ledger, mark=HostDisk())
+    copy.record()
+    signed_and_sent_to_one(open_house, open_house.ballot(0))
+    copy.mark.text, copied = None, other_ledger.newest()
+    copy.queue.rows.clear()
+    copy.vault.lies(2, 503, where="/held/")
+    with pytest.raises(LedgerBehind, match="claims"), copy.opened():
+        pass
+    # All are asked, and its ledger is not passed off as the one that it has marked.
+    with pytest.raises(TimeoutError):
+        goes_on(copy)
+    assert copy.mark.text is None and other_ledger.newest() == copied
+    copy.vault.up(2)
+    assert goes_on(copy) == list(open_house.ledger.all_entries())
+    assert copy.mark.of(other_ledger).there
 
 
 @pytest.mark.parametrize("tree", [True, False])
