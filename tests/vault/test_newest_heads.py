@@ -4,15 +4,18 @@ does to them, nothing is signed that is not true, and the newest head is mended 
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from audit.log.keys import ED25519
 from audit.log.merkle import CompactRange
 from audit.protocol.refused import Refused
 from tests.databases import Database
-from tests.vault.conftest import CUSTODIANS, LOG, NOW, Growing, signers
+from tests.vault.conftest import CUSTODIANS, LOG, NOW, Growing, Served, signers
 from tests.vault.sources import Shown
 from tests.vault.test_scrubbing import Kept
+from vault.custodian import kept as module
 from vault.custodian.cosign import WrongOldSize
 from vault.custodian.storage import Damaged
 
@@ -140,3 +143,25 @@ def test_what_is_held_must_be_the_tree_that_was_published(kept: Kept) -> None:
     assert kept.found() == [said]
     assert kept.scrub(kept.peer) == 4
     assert kept.found() == [said]
+
+
+def test_who_was_slow_to_look_makes_no_custodian_forget_what_was_cosigned_meanwhile(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.fill(8)
+    served.restart()
+    served.log.grow(2)
+    kept, origin, store = served.custodian.kept, served.log.origin, type(served.store())
+    check, before = module.check_head, served.stored()
+
+    def slow(*arguments: Any) -> None:
+        """Between looking and remembering, another caller appends."""
+        monkeypatch.setattr(module, "check_head", check)
+        served.cosigned(served.log.append(8))
+        check(*arguments)
+
+    monkeypatch.setattr(module, "check_head", slow)
+    assert kept.newest(origin).size == 8
+    monkeypatch.setattr(store, "newest", lambda *_: before)
+    with pytest.raises(Damaged, match="heads are missing: 8 entries are held, of 10 that were"):
+        kept.newest(origin)

@@ -32,10 +32,10 @@ class Kept:
     `deciding` is held from reading what is stored until what follows from it is stored.
 
     Whoever takes more than one of them takes them in this order: `deciding`; `_learning`, which is held while it is
-    changed whose signatures count; what the store takes for one call (a connection, a transaction, a name in the
-    folder) and gives back before it returns. A store calls nobody back, so none of them is ever waited for by who holds
-    a later one. Of one transaction's rows the head comes first: of two appends that start from one size, or end in one,
-    the second waits there and holds nothing.
+    changed whose signatures count, or what the newest head is; what the store takes for one call (a connection, a
+    transaction, a name in the folder) and gives back before it returns. A store calls nobody back, so none of them is
+    ever waited for by who holds a later one. Of one transaction's rows the head comes first: of two appends that start
+    from one size, or end in one, the second waits there and holds nothing.
     """
 
     def __init__(
@@ -105,8 +105,14 @@ class Kept:
             was = held if held.size == last.size else self.store.head_at(origin, last.size)
             if last.size and (was is None or (was.root, was.time) != (last.root, last.time)):
                 raise Damaged(f"the head of {last.size} entries is another than it was while this process ran")
-            self._newest[origin] = held
+            self._remember(origin, held)
         return held
+
+    def _remember(self, origin: str, head: Head) -> None:
+        """Of several callers none makes this process forget the larger tree that another has seen, or stored."""
+        with self._learning:
+            if head.size >= self._newest.get(origin, EMPTY).size:
+                self._newest[origin] = head
 
     def seen(self, origin: str) -> Head:
         """The largest tree of which this custodian knows that the log's keys of now have signed it, its entries held
@@ -175,6 +181,6 @@ class Kept:
             if isinstance(error, Overtaken):
                 raise WrongOldSize(self.store.newest(origin).size) from None
             raise
-        self._newest[origin] = new
+        self._remember(origin, new)
         # A crash here leaves a stored head without a cosignature: the log asks again and gets it then.
         failpoints.at("custodian.stored")
