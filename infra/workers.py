@@ -70,6 +70,10 @@ class CheckingPool:
         except BrokenProcessPool:
             return self._restart(executor).submit(_check, pair)
 
+    def replace(self) -> None:
+        """Has others take the place of workers that are silent: whoever waits for them hears BrokenProcessPool."""
+        _kill(self._executor)
+
     def close(self) -> None:
         """Ends the workers, without waiting for what nobody asks for any more."""
         self._executor.shutdown(wait=True, cancel_futures=True)
@@ -80,9 +84,7 @@ class CheckingPool:
         while waiting:
             done, waiting = wait_for(waiting, SILENT_SECONDS, FIRST_COMPLETED)
             if not done:
-                # What they had, nobody has seen: no ballot is refused for it.
-                for process in list(executor._processes.values()):
-                    process.kill()
+                _kill(executor)
                 break
         return [verdict for future in futures for verdict in future.result()]
 
@@ -97,6 +99,12 @@ class CheckingPool:
         # Spawned, not forked: a fork would copy database connections and threads' locks into the worker.
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(self._workers, context, initializer=_begin, initargs=(self._checker,))
+
+
+def _kill(executor: ProcessPoolExecutor) -> None:
+    # What they had, nobody has seen: no ballot is refused for it. One that has broken has no processes any more.
+    for process in list((executor._processes or {}).values()):
+        process.kill()
 
 
 _checker: BallotChecker

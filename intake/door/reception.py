@@ -28,6 +28,7 @@ from audit.record.manifest import Manifest
 from infra.http import Problem
 from infra.log import failure
 from infra.seen import SqlSeen
+from infra.workers import SILENT_SECONDS
 from intake.door.key import DoorKey
 from intake.door.outbox import Accepted, Drained, Outbox
 from intake.door.receipt import deadline, make_receipt
@@ -42,6 +43,8 @@ class Pool(Protocol):
     """Checks a ballot's text in another process; see `infra.workers.CheckingPool`."""
 
     def submit_text(self, text: bytes, weight: Ciphertext) -> Future[list[Refused | None]]: ...
+
+    def replace(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -183,10 +186,16 @@ class Reception:
         return self._answer(signed, standing, new=False)
 
     async def _prove(self, ballot: Entry, weight: Ciphertext) -> None:
-        """Problem 503 if those that check it die again and again: it is neither taken nor refused."""
+        """Problem 503 if those that check it die, or fall silent, again and again: it is neither taken nor refused."""
         for _ in range(ATTEMPTS):
+            pool = self._pool()
             with suppress(BrokenProcessPool):
-                (verdict,) = await asyncio.wrap_future(self._pool().submit_text(ballot.text, weight))
+                checked = asyncio.wrap_future(pool.submit_text(ballot.text, weight))
+                try:
+                    (verdict,) = await asyncio.wait_for(checked, SILENT_SECONDS)
+                except TimeoutError:
+                    pool.replace()
+                    continue
                 if verdict is not None:
                     raise verdict
                 return

@@ -211,6 +211,9 @@ class InlinePool:
             future.set_result([refusal])
         return future
 
+    def replace(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

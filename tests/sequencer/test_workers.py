@@ -65,6 +65,17 @@ def test_workers_that_die_are_replaced(meeting: Meeting, pool: CheckingPool) -> 
     assert pool.submit_text(*pairs(meeting)[0]).result(30) == [None]
 
 
+def test_one_that_is_stopped_is_replaced_for_whoever_waits(meeting: Meeting, pool: CheckingPool) -> None:
+    pool.check_texts(pairs(meeting))
+    for pid in list(pool._executor._processes):
+        os.kill(pid, signal.SIGSTOP)
+    waited_for = pool.submit_text(*pairs(meeting)[0])
+    pool.replace()
+    with pytest.raises(BrokenProcessPool):
+        waited_for.result(30)
+    assert pool.submit_text(*pairs(meeting)[0]).result(30) == [None]
+
+
 class Exhausted:
     """What checks where there is no memory left."""
 
