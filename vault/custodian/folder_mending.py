@@ -84,6 +84,9 @@ class MendableFolder(FolderStore):
         content = seal("published", {"note": note.decode(), "origin": origin, "size": size})
         self._files.mend(self._tree(origin, "published"), size, content)
 
+    def check_growing(self, origin: str) -> None:
+        """What comes next has files of its own, and needs none of those that are damaged."""
+
     def _mend_ahead(self, origin: str, kind: str, index: int, begin: int, first: int, truth: Truth) -> None:
         """The file that holds entry `index`, which came before its head; that has those from `begin` to `first` so."""
         tree, (held, _) = self._tree(origin, kind), held_size(self, origin)

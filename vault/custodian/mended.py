@@ -14,7 +14,7 @@ from audit.protocol.canonical import canonical, parse_canonical
 from audit.protocol.refused import Refused
 from vault.custodian.cluster import check_stored
 from vault.custodian.cosign import Head
-from vault.custodian.schema import mended
+from vault.custodian.schema import IS_REKEY, mended
 from vault.custodian.storage import Damaged
 
 ENTRY, NODE, HEAD, PUBLISHED = "entry", "node", "head", "published"
@@ -48,6 +48,12 @@ def repaired_after(origin: str, kind: str, at: int) -> Select[tuple[int]]:
     """The query for the numbers above `at` under which something was repaired, as `size`."""
     place = (mended.c.origin == origin, mended.c.kind == kind, mended.c.number > at)
     return select(mended.c.number.label("size")).where(*place)
+
+
+def repaired_entries(connection: Connection, origin: str) -> dict[int, bool]:
+    """Of every entry that was repaired whether it is a rekey."""
+    query = select(mended.c.number, IS_REKEY).where(mended.c.origin == origin, mended.c.kind == ENTRY)
+    return {number: bool(is_rekey) for number, is_rekey in connection.execute(query)}
 
 
 def any_repairs(connection: Connection, origin: str) -> bool:

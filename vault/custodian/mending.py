@@ -62,21 +62,24 @@ class Scrub:
     def run(self) -> int:
         try:
             found = self._examine()
-            if not found.faults:
-                self._report(f"{self._origin}: all right, {found.head.size} entries")
-                return CODES["whole"]
+            code = CODES["mended"] if found.faults else CODES["whole"]
             for _ in range(ROUNDS):
-                self._mend(found)
-                found = self._examine()
                 if not found.faults:
                     break
+                self._mend(found)
+                found = self._examine()
+            self.faults = found.faults
+            for fault in found.faults:
+                self._report(f"{self._origin}: {fault}: not repaired")
+            if found.faults:
+                return CODES["damaged"]
+            self._store.check_growing(self._origin)
         except Damaged as error:
             self._report(f"{self._origin}: {error}; not repairable, rebuild this custodian from its peers")
             return CODES["damaged"]
-        for fault in found.faults:
-            self._report(f"{self._origin}: {fault}: not repaired")
-        self.faults = found.faults
-        return CODES["damaged"] if found.faults else CODES["mended"]
+        if code == CODES["whole"]:
+            self._report(f"{self._origin}: all right, {found.head.size} entries")
+        return code
 
     def _mended(self, what: str) -> None:
         # A crash here leaves the rest as it was: the next scrub finds it.

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, text
+from sqlalchemy import Column, Connection, Engine, Row, Select, text
 from sqlalchemy.exc import DBAPIError
 
 from vault.custodian.storage import Damaged
 
 DAMAGED = ("XX", "58030", "58P01")
 """How the SQLSTATE begins by which the database says that its own files are damaged, cannot be read, or are gone."""
+MOST_RANGES = 1024
+"""Asked for one after another, to find what an index has under rows that cannot be read: 127 for each of these."""
 
 
 @contextmanager
@@ -44,6 +46,29 @@ def first_row(engine: Engine, query: Select[Any]) -> Row[Any] | None:
     # The whole table may have been read for it.
     with by_index(engine) as connection:
         return connection.execute(query.limit(1)).first()
+
+
+def numbers_by_index(engine: Engine, query: Select[Any], number: Column[Any], start: int, end: int) -> list[int]:
+    """The numbers in [start, end) that a query finds by an index, those included whose rows cannot be read: where one
+    number alone is asked for and its page cannot be read, the index has it. Damaged if there is no end to them, as
+    where the index itself is damaged.
+    """
+    found: list[int] = []
+    ranges = [(start, end)]
+    for _ in range(MOST_RANGES):
+        if not ranges:
+            return found
+        first, last = ranges.pop()
+        try:
+            with by_index(engine) as connection:
+                found += connection.scalars(query.where(number >= first, number < last))
+        except Damaged:
+            middle = (first + last) // 2
+            if last - first == 1:
+                found.append(first)
+            else:
+                ranges += [(middle, last), (first, middle)]
+    raise Damaged("an index of the database cannot be read")
 
 
 def on_readable_pages(engine: Engine, table: str, query: Select[Any]) -> Iterator[int]:

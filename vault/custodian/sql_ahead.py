@@ -89,9 +89,11 @@ class RowsAhead:
 
     @contextmanager
     def _adding(self, origin: str) -> Iterator[Connection]:
-        """A transaction that is on disk when the block has been left. Overtaken if another has taken its place."""
+        """A transaction that is on disk when the block has been left. Overtaken if another has taken its place; Damaged
+        if a row would come to stand on a page that cannot be read.
+        """
         try:
-            with self._engine.begin() as connection:
+            with readable(), self._engine.begin() as connection:
                 # Whatever the role or the cluster is set to: the commit waits for the disk.
                 connection.execute(text("SET LOCAL synchronous_commit TO on"))
                 # A cluster may be set otherwise while it runs.

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Column, Select, insert, select, union
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from audit.log.encoding import MAX_NUMBER
 from audit.log.merkle import leaf_hash
 from infra import failpoints
 from vault.custodian.cluster import HIDING, SAFE, check_guard, check_role, check_settings, check_stored
@@ -27,13 +28,15 @@ from vault.custodian.mended import (
     mend,
     pack,
     repaired_after,
+    repaired_entries,
     repairs,
     unpack,
 )
 from vault.custodian.nodes import new_nodes
-from vault.custodian.pages import by_index, first_row, on_readable_pages, readable
+from vault.custodian.pages import by_index, first_row, numbers_by_index, on_readable_pages, readable
 from vault.custodian.schema import IS_REKEY, entry, head, keeps, node, observed, published
 from vault.custodian.sql_ahead import FIELDS, RowsAhead, insert_entries, keep_brought
+from vault.custodian.sql_growing import check_growing
 from vault.custodian.storage import Damaged, DamagedCheckpoint, Overtaken, Truth
 
 PAGE = 1024
@@ -138,17 +141,35 @@ class SqlStore(RowsAhead):
             failpoints.at("custodian.committing")
 
     def rekeys(self, origin: str) -> list[int]:
-        """The numbers of the entries that are rekeys, by the index over these alone."""
-        query = select(entry.c.index).where(entry.c.origin == origin, IS_REKEY).order_by(entry.c.index)
+        """The numbers of the entries that are rekeys, by the index over these alone, which has also those that cannot
+        be read, and of what was repaired. Damaged if that index cannot be read.
+        """
+        stored = select(entry.c.index).where(entry.c.origin == origin, IS_REKEY)
         with self._reading.connect() as connection:
-            return list(connection.scalars(query))
+            repaired = repaired_entries(connection, origin)
+            found = {number for number, is_rekey in repaired.items() if is_rekey}
+            with suppress(Damaged), readable():
+                return sorted({*connection.scalars(stored), *found})
+        for start, end in unrepaired(0, MAX_NUMBER, repaired):
+            found.update(numbers_by_index(self._engine, stored, entry.c.index, start, end))
+        return sorted(found)
 
     def staged(self, origin: str) -> int:
-        """How many entries are stored, those included that no head covers yet."""
-        query = select(entry.c.index).where(entry.c.origin == origin).order_by(entry.c.index.desc()).limit(1)
-        with self._reading.connect() as connection:
-            last = connection.scalar(query)
-        return 0 if last is None else last + 1
+        """How many entries are stored, those included that no head covers yet. Damaged if the last one cannot be read,
+        and was not repaired either.
+        """
+        query = select(entry.c.index).where(entry.c.origin == origin).order_by(entry.c.index.desc())
+        repair = None
+        try:
+            last = first_row(self._engine, query)
+        except Damaged:
+            with self._reading.connect() as connection:
+                repair = last_repair(connection, origin, ENTRY)
+            if repair is None:
+                raise
+            last = first_row(self._engine, query.where(entry.c.index > repair[0]))
+        found = last or repair
+        return 0 if found is None else found[0] + 1
 
     def stage(self, origin: str, start: int, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
         """Stores entries ahead of their head. Overtaken if there is an entry at `start` already."""
@@ -227,6 +248,10 @@ class SqlStore(RowsAhead):
         """Stores the right published checkpoint of a size beside what is there."""
         self._mend(origin, PUBLISHED, 0, size, note)
 
+    def check_growing(self, origin: str) -> None:
+        """Damaged if a table takes no further row."""
+        check_growing(self._engine, origin)
+
     def _mend(self, origin: str, kind: str, level: int, number: int, data: bytes) -> None:
         with self._adding(origin) as connection:
             mend(connection, origin, kind, level, number, data)
@@ -267,7 +292,7 @@ class SqlStore(RowsAhead):
 _HEAD = tuple(head.c[name] for name in FIELDS)
 
 
-def unrepaired(start: int, end: int, repaired: Mapping[int, bytes]) -> Iterator[tuple[int, int]]:
+def unrepaired(start: int, end: int, repaired: Mapping[int, object]) -> Iterator[tuple[int, int]]:
     """The runs of places in [start, end) that were not repaired."""
     for place in [*sorted(repaired), end]:
         if start < place:

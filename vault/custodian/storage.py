@@ -109,7 +109,7 @@ class Store(Protocol):
         """The entries [start, end), fewer if not all are stored."""
 
     def rekeys(self, origin: str) -> list[int]:
-        """The numbers of the entries stored that are of the type `rekey`, ascending."""
+        """The numbers of the entries stored that are of the type `rekey`, ascending, as far as they can be told."""
 
     def staged(self, origin: str) -> int:
         """How many entries are stored from the first on, those included that no head covers yet."""
@@ -183,3 +183,6 @@ class Mendable(Store, Protocol):
 
     def mend_published(self, origin: str, size: int, note: bytes) -> None:
         """Repairs the published checkpoint of a size."""
+
+    def check_growing(self, origin: str) -> None:
+        """Damaged if what comes next could not be stored beside what is damaged."""

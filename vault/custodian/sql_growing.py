@@ -1,0 +1,54 @@
+"""Whether a custodian's tables in PostgreSQL still take rows: a page that cannot be read, and on which nothing is
+missed any more, may be the one that the next row would be stored on, or entered in an index on.
+"""
+
+from __future__ import annotations
+
+from hashlib import shake_256
+from typing import Any
+
+from sqlalchemy import Engine, Table, insert
+
+from audit.log.encoding import MAX_NUMBER
+from vault.custodian.pages import readable
+from vault.custodian.schema import brought, entry, head, mended, node, observed, published
+from vault.custodian.storage import Damaged
+
+HASH = bytes(32)
+LONG = shake_256(b"psephos/v1 row that is not kept").digest(6000)
+"""What does not become short by compression, so that it is stored apart from its row, as long values are."""
+
+# Above all numbers that there are: the indexes enter it where the next one of the log comes.
+ROWS: tuple[tuple[Table, dict[str, Any]], ...] = (
+    (entry, {"index": MAX_NUMBER, "leaf": HASH, "data": LONG}),
+    (node, {"level": 1, "index": MAX_NUMBER, "hash": HASH}),
+    (
+        head,
+        {
+            "size": MAX_NUMBER,
+            "old_size": MAX_NUMBER - 1,
+            "root": HASH,
+            "frontier": b"",
+            "note": LONG,
+            "time": MAX_NUMBER,
+        },
+    ),
+    (published, {"size": MAX_NUMBER, "note": LONG}),
+    (
+        observed,
+        {"line": "", "size": MAX_NUMBER, "old_size": MAX_NUMBER - 1, "root": HASH, "note": LONG, "time": MAX_NUMBER},
+    ),
+    (brought, {"line": "", "index": MAX_NUMBER, "leaf": HASH, "data": LONG}),
+    (mended, {"kind": "entry", "level": 0, "number": MAX_NUMBER, "attempt": 0, "data": LONG}),
+)
+
+
+def check_growing(engine: Engine, origin: str) -> None:
+    """Damaged, with its name, if a table takes no further row of a log; what this stores is taken back."""
+    for table, row in ROWS:
+        try:
+            # Without a commit: nobody ever sees the row.
+            with readable(), engine.connect() as connection:
+                connection.execute(insert(table).values(origin=origin, **row))
+        except Damaged:
+            raise Damaged(f"the table {table.name} takes no further row, for a page of it cannot be read") from None
