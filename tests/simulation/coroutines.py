@@ -29,6 +29,12 @@ class Loop(asyncio.AbstractEventLoop):
 
     call_soon_threadsafe = call_soon
 
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *arguments: Any, context: Context | None = None
+    ) -> Any:
+        """It is not called: of what is waited for with a limit here, nothing takes so long."""
+        return asyncio.Handle(callback, arguments, self)
+
     def run_in_executor(self, executor: Any, call: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
         future = self.create_future()
         try:

@@ -275,6 +275,9 @@ class Store:
     def observed(self, origin: str, line: str | None = None, most: int | None = None) -> cosign.Head:
         return cosign.EMPTY
 
+    def contradict(self, origin: str, line: str, other: cosign.Head) -> None:
+        """Evidence, on which nothing is built."""
+
     def heads(self, origin: str) -> Iterator[int]:
         return iter(sorted(self._state.heads))
 
