@@ -143,6 +143,25 @@ def test_a_lost_ledger_is_read_back_though_one_gives_another_tree(
     assert '"event": "fork"' in capsys.readouterr().err
 
 
+def test_what_w_have_cosigned_is_not_given_up_for_a_longer_tree_though_they_hold_less_by_now(
+    open_house: House, other_ledger: Ledger, tmp_path: Path
+) -> None:
+    before = open_house.ledger.newest().size
+    true = [entry.raw for entry in open_house.record(open_house.ballot(0), open_house.ballot(1))]
+    forged = [*true[:-2], *(open_house.ballot(2, revision) for revision in range(3))]
+    made_up(open_house, tmp_path, forged, open_house.meeting.parties.log)
+    for i in (0, 1):
+        # What they publish is W custodians' word all the same.
+        shows(open_house, i, open_house.ledger.signed(before) or b"")
+    after = replace(open_house, ledger=other_ledger)
+    with pytest.raises(TimeoutError), after.sequencer():
+        pass
+    assert other_ledger.newest().size == 0
+    open_house.vault.up(0)
+    with after.sequencer():
+        assert list(other_ledger.all_entries()) == true
+
+
 def test_of_two_trees_that_nobody_has_published_neither_is_gone_on_with(
     open_house: House, other_ledger: Ledger, tmp_path: Path
 ) -> None:

@@ -75,6 +75,12 @@ def test_a_mark_that_says_nothing_of_this_log_has_all_asked(open_house: House, t
     assert open_house.mark.of(open_house.ledger).there and not open_house.mark.of(open_house.ledger).lacking()
 
 
+def test_the_mark_of_another_log_fits_no_ledger_though_its_tree_be_the_same(open_house: House) -> None:
+    newest = open_house.ledger.newest()
+    open_house.mark.text = newest.checkpoint("vote.example/other").text
+    assert open_house.mark.of(open_house.ledger).lacking()
+
+
 def test_another_tree_of_the_marked_size_is_an_old_copy_gone_on_with(open_house: House) -> None:
     newest = open_house.ledger.newest()
     open_house.mark.text = Checkpoint(open_house.meeting.origin, newest.size - 1, b"r" * 32).text

@@ -119,6 +119,21 @@ def test_a_repetition_of_what_another_has_only_staged_is_not_acknowledged(open_h
         assert len(open_house.queue.rows) == 2
 
 
+def test_a_repetition_of_what_another_has_signed_and_sent_to_nobody_is_not_acknowledged(open_house: House) -> None:
+    """The index has it; no custodian holds it, and who has signed it may be gone."""
+    before, ballot = open_house.ledger.newest().size, open_house.ballot()
+    open_house.queue.put(ballot)
+    with open_house.opened() as one:
+        with open_house.opened() as two:
+            staged = two.stage(open_house.queue.take(256))
+            two._sign(open_house.ledger.newest(), staged.entries)
+        with pytest.raises(Overtaken):
+            one.step()
+        assert list(open_house.queue.rows.values()) == [ballot]
+        assert set(one._push.sizes().values()) <= {0, before}
+    assert open_house.record()[-1].raw == ballot
+
+
 def test_a_lost_acknowledgement_is_passed_over(open_house: House) -> None:
     open_house.queue.deaf = True
     open_house.queue.put(open_house.ballot())

@@ -88,9 +88,11 @@ def test_an_old_copy_of_the_ledger_is_recognised(open_house: House, other_ledger
     assert open_house.replay().ballots == 1
 
 
+@pytest.mark.parametrize("marked", [True, False])
 def test_an_old_copy_without_what_one_custodian_alone_holds_is_filled_up_before_anything_is_staged(
-    open_house: House, other_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    open_house: House, other_ledger: Ledger, monkeypatch: pytest.MonkeyPatch, marked: bool
 ) -> None:
+    """Without a mark, longer is listened."""
     held, slow = Custodian.held, label_of(open_house.vault.urls[2])
 
     def late(custodian: Custodian) -> Note | None:
@@ -99,9 +101,10 @@ def test_an_old_copy_without_what_one_custodian_alone_holds_is_filled_up_before_
         return held(custodian)
 
     monkeypatch.setattr(Custodian, "held", late)
-    monkeypatch.setattr(push, "HEAR_MARKED_SECONDS", PATIENCE)
-    copy = replace(open_house, ledger=other_ledger)
+    monkeypatch.setattr(push, "HEAR_MARKED_SECONDS" if marked else "HEAR_SECONDS", PATIENCE)
+    copy = replace(open_house, ledger=other_ledger, mark=HostDisk())
     before, ballots = [e.raw for e in copy.record()], [open_house.ballot(0), open_house.ballot(1)]
+    copy.mark.text = copy.mark.text if marked else None
     signed_and_sent_to_one(open_house, ballots[0])
     copy.queue.put(ballots[1])
     with pytest.raises(LedgerBehind), copy.opened():

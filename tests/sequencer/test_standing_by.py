@@ -25,7 +25,7 @@ from tally.sequencer.ledger import EMPTY, Ledger, Overtaken
 from tally.sequencer.term import Term, stand_by
 from tests.databases import Database
 from tests.loopback import PATIENCE, serving, wait_until
-from tests.sequencer.house import TOKEN, House
+from tests.sequencer.house import TOKEN, HostDisk, House
 from tests.sequencer.process import Tally
 
 ORIGIN = "vote.example/led"
@@ -230,6 +230,25 @@ def test_when_the_one_is_killed_the_other_goes_on(
                 assert other.wait(PATIENCE) == 0
         assert second.said("leading")
     assert open_house.replay().ballots == 2
+
+
+def test_who_stands_by_marks_what_another_signs(open_house: House, sessions: list[Engine]) -> None:
+    first, second = (Leading(engine, ORIGIN) for engine in sessions)
+    host, stop, terms = replace(open_house, mark=HostDisk()), threading.Event(), list[Term]()
+
+    def make_term() -> Term:
+        terms.append(host.term())
+        return terms[-1]
+
+    assert first.seize()
+    serving = threading.Thread(target=stand_by, args=(make_term, second, stop), daemon=True)
+    serving.start()
+    wait_until(lambda: bool(terms) and terms[0].mark._found is not None)
+    open_house.sequence(open_house.ballot())
+    wait_until(lambda: host.mark.text == open_house.ledger.newest().checkpoint(open_house.meeting.origin).text)
+    stop.set()
+    serving.join(PATIENCE)
+    first.leave()
 
 
 def test_a_ledger_restored_from_a_copy_is_filled_up_and_goes_on(
