@@ -34,7 +34,8 @@ OVERTAKEN = frozenset({"duplicate", "revision-lower", "revision-repeated"})
 
 
 class NoDoor(Exception):
-    """No intake took the entry, and not all refused it: what becomes of it is unknown, and it is to be handed in again.
+    """No intake gave a receipt that holds, and not all refused the entry: what becomes of it is unknown, and it is to
+    be handed in again.
     """
 
 
@@ -68,9 +69,9 @@ def hand_in(card: Card, manifest: Manifest, raw: bytes, client: httpx.Client, tu
     """The receipt of the first intake that takes `raw`: a ballot's bare text, or the complete note of any other entry.
     All are asked, beginning with another at every `turn`.
 
-    An intake whose receipt does not hold has not taken it (Refused `bad-receipt`). Refused as the first refusing intake
-    said, if all refuse it, or as one that says it is overtaken, for that can be looked into; NoDoor if another does not
-    answer, since it may yet take what these refuse.
+    Refused as the first refusing intake said, if all refuse it, or as one that says it is overtaken, for that can be
+    looked into; NoDoor if another does not answer, since it may yet take what these refuse, or gives a receipt that
+    does not hold, since it may have taken it: its key may be newer than what is known of the log.
     """
     headers = {"content-type": "text/plain; charset=utf-8"}
     refusals: list[Refused] = []
@@ -86,7 +87,7 @@ def hand_in(card: Card, manifest: Manifest, raw: bytes, client: httpx.Client, tu
             try:
                 return open_receipt(manifest, raw, answer.body)
             except Refused as refusal:
-                refusals.append(_said_by(door, refusal))
+                silent.append(f"{door}: {refusal}")
         elif answer.status in BUSY or answer.status >= 500:
             silent.append(f"{door}: status {answer.status}")
         else:

@@ -170,22 +170,17 @@ class Caster:
                 if refusal.reason in OVERTAKEN:
                     ballot.fate = f"an intake says: {refusal}; the log does not show it"
                     self._doubtful.append(ballot)
-                elif refusal.reason == "bad-receipt":
-                    self._try_again(ballot, str(refusal))
                 else:
                     self._fail(ballot, f"{refusal}; {ballot.fate}" if ballot.posted else str(refusal))
             except NoDoor as error:
-                self._try_again(ballot, str(error))
+                if not ballot.posted:
+                    ballot.fate = str(error)
+                self._todo.append(ballot)
+                # An intake may have got another key meanwhile, and then its receipts do not hold: the log says so.
+                self._refresh()
             else:
                 self._posted[ballot.identity] = ballot
                 self._moved = moved
-
-    def _try_again(self, ballot: Ballot, why: str) -> None:
-        if not ballot.posted:
-            ballot.fate = why
-        self._todo.append(ballot)
-        # An intake may have got another key meanwhile, and then its receipts do not hold: the log says so.
-        self._refresh()
 
     def _refresh(self) -> None:
         with suppress(ReadError):

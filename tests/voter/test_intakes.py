@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from audit.protocol.control_number import format_control_number
+from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.receipts import Promise, Recorded, open_kept
 from audit.record.admission import signer_of
-from audit.record.entries import parse_entry, seal
+from audit.record.entries import make_text, parse_entry, seal
 from infra.card import load_card
 from infra.follow import Unreadable
 from intake.voter.booth import open_booth
@@ -144,6 +145,36 @@ def test_another_intake_takes_what_one_does_not(clients: Clients, tmp_path: Path
     with another_door(hall, clients) as handed:
         clients.run(*vote(clients, tmp_path / "out", "A2"))
     assert ballots(hall)[-1].signatures[0].name == "intake-2" and ballots(hall)[-1].text in handed
+
+
+@pytest.mark.parametrize("cards_order", [1, -1])
+def test_one_lies_and_the_key_of_the_other_was_just_replaced(
+    clients: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cards_order: int
+) -> None:
+    """The first says that voting is closed. The second takes the ballot under a key that the client does not know yet:
+    whatever of it does not hold, it is not refused, and the log shows it.
+    """
+    hall, rekeyed = clients.hall, Dice(55 + cards_order).signers("intake-2")[0]
+    post, parties = hall.post, hall.parties
+
+    def post_to_the_rekeyed(raw: bytes) -> tuple[int, bytes]:
+        if hall.parties.intakes[1] != rekeyed:
+            keys = {"new": [rekeyed.vkey], "old": [parties.intakes[1].vkey]}
+            body = {"kind": "intake", "manifest": b64(hall.election.manifest.hash), "name": rekeyed.name, **keys}
+            hall.record(seal(make_text("rekey", ORIGIN, body), parties.officials[:2]))
+            hall.parties = replace(parties, intakes=(parties.intakes[0], rekeyed))
+        return post(raw)
+
+    monkeypatch.setattr(hall, "post", post_to_the_rekeyed)
+    try:
+        with another_door(hall, clients):
+            card = load_card(clients.card)
+            clients.card.write_text(replace(card, intakes=card.intakes[::cards_order]).to_toml())
+            hall.script = [(422, CLOSED)] * 100
+            said = clients.run(*vote(clients, tmp_path / "out", "A1"))
+    finally:
+        hall.script = []
+    assert "1 ballots recorded" in said and signer_of(ballots(hall)[-1]) == "intake-2"
 
 
 def test_an_intake_that_spoils_its_line_costs_nothing(clients: Clients, tmp_path: Path) -> None:
