@@ -76,6 +76,13 @@ def test_a_published_checkpoint_that_fewer_than_w_have_cosigned_stands_for_no_he
     assert "rebuild this custodian" in kept.said[-1]
 
 
+def test_a_checkpoint_published_under_a_size_that_is_not_its_own_stands_for_no_head(kept: Kept) -> None:
+    kept.damage.do("published", "UPDATE published SET size = 800 WHERE origin = :o AND size = 700")
+    assert kept.found() == ["published checkpoint of 800 entries: is not as it was stored"]
+    assert kept.scrub(kept.peer) == 4
+    assert kept.store.newest(kept.log.origin).size == 700
+
+
 def test_a_newest_head_that_is_gone_is_never_signed_over(kept: Kept) -> None:
     # The one who removes it wants another tree of 700 entries to be cosigned, as if this one had never been.
     kept.damage.remove("head", "size = 700")
