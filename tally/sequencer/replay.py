@@ -163,6 +163,8 @@ class Replay:
         # By it custodians are sent what they lack, and held against the ledger: a false one would accuse them.
         stage, head = stages.get(self.election.size), self.election.head
         if stage is not None and head.to_bytes() != stage.frontier:
+            # Where the root differs, too, it is the entries that are not as they were.
+            self._check_root(stage)
             raise Damaged(f"the ledger's {stage.size} entries do not have the frontier that was staged")
 
     def _check_root(self, stage: Stage) -> None:
