@@ -23,7 +23,8 @@ from vault.custodian.cosign import Head
 from vault.custodian.kept import Clock
 from vault.custodian.keys import Keys
 from vault.custodian.peers import Peer, line_times
-from vault.custodian.scrubbing import Examination, Fault, Found, Progress, hash_present, read_row, read_rows
+from vault.custodian.rows import hash_present, read_row, read_rows
+from vault.custodian.scrubbing import Examination, Fault, Found, Progress
 from vault.custodian.storage import Damaged, Mendable
 from vault.custodian.stored import hash_all, tree
 

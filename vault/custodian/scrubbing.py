@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from audit.log.checkpoint import open_note
-from audit.log.merkle import HASH_SIZE, CompactRange, leaf_hash
+from audit.log.merkle import HASH_SIZE, CompactRange
 from audit.log.notes import parse_note
 from audit.log.reader import tile_root
 from audit.log.tiles import HEIGHT, WIDTH
@@ -23,6 +23,7 @@ from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 from vault.custodian.cosign import Head
 from vault.custodian.keys import Keys, learn_stored
+from vault.custodian.rows import Row, hash_present, read_rows
 from vault.custodian.storage import Damaged, DamagedCheckpoint, DamagedHead, Mendable
 from vault.custodian.stored import by_log, check_head
 
@@ -59,15 +60,6 @@ class Fault:
             "contradicts": "is of another tree than the one that is held; keep both as they are",
         }
         return f"{names[self.kind]}: {said[self.how]}"
-
-
-@dataclass
-class Row:
-    """An entry and its leaf hash as they are stored; None if missing, or not readable if `unreadable`."""
-
-    data: bytes | None
-    leaf: bytes | None
-    unreadable: bool = False
 
 
 @dataclass
@@ -287,39 +279,6 @@ class Examination:
         elif found.whole and (size, checkpoint.root) != (found.published.size, found.published.root()):
             # The log signed both, and W custodians this one: nothing here was only damaged.
             found.faults.append(Fault("published", 0, size, "contradicts"))
-
-
-def read_rows(store: Mendable, origin: str, start: int, end: int) -> list[Row]:
-    """Each of the entries [start, end) with its leaf hash, all that can be read of them."""
-    try:
-        datas, leaves = store.entries(origin, start, end), store.hashes(origin, 0, start, end)
-        if len(datas) == len(leaves) == end - start:
-            return [Row(data, leaf) for data, leaf in zip(datas, leaves, strict=True)]
-    except Damaged:
-        pass
-    if end - start == 1:
-        return [read_row(store, origin, start)]
-    middle = (start + end) // 2
-    return read_rows(store, origin, start, middle) + read_rows(store, origin, middle, end)
-
-
-def read_row(store: Mendable, origin: str, index: int) -> Row:
-    """One entry and its leaf hash, each for itself."""
-    row = Row(None, None)
-    try:
-        row.data = next(iter(store.entries(origin, index, index + 1)), None)
-    except Damaged:
-        row.unreadable = True
-    try:
-        row.leaf = next(iter(store.hashes(origin, 0, index, index + 1)), None)
-    except Damaged:
-        row.unreadable = True
-    return row
-
-
-def hash_present(rows: Sequence[Row]) -> list[bytes]:
-    """The hash of each entry, b"" for one that is not there."""
-    return [b"" if row.data is None else leaf_hash(row.data) for row in rows]
 
 
 def row_faults(number: int, row: Row, right: bytes, computed: bytes) -> Iterator[Fault]:
