@@ -15,7 +15,7 @@ from infra.config import ConfigError
 from infra.http import application
 from infra.metrics import Metrics
 from infra.private import Private, shown
-from infra.services import MOST, condition, table, written
+from infra.services import MOST, Condition, condition, table, written
 from tests.loopback import serving
 
 
@@ -88,6 +88,8 @@ def test_tallys_file_says_how_it_is_unless_it_is_old(tmp_path: Path) -> None:
         status.with_suffix(".prom").write_text(lines)
         found = written("tally", status, now=100)
         assert (found.reason, found.row()[2]) == (reason, "7")
+    status.with_suffix(".prom").write_text("psephos_leading 1\n" + "# \n" * MOST)
+    assert written("tally", status, now=0) == Condition("tally", "no-file")
     status.with_suffix(".prom").write_text("{{{")
     assert written("tally", status, now=100).reason in ("no-file", "old-file")
 
