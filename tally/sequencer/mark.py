@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from audit.log.merkle import CompactRange, leaf_hash
 from audit.log.treehead import Checkpoint, parse_checkpoint
 from audit.protocol.refused import Refused
 from infra.keys import sync_folder
@@ -54,7 +55,12 @@ class Mark:
         if marked.origin != self._ledger.origin or marked.size > self._ledger.newest().size:
             return True
         # By the entries: one that was read back from the custodians has other stages.
-        return Missing(self._ledger).frontier(marked.size).root() != marked.root
+        if Missing(self._ledger).frontier(marked.size).root() == marked.root:
+            return False
+        # All of them, since a stage may be damaged: then this ledger is no old copy, and whoever reads it says so.
+        tree = CompactRange()
+        tree.extend(map(leaf_hash, self._ledger.all_entries(marked.size)))
+        return tree.root() != marked.root
 
     def set(self, stage: Stage) -> None:
         """Marks a stage that is committed. A crash leaves this mark or the one before. NotMarked."""

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from audit.log.treehead import Checkpoint
+from audit.record.entries import parse_entry
 from tally.sequencer.courier import LedgerBehind
 from tally.sequencer.ledger import EMPTY, Ledger, Stage
 from tally.sequencer.mark import NotMarked, mark_at
+from tally.sequencer.replay import Damaged
 from tests.sequencer.house import HostDisk, House
 from tests.sequencer.test_recovery import signed_and_sent_to_one
+from tests.sequencer.test_staged import another_frontier, notice, stage_by_hand
 
 
 @pytest.fixture
@@ -85,6 +88,17 @@ def test_another_tree_of_the_marked_size_is_an_old_copy_gone_on_with(open_house:
     newest = open_house.ledger.newest()
     open_house.mark.text = Checkpoint(open_house.meeting.origin, newest.size - 1, b"r" * 32).text
     assert open_house.mark.of(open_house.ledger).lacking()
+
+
+def test_a_ledger_with_a_damaged_stage_is_no_old_copy(open_house: House) -> None:
+    """It would be read back, found to lack nothing, and taken for an old copy again, without an end."""
+    ledger, raw = open_house.ledger, notice(open_house)
+    stage = stage_by_hand(ledger, [raw], frontier=another_frontier(ledger.newest().size + 1))
+    note = open_house.term().sequencer.signed_note(stage, open_house.meeting.manifest)
+    ledger.sign(stage.size, note, [parse_entry(raw)])
+    open_house.mark.of(ledger).set(stage)
+    with pytest.raises(Damaged, match="frontier"), open_house.opened():
+        pass
 
 
 def test_a_ledger_read_back_in_other_stages_is_the_one_that_was_marked(open_house: House, other_ledger: Ledger) -> None:
