@@ -57,7 +57,9 @@ class Answer:
 
 
 class Reception:
-    """`accept` stores an entry in the outbox, `pool` gives the processes that check ballots once voting is open."""
+    """`accept` stores an entry in the outbox, `pool` gives the processes that check ballots once voting is open,
+    `expect` raises before anything is written if another process may be at work on the outbox.
+    """
 
     def __init__(
         self,
@@ -69,6 +71,7 @@ class Reception:
         accept: Accept,
         pool: Callable[[], Pool],
         clock: Callable[[], float] = time.time,
+        expect: Callable[[], None] = lambda: None,
     ) -> None:
         self._manifest = manifest
         self._key = key
@@ -78,6 +81,7 @@ class Reception:
         self._accept = accept
         self._pool = pool
         self._clock = clock
+        self._expect = expect
         self._busy: dict[bytes, asyncio.Future[Answer]] = {}
 
     async def hand_in(self, raw: bytes) -> Answer:
@@ -177,13 +181,17 @@ class Reception:
 
     async def _renewed(self, signed: Entry, promised: Accepted) -> Answer:
         try:
-            standing = await asyncio.to_thread(self._outbox.renew, signed, promised.deadline)
+            standing = await asyncio.to_thread(self._renew, signed, promised.deadline)
         finally:
             self._key.stored([signed])
         if standing.leaf != signed.leaf:
             # The key was replaced meanwhile, and somebody else was quicker.
             raise _not_yet()
         return self._answer(signed, standing, new=False)
+
+    def _renew(self, entry: Entry, deadline: int) -> Accepted:
+        self._expect()
+        return self._outbox.renew(entry, deadline)
 
     async def _prove(self, ballot: Entry, weight: Ciphertext) -> None:
         """Problem 503 if those that check it die, or fall silent, again and again: it is neither taken nor refused."""
@@ -209,7 +217,7 @@ class Reception:
             return await self._promise(entry)
         if await asyncio.to_thread(self._refused_before, entry):
             await asyncio.to_thread(self._judge, entry)
-            standing = await asyncio.to_thread(self._outbox.renew, entry, self._deadline())
+            standing = await asyncio.to_thread(self._renew, entry, self._deadline())
         check_same(entry, standing)
         return self._answer(entry, standing, new=False)
 

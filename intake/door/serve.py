@@ -145,11 +145,13 @@ class Door:
         """The same, with `metrics` telling how it goes, and whether it can do its work."""
         standing, outbox = Standing(), Outbox(self.engine, self.manifest.origin)
         key = DoorKey([self.signer] if self.later is None else [self.signer, self.later], self.manifest)
-        clerk, workers = Clerk(storing(outbox, key, self.expect)), Workers(standing, self.workers)
+        expect, workers = expecting(self.expect), Workers(standing, self.workers)
+        clerk = Clerk(storing(outbox, key, expect))
         mover = Mover(outbox, self.put, self.manifest.batch_min, self.manifest.batch_wait)
         known = (self.engine, self.manifest, key)
         watch = Watch(self._follow, standing, outbox, *known, workers.pool, most=self.most, keep=self.keep)
-        reception = Reception(self.manifest, key, standing, self.engine, outbox, clerk.accept, workers.pool)
+        behind = (outbox, clerk.accept, workers.pool)
+        reception = Reception(self.manifest, key, standing, self.engine, *behind, expect=expect)
         app = door_app(self.manifest.origin, reception, mover.ring)
         app.router.lifespan_context = self._lifespan(clerk, mover, watch, workers, standing)
         add_figures(metrics, self.manifest, self.engine, standing, mover, watch)
@@ -208,17 +210,26 @@ class Workers:
             self._pool.close()
 
 
-def storing(outbox: Outbox, key: DoorKey, expect: Callable[[], None] = lambda: None) -> Store:
-    """Stores in the outbox, and tells the key; Problem 503 `not-ready` once `expect` says that another process may be
-    at work on it, however long the watch takes to see that.
+def expecting(expect: Callable[[], None]) -> Callable[[], None]:
+    """`expect`, as a request is answered: Problem 503 `not-ready` once another process may be at work on the outbox,
+    however long the watch takes to see that.
     """
 
-    def store(items: Sequence[Item]) -> list[Accepted | Drained]:
+    def expected() -> None:
         try:
             expect()
         except Occupied:
             text = "another process is at work on this intake's outbox; please try again in a moment"
             raise Problem(503, "not-ready", text) from None
+
+    return expected
+
+
+def storing(outbox: Outbox, key: DoorKey, expect: Callable[[], None] = lambda: None) -> Store:
+    """Stores in the outbox, if `expect` does not raise, and tells the key."""
+
+    def store(items: Sequence[Item]) -> list[Accepted | Drained]:
+        expect()
         try:
             return outbox.accept(items)
         finally:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+import httpx
+
 from audit.log.merkle import leaf_hash
 from audit.log.notes import verify_signature
 from audit.protocol.group import b64
 from audit.record.entries import parse_entry, seal
-from tests.door.conftest import AGAINST, FOR, Place, signed
-from tests.loopback import wait_until
+from infra.sole import Occupied
+from tests.door.conftest import AGAINST, FOR, Client, Place, signed
+from tests.loopback import PATIENCE, serving, wait_until
 
 
 def test_a_ballot_gets_a_receipt_for_the_entry_as_it_will_stand_in_the_log(place: Place) -> None:
@@ -126,6 +129,26 @@ def test_an_act_handed_in_again_by_another_quorum_is_promised_as_it_will_stand_i
         assert answer.status_code == 200
         assert parse_entry(answer.json()["receipt"].encode()).fields["leaf"] == parse_entry(other).leaf
         wait_until(lambda: place.queue.entries == [other])
+
+
+def test_what_was_refused_is_not_promised_again_while_another_process_is_at_work(place: Place) -> None:
+    raw, occupied = place.meeting.resolution("closing"), list[bool]()
+
+    def expect() -> None:
+        if occupied:
+            raise Occupied("another process may be at work on these tables")
+
+    app = replace(place.door(), expect=expect).app()
+    with serving(app) as url, httpx.Client(base_url=url, timeout=PATIENCE) as http:
+        client = Client(place, http)
+        client.accepted(raw)
+        refuse(place, raw)
+        occupied.append(True)
+        answer = client.post(raw)
+        assert (answer.status_code, answer.json()["reason"]) == (503, "not-ready")
+        assert place.waiting == 0
+        occupied.clear()
+        assert client.post(raw).status_code == 200
 
 
 def test_while_an_act_waits_no_leaf_is_promised_that_will_never_be(place: Place) -> None:
