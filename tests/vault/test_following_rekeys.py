@@ -162,6 +162,29 @@ def test_a_tree_by_a_stolen_key_that_was_replaced_ends_nobody(town: Town, cosign
     assert list((town.folder / "memory").glob("overruled-*.json"))
 
 
+class Inventor(MemoryReader):
+    """Puts a rekey that it has seen into a tree of its own making."""
+
+    def __str__(self) -> str:
+        return "inventor"
+
+
+@pytest.mark.parametrize(("office", "name", "new"), NEW)
+def test_a_rekey_in_a_tree_that_the_log_has_not_signed_is_no_alarm(
+    town: Town, office: str, name: str, new: tuple[Signer, ...]
+) -> None:
+    meeting, before = town.meeting, town.held()
+    rekey(meeting, office, name, new)
+    inventor = Inventor(files_of([b"made up", meeting.entries[before]], meeting.parties, meeting.origin))
+    inventor.files["rekeys"] = rekeys_text([1])
+    inventor.files["checkpoint"] = inventor.files["checkpoint"].replace("— log ".encode(), "— gol ".encode())
+    town.readers.insert(0, inventor)
+    # Nobody has shown it yet where it stands.
+    town.begin()
+    assert town.held() == before
+    assert not town.alarms.raised
+
+
 def test_one_that_names_rekeys_without_end_keeps_no_other_from_being_asked(town: Town) -> None:
     """It proves whatever it says, in a tree of its own making, and takes its time."""
 

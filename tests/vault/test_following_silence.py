@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from audit.log.notes import Note
+from audit.log.sources import ReadError
 from tests.databases import Database
 from tests.vault.conftest import CUSTODIANS, LOG, NOW
 from tests.vault.followed import Watch
@@ -114,3 +115,42 @@ def test_sources_that_are_slow_whatever_they_are_asked_delay_no_alarm(database: 
     assert watch.raised() == {}
     # Each gets its part of half of the silence, and at most one answer more.
     assert watch.time <= 50 + 4 * 5
+
+
+def test_a_source_that_gives_slowly_makes_no_other_silent(database: Database, tmp_path: Path) -> None:
+    """It lacks each file that it is asked for, after as long as that may take, and names a checkpoint each time."""
+    watch = Watch(SqlStore(database.engine), tmp_path, sources=2, silence=600, sample=4)
+    watch.fill(1536)
+    quick, slow = watch.sources
+
+    def bundle(index: int, width: int) -> bytes:
+        watch.time += 120
+        raise ReadError("is missing", str(slow), "not-found")
+
+    slow.bundle = bundle
+    raised = watch.raised()
+    assert "shrunken" in raised and "silence" not in raised
+    # It has its part of half of the silence, and an answer more.
+    assert watch.time <= 150 + 120
+
+
+def test_who_was_not_asked_for_long_is_not_silent_but_who_gives_nothing_when_asked_again(
+    database: Database, tmp_path: Path
+) -> None:
+    watch = Watch(SqlStore(database.engine), tmp_path, sources=2, silence=100)
+    watch.fill(10)
+    quick, slow = watch.sources
+    real = slow.checkpoint
+
+    def checkpoint() -> bytes | None:
+        watch.time += 150
+        return real()
+
+    slow.checkpoint = checkpoint
+    # However long one took, both have given something.
+    assert watch.raised() == {}
+    quick.down = True
+    assert watch.raised() == {}
+    assert watch.raised() == {"silence": 1}
+    quick.down = False
+    assert watch.raised() == {}

@@ -85,7 +85,10 @@ class Follower:
 
     def round(self) -> None:
         """Asks every source once. Fork, after which nothing more is stored; SQLAlchemyError or OSError of the store."""
+        began = self._clock()
         for source in self.sources:
+            source.reader.begin()
+            source.gave = False
             try:
                 self._ask(source)
             except ReadError as error:
@@ -95,7 +98,7 @@ class Follower:
             except Damaged:
                 self.alarms("damaged", what="stored")
         self._memory.keep()
-        self._listen()
+        self._listen(began)
         self.rounds += 1
 
     def _ask(self, source: Source) -> None:
@@ -104,7 +107,7 @@ class Follower:
         if raw is None:
             if source.largest:
                 self.alarms("shrunken", source=source.label, size=0, was=source.largest)
-            source.hear(self._clock(), 0, held.size)
+            source.hear(0, held.size)
             return
         note = parse_note(raw)
         try:
@@ -113,7 +116,7 @@ class Follower:
             self._check_rekeys(source, note, held)
             raise
         source.shown = raw
-        source.hear(self._clock(), head.size, held.size)
+        source.hear(head.size, held.size)
         self._compare(source, min(head.size, held.size))
 
     def _take(self, source: Source, note: Note, held: Head) -> tuple[SignedHead, Head]:
@@ -204,7 +207,7 @@ class Follower:
 
     def _hearing(self, source: Source) -> Progress:
         def progress(done: int, total: int) -> None:
-            source.heard = self._clock()
+            source.gave = True
 
         return progress
 
@@ -275,13 +278,17 @@ class Follower:
                 self.alarms("shrunken", source=source.label, size=place * WIDTH, was=source.largest)
             self.compared += 1
 
-    def _listen(self) -> None:
-        """Silence: of a source that gives nothing, and stands behind what others gave, for longer than the limit. A log
+    def _listen(self, began: float) -> None:
+        """Silence: of a source that gives nothing, or stands behind what others gave, for longer than the limit. A log
         in which nothing happens is not silent, unless somebody has said within what time it is to go on.
+
+        `began`: when this round did. However long others keep it, whoever has given something is not silent for that,
+        nor in the next round, for nobody has asked it in between.
         """
-        time = self._clock()
         for source in self.sources:
-            if time - source.heard >= self._silence:
+            if source.gave:
+                source.heard = self._clock()
+            elif began - source.heard >= self._silence:
                 self.alarms("silence", source=source.label, seconds=int(self._silence))
         if self._idle is not None and self._now() - self._signed_at() >= self._idle:
             self.alarms("silence", source="all", seconds=int(self._idle))

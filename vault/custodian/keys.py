@@ -20,7 +20,7 @@ from audit.protocol.refused import Refused
 from audit.record.heads import is_rekey, open_head, succeed, with_rekeys
 from audit.record.manifest import Manifest
 from vault.custodian.storage import Damaged, Store
-from vault.custodian.stored import readable_published
+from vault.custodian.stored import by_log, readable_published
 
 
 class Keys(Protocol):
@@ -41,7 +41,8 @@ class Keys(Protocol):
 
     def shown(self, reader: Reader, note: Note) -> dict[int, bytes]:
         """By number the rekeys, signed by the officials, that the reader shows in the tree of this note and that are
-        not among those learned. ReadError; Refused.
+        not among those learned. ReadError; Refused, also if the log has not signed the note by the keys that they lead
+        to: who has seen a rekey can put it into a tree of its own making, at any place.
         """
 
     def learn(self, index: int, entry: bytes) -> None:
@@ -73,8 +74,9 @@ class ManifestKeys:
     def shown(self, reader: Reader, note: Note) -> dict[int, bytes]:
         first, claim = self.manifest.history[0], Head(parse_checkpoint(note.text), note)
         known = [rekey.raw for rekey in self.manifest.rekeys]
-        found = with_rekeys(reader, first, claim, whole=False).rekeys
-        return {rekey.index: rekey.raw for rekey in found if rekey.raw not in known}
+        found = with_rekeys(reader, first, claim, whole=False)
+        by_log(found.at(claim.size).log, note)
+        return {rekey.index: rekey.raw for rekey in found.rekeys if rekey.raw not in known}
 
     def learn(self, index: int, entry: bytes) -> None:
         known = self.manifest.rekey

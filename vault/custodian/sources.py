@@ -25,9 +25,12 @@ class Patient:
     def __str__(self) -> str:
         return str(self._reader)
 
-    def checkpoint(self) -> bytes | None:
-        """With it, its time begins."""
+    def begin(self) -> None:
+        """Its time begins."""
         self._end = self._clock() + self._seconds
+
+    def checkpoint(self) -> bytes | None:
+        self._check_time()
         return self._reader.checkpoint()
 
     def rekeys(self) -> Sequence[int] | None:
@@ -48,12 +51,14 @@ class Patient:
 
 @dataclass
 class Source:
-    """One custodian to pull from. `largest`: the most entries it ever showed; `heard`: when it last gave something, or
-    had as much as there was; `cursor`: the bundle that is compared next; `shown`: the note it gave last.
+    """One custodian to pull from. `largest`: the most entries it ever showed; `gave`: whether in this round it
+    gave something, or had as much as there was; `heard`: when the last such round was over; `cursor`: the bundle that
+    is compared next; `shown`: the note it gave last.
     """
 
-    reader: Reader
+    reader: Patient
     largest: int = 0
+    gave: bool = False
     heard: float = 0.0
     cursor: int = 0
     shown: bytes = b""
@@ -63,12 +68,12 @@ class Source:
         """A word for the log."""
         return log.word(urlsplit(str(self.reader)).netloc or str(self.reader))
 
-    def hear(self, time: float, size: int, held: int) -> None:
+    def hear(self, size: int, held: int) -> None:
         """It has answered, with a tree of `size` entries where `held` are held. One that stands still behind what
         others have shown is as one that is silent.
         """
         if size >= held or size > self.largest:
-            self.heard = time
+            self.gave = True
         self.largest = max(self.largest, size)
 
 
