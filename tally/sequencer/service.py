@@ -21,6 +21,7 @@ from audit.record.restart import Restart, open_restart
 from infra import log
 from infra.config import ConfigError, load
 from infra.database import check_url, engine
+from infra.exchange import check_address
 from infra.keys import read_signer, read_token
 from infra.stopping import on_signal
 from infra.workers import CheckingPool
@@ -51,6 +52,9 @@ class Place:
 
     url: str
     token: Path
+
+    def __post_init__(self) -> None:
+        check_address(self.url)
 
 
 @dataclass(frozen=True)

@@ -65,12 +65,19 @@ def test_no_workers_is_a_fault() -> None:
         settings(workers=0)
 
 
+def test_an_address_that_carries_a_password_is_refused_and_not_repeated() -> None:
+    """It would be sent in place of the token."""
+    with pytest.raises(ValueError, match="must not carry a name or a password") as error:
+        Place("http://name:word@q", Path("token"))
+    assert "word@" not in str(error.value)
+
+
 def test_a_manifest_of_another_hash_is_refused(meeting: Meeting, tmp_path: Path) -> None:
     (tmp_path / "manifest").write_bytes(meeting.entries[0])
     (tmp_path / "tally.toml").write_text(
         'manifest = "manifest"\nmanifest_hash = "AAAA"\npassfile = "x"\nkeys = []\nworkers = 1\n'
         f'database = "{DATABASE}"\n'
-        'status = "x"\ncustodians = []\negress = {url = "", token = "x"}\n'
+        'status = "x"\ncustodians = []\negress = {url = "http://q", token = "x"}\n'
     )
     with pytest.raises(Refused) as refused:
         run(tmp_path / "tally.toml")
