@@ -3,8 +3,8 @@
 Three lines like an entry's, which nobody signs: each thing within bears its own signatures. If the log answers the
 claim, the file holds the proof (C2SP tlog-proof) of that entry's place, which can be checked without any log. That the
 log holds nothing can only be seen in the log: then the file holds the cosigned checkpoint up to which it was searched,
-and any copy of at least that length shows it again. So it is with the refusal of a ballot, too: it is no answer if it
-came after the close, which its place does not tell.
+and any copy of at least that length shows it again. So it is with a ballot, and with the refusal of one, too: it is no
+answer if it came after the close, which its place does not tell.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ def open_evidence(evidence: Evidence, pinned: bytes | None) -> tuple[Manifest, C
 
 
 def proved(evidence: Evidence, pinned: bytes | None) -> Finding:
-    """The log's answer, from the evidence alone. Refused `missing-entry` if that cannot show it, `another-entry` if it
-    proves one to another claim, and as `open_evidence` and `open_recorded`.
+    """The log's answer, from the evidence alone: to an act of an office. Refused `missing-entry` if that cannot show
+    it, `another-entry` if it proves one to another claim, and as `open_evidence` and `open_recorded`.
     """
     manifest, claim, checkpoint = open_evidence(evidence, pinned)
     if not isinstance(evidence.shown, Proof):
@@ -99,10 +99,14 @@ def proved(evidence: Evidence, pinned: bytes | None) -> Finding:
     found, head = Place(shown.index, shown.entry), Head(checkpoint, evidence.shown.note)
     time = log_time(head.note, manifest.at(head.size).log)
     if shown.entry.identity == claim.identity:
-        return Finding(claim, manifest, head, time, recorded=found)
-    if shown.entry.kind == "refusal" and answers(shown.entry, claim):
-        if shown.entry.fields["kind"] == "ballot":
-            text = f"that entry {shown.index} refused this ballot before the close can only be seen in the log"
-            raise Refused("missing-entry", f"{text}: give --election")
-        return Finding(claim, manifest, head, time, refusal=found)
-    raise Refused("another-entry", f"entry {shown.index}, which this evidence proves, answers another claim")
+        kind, said = shown.entry.kind, "records"
+        finding = Finding(claim, manifest, head, time, recorded=found)
+    elif shown.entry.kind == "refusal" and answers(shown.entry, claim):
+        kind, said = shown.entry.fields["kind"], "refuses"
+        finding = Finding(claim, manifest, head, time, refusal=found)
+    else:
+        raise Refused("another-entry", f"entry {shown.index}, which this evidence proves, answers another claim")
+    if kind == "ballot":
+        text = f"that entry {shown.index} {said} this ballot before the close can only be seen in the log"
+        raise Refused("missing-entry", f"{text}: give --election")
+    return finding

@@ -209,7 +209,7 @@ def test_keys_that_were_replaced(voter: Voter, office: str) -> None:
     dice = Dice(77)
     new = {"intake": dice.signers, "log": lambda n: dice.log_keys(n), "custodian": lambda n: dice.custodian_keys(n)}
     rekey(meeting, office, name, new[office](name))
-    entry = voter.ballot(1)
+    entry = voter.act()
     meeting.add(entry.raw)
     by_new = voter.receipt(entry, name="A2.receipt")
     code, shown = asked(voter, old, "--out", voter.folder / "missing")

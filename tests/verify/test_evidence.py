@@ -19,9 +19,9 @@ Answered = Callable[[Voter], tuple[Entry, bytes]]
 """An entry, and what the log holds of it."""
 
 
-def a_ballot(voter: Voter) -> tuple[Entry, bytes]:
-    entry = voter.ballot()
-    return entry, entry.raw
+def an_act(voter: Voter) -> tuple[Entry, bytes]:
+    act = voter.act()
+    return act, act.raw
 
 
 def a_refused_act(voter: Voter) -> tuple[Entry, bytes]:
@@ -29,7 +29,7 @@ def a_refused_act(voter: Voter) -> tuple[Entry, bytes]:
     return early, voter.refuse(early, "", reason="not-complete")
 
 
-@pytest.mark.parametrize(("answered", "code"), [(a_ballot, RECORDED), (a_refused_act, REFUSED)])
+@pytest.mark.parametrize(("answered", "code"), [(an_act, RECORDED), (a_refused_act, REFUSED)])
 def test_an_answer_of_the_log_is_proved_without_the_log(voter: Voter, answered: Answered, code: int) -> None:
     entry, answer = answered(voter)
     voter.meeting.add(answer)
@@ -44,30 +44,45 @@ def test_a_recorded_ballot_is_not_said_to_count(voter: Voter) -> None:
     voter.meeting.add(entry.raw)
     evidence = voter.folder / "evidence"
     assert asked(voter, voter.receipt(entry), "--out", evidence)[0] == RECORDED
-    assert "its place in the log, not that it counts" in run(evidence).stdout
+    assert "its place in the log, not that it counts" in run(evidence, "--election", voter.record).stdout
 
 
-def test_that_a_ballot_was_refused_in_time_is_seen_in_the_log_alone(voter: Voter) -> None:
+def recorded(voter: Voter, entry: Entry) -> bytes:
+    return entry.raw
+
+
+def refused(voter: Voter, entry: Entry) -> bytes:
+    return voter.refuse(entry, "intake-1")
+
+
+@pytest.mark.parametrize(("answer", "code"), [(recorded, RECORDED), (refused, REFUSED)])
+def test_that_a_ballot_was_answered_in_time_is_seen_in_the_log_alone(
+    voter: Voter, answer: Callable[[Voter, Entry], bytes], code: int
+) -> None:
     entry, evidence = voter.ballot(), voter.folder / "evidence"
-    voter.meeting.add(voter.refuse(entry, "intake-1"))
-    assert asked(voter, voter.receipt(entry), "--out", evidence)[0] == REFUSED
-    code, shown = offline(voter, evidence)
-    assert (code, shown["reason"]) == (1, "missing-entry") and "give --election" in shown["detail"]
-    assert offline(voter, evidence, "--election", voter.record)[0] == REFUSED
+    voter.meeting.entries.append(answer(voter, entry))
+    assert asked(voter, voter.receipt(entry), "--out", evidence)[0] == code
+    exit_code, shown = offline(voter, evidence)
+    assert (exit_code, shown["reason"]) == (1, "missing-entry") and "give --election" in shown["detail"]
+    assert offline(voter, evidence, "--election", voter.record)[0] == code
 
 
-def test_evidence_that_an_intake_made_of_a_refusal_after_the_close(voter: Voter) -> None:
-    """It kept the ballot back till then, and shows the log's refusal of it as if that had come in time."""
+@pytest.mark.parametrize(("answer", "where"), [(recorded, "recorded"), (refused, "refusal")])
+def test_evidence_made_of_an_answer_after_the_close(
+    voter: Voter, answer: Callable[[Voter, Entry], bytes], where: str
+) -> None:
+    """An intake kept the ballot back till then, or tally dropped it, and shows the log's answer as if it had come in
+    time.
+    """
     entry = voter.ballot()
     voter.meeting.closing().reconcile().close()
-    voter.meeting.add(voter.refuse(entry, "intake-1", reason="closed"))
+    voter.meeting.entries.append(answer(voter, entry))
     one = open_log(open_reader(str(voter.export())), None)
     claim = open_claim(voter.receipt(entry).read_bytes(), one.manifest)
     found = search(one.reader, one.head, claim, one.manifest)
     assert found.late is not None
-    evidence = voter.file(
-        "evidence", evidence_of(one.reader, dataclasses.replace(found, refusal=found.late), one.first).raw
-    )
+    made = evidence_of(one.reader, dataclasses.replace(found, **{where: found.late}), one.first)
+    evidence = voter.file("evidence", made.raw)
     assert offline(voter, evidence)[0] == 1
     assert offline(voter, evidence, "--election", voter.record)[0] == MISSING
 
@@ -112,10 +127,11 @@ def test_two_logs_are_told(voter: Voter) -> None:
 
 
 def test_every_changed_byte_of_evidence_is_noticed(voter: Voter) -> None:
-    entry, path = voter.ballot(), voter.folder / "evidence"
+    entry, path = voter.act(), voter.folder / "evidence"
     voter.meeting.add(entry.raw)
     asked(voter, voter.receipt(entry), "--out", path)
     raw = path.read_bytes()
+    assert offline(voter, path)[0] == RECORDED
     evidence = parse_evidence(raw)
     assert evidence.raw == raw
     step = len(raw) // 97
