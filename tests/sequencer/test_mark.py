@@ -152,6 +152,12 @@ def test_who_stands_by_without_a_mark_takes_none_from_what_was_there_before_it(o
     assert theirs.text == newest.checkpoint(open_house.meeting.origin).text
 
 
+def test_a_host_without_a_mark_has_one_when_all_are_heard(open_house: House) -> None:
+    open_house.mark.text = None
+    with open_house.opened():
+        assert open_house.mark.text == open_house.ledger.newest().checkpoint(open_house.meeting.origin).text
+
+
 def test_without_a_mark_none_is_set_before_all_are_heard(open_house: House, other_ledger: Ledger) -> None:
     """An old copy on a new host, while the one that is ahead gives none of its entries."""
     copy = replace(open_house, ledger=other_ledger, mark=HostDisk())
