@@ -25,13 +25,17 @@ from audit.record.manifest import Manifest, parse_manifest
 from audit.record.rekeying import rekeyed
 from infra.card import Card
 from infra.follow import Follower, Unreadable
-from infra.hand_in import NoDoor, Receipt, hand_in, http_client
+from infra.hand_in import PATIENCE_SECONDS, NoDoor, Receipt, hand_in, http_client, reliance
 from infra.keys import KeyFileError, read_secret, write_secret
 
 # Said by the rules of an entry that will be in place once others have acted.
 EARLY = frozenset({"wrong-phase", "not-complete", "open-complaint"})
 # Said by a door that may read the log a moment behind us.
 BEHIND = EARLY | {"not-open", "unknown-roll", "unknown-pseudonym", "wrong-attempt", "wrong-turn"}
+
+OTHERS_SECONDS = 600.0
+"""In which others may do their part, unless a client is told otherwise."""
+WAIT_HELP = "Seconds before giving up, also on what intakes promise; unset, their promises are waited for."
 
 
 class GaveUp(Exception):
@@ -41,13 +45,14 @@ class GaveUp(Exception):
 @dataclass
 class Act:
     """An entry on its way: its newest receipt, `again` when it is handed in once more, with which intake that begins
-    (`turn`), and why it could not be handed in when last tried.
+    (`turn`), for how many seconds intakes are `relied` on, and why it could not be handed in when last tried.
     """
 
     entry: Entry
     turn: int
     receipt: Receipt | None = None
     again: float = 0.0
+    relied: float = 0.0
     early: str = ""
 
     @property
@@ -64,18 +69,19 @@ class Act:
 
 @dataclass
 class Desk:
-    """Where one client stands. `patience`: seconds that one act may take in all; `pause`: seconds between two looks at
-    the log.
+    """Where one client stands. `patience`: seconds that one act may take in all, and with `relies` as many more as
+    intakes that have taken it may be relied on; `pause`: seconds between two looks at the log.
     """
 
     card: Card
     readers: Sequence[Reader]
     follower: Follower
     client: httpx.Client
-    patience: float = 120.0
+    patience: float = PATIENCE_SECONDS
     pause: float = 0.2
     clock: Callable[[], float] = field(default=time.time)
     sleep: Callable[[float], None] = field(default=time.sleep)
+    relies: bool = False
 
     @property
     def election(self) -> Election:
@@ -127,11 +133,12 @@ class Desk:
         # Whoever runs this again because an intake kept an entry to itself does not always begin with that one.
         turn = int(self.clock())
         acts = [Act(parse_entry(raw), turn) for raw in raws]
-        end = self.clock() + self.patience
+        begun = self.clock()
         self._read_quietly()
         while waiting := [act for act in acts if not self._recorded(act.entry)]:
-            if waiting[0].tried and self.clock() >= end:
-                raise GaveUp(waiting[0].why(self.patience))
+            patience = self.patience + (waiting[0].relied if self.relies else 0.0)
+            if waiting[0].tried and self.clock() >= begun + patience:
+                raise GaveUp(waiting[0].why(patience))
             for act in waiting:
                 if act.receipt is None or self.clock() > act.again:
                     self._try(act)
@@ -152,6 +159,7 @@ class Desk:
             manifest = self._manifest_for(act.entry)
             act.receipt = hand_in(self.card, manifest, act.entry.raw, self.client, act.turn)
             act.again, act.turn = act.receipt.until(manifest, self.clock()), act.turn + 1
+            act.relied = reliance(manifest, len(self.card.intakes))
         except NoDoor as error:
             act.early = str(error)
         except Refused as refusal:
@@ -188,12 +196,17 @@ class Desk:
 
 
 @contextmanager
-def open_desk(card: Card, *, patience: float = 120.0, connections: int = 4) -> Iterator[Desk]:
-    """A desk at the election of this card. connections: how many threads may hand in at once."""
+def open_desk(
+    card: Card, *, patience: float | None = None, others: float = PATIENCE_SECONDS, connections: int = 4
+) -> Iterator[Desk]:
+    """A desk at the election of this card. patience: how long an act may take, whatever intakes promise; if it is not
+    said, `others` may keep it waiting for so many seconds. connections: how many threads may hand in at once.
+    """
     readers = [HttpReader(url) for url in card.logs]
     try:
         with http_client(connections) as client:
-            yield Desk(card, readers, Follower(readers, card.manifest), client, patience)
+            follower, allowed = Follower(readers, card.manifest), others if patience is None else patience
+            yield Desk(card, readers, follower, client, allowed, relies=patience is None)
     finally:
         for reader in readers:
             reader.close()

@@ -29,6 +29,8 @@ MAX_ANSWER = 1 << 18
 BUSY = (408, 425, 429)
 WAITS = 10
 """So many batch waits after it came an entry is promised to be recorded, rounded up to a whole one."""
+PATIENCE_SECONDS = 120.0
+"""Without anything to rely on, after which a client gives up unless it is told otherwise."""
 OVERTAKEN = frozenset({"duplicate", "revision-lower", "revision-repeated"})
 """Said where a ballot of the account came first, another or this one; whether one did, the log says."""
 
@@ -58,6 +60,12 @@ class Receipt:
         an honest intake promises now, so that no deadline holds anybody off for ever."""
         step = max(1.0, manifest.batch_wait)
         return min(float(self.deadline), now + WAITS * manifest.batch_wait + step)
+
+
+def reliance(manifest: Manifest, intakes: int) -> float:
+    """Seconds from the first receipt within which an entry is recorded if one of so many intakes keeps its word, though
+    all the others are relied on before it is asked; one such time more than they take."""
+    return (intakes + 1) * (WAITS * manifest.batch_wait + 2 * max(1.0, manifest.batch_wait))
 
 
 def http_client(connections: int = 4) -> httpx.Client:

@@ -18,7 +18,7 @@ from audit.record.manifest import Manifest
 from audit.record.notices import DESTROYED
 from infra.card import load_card
 from infra.commands import group
-from infra.desk import Desk, open_desk, stored
+from infra.desk import OTHERS_SECONDS, WAIT_HELP, Desk, open_desk, stored
 from infra.keys import read_signer, write_secret
 from infra.progress import bar
 from infra.sealed import lock_for, new_key_file
@@ -49,7 +49,7 @@ UNLOCK_HELP = "A file with the passphrase or key that seals the numbers; asked f
 Unlock = Annotated[Path | None, typer.Option("--unlock", help=UNLOCK_HELP, metavar="FILE")]
 SHARED_HELP = "The same for the openings; whoever reads them needs it, so it is not that of the numbers."
 OpeningsUnlock = Annotated[Path | None, typer.Option("--openings-unlock", help=SHARED_HELP, metavar="FILE")]
-Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait for others before giving up.", metavar="SECONDS")]
+Wait = Annotated[float | None, typer.Option("--wait", help=WAIT_HELP, metavar="SECONDS")]
 
 
 def register(app: typer.Typer) -> None:
@@ -68,11 +68,11 @@ def freeze(
     key: KeyFile,
     register: RegisterFile,
     out: Annotated[Path, typer.Option("--out", help="The snapshot to write.", metavar="FILE")],
-    wait: Wait = 600,
+    wait: Wait = None,
 ) -> None:
     """Freezes the signer's own register for the record date; only from this one is issued and signed afterwards."""
     signer = read_signer(key)
-    with open_desk(load_card(election), patience=wait) as desk:
+    with open_desk(load_card(election), patience=wait, others=OTHERS_SECONDS) as desk:
         manifest = desk.begin()
         expect_keeper(manifest, signer)
         kept = open_register(register, manifest)
@@ -92,7 +92,7 @@ def issue(
     unlock: Unlock = None,
     openings_unlock: OpeningsUnlock = None,
     anew: Annotated[bool, typer.Option("--anew", help=ANEW_HELP)] = False,
-    wait: Wait = 600,
+    wait: Wait = None,
 ) -> None:
     """Draws this issuer's control numbers and publishes its half of the roll; may be stopped and started again.
 
@@ -101,7 +101,7 @@ def issue(
     """
     signer = read_signer(key)
     own, shared = lock_for(numbers, unlock), lock_for(openings, openings_unlock)
-    with open_desk(load_card(election), patience=wait) as desk:
+    with open_desk(load_card(election), patience=wait, others=OTHERS_SECONDS) as desk:
         manifest = desk.begin()
         warn_if_alone(manifest)
         expect_issuer(manifest, signer)
@@ -151,7 +151,7 @@ def reissue(
     openings: Openings,
     unlock: Unlock = None,
     openings_unlock: OpeningsUnlock = None,
-    wait: Wait = 600,
+    wait: Wait = None,
 ) -> None:
     """Draws new numbers for accounts that lost theirs, and publishes the rolls of their classes again; before mixing.
 
@@ -160,7 +160,7 @@ def reissue(
     """
     signer = read_signer(key)
     own, shared = lock_for(numbers, unlock), lock_for(openings, openings_unlock)
-    with open_desk(load_card(election), patience=wait) as desk:
+    with open_desk(load_card(election), patience=wait, others=OTHERS_SECONDS) as desk:
         manifest = desk.begin()
         warn_if_alone(manifest)
         expect_issuer(manifest, signer)
@@ -213,7 +213,7 @@ def sign(
     openings_unlock: OpeningsUnlock = None,
     numbers: OwnNumbers = None,
     unlock: Unlock = None,
-    wait: Wait = 600,
+    wait: Wait = None,
 ) -> None:
     """Recomputes every weight on the roll from the signer's own register, and signs the roll if all are right. An
     issuer gives its control numbers too: its own half, row by row, must be for them.
@@ -221,7 +221,7 @@ def sign(
     signer = read_signer(key)
     shared = lock_for(openings, openings_unlock)
     own = lock_for(numbers, unlock) if numbers is not None else None
-    with open_desk(load_card(election), patience=wait) as desk:
+    with open_desk(load_card(election), patience=wait, others=OTHERS_SECONDS) as desk:
         manifest = desk.begin()
         if signer.verifier not in manifest.issuers[1:] + manifest.inspectors:
             text = f"{signer.name}, with this key, is neither a further issuer nor an inspector of this election"
@@ -268,14 +268,14 @@ def destroy(
     key: KeyFile,
     files: Annotated[list[Path] | None, typer.Argument(help="Files, and folders of files.", metavar="FILE...")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    wait: Wait = 600,
+    wait: Wait = None,
 ) -> None:
     """Removes register, numbers, openings, letters and what unlocks them, and says so in the log; once the result is
     certified. The signer's key is not touched. What is needed to verify the election is all in the log. Stopped between
     the two, run it again with the files that are left; without any, it only hands in the notice.
     """
     signer = read_signer(key)
-    with open_desk(load_card(election), patience=wait) as desk:
+    with open_desk(load_card(election), patience=wait, others=OTHERS_SECONDS) as desk:
         manifest = desk.begin()
         expect_issuer(manifest, signer)
         text = f"{signer.name} has destroyed its share register, its control numbers and what opens the roll."

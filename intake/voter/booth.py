@@ -13,24 +13,25 @@ from audit.log.reader import HttpReader
 from audit.record.entries import Entry
 from audit.record.manifest import Manifest
 from infra.card import Card
-from infra.hand_in import Receipt, hand_in, http_client
+from infra.hand_in import PATIENCE_SECONDS, Receipt, hand_in, http_client, reliance
 from intake.voter.opening import Opening, read_opening
 from intake.voter.witnessed import WitnessedLog
 
 
 @dataclass
 class Booth:
-    """`patience`: seconds without any progress after which it is given up; `pause`: seconds between two looks at the
-    log.
+    """`patience`: seconds without any progress after which it is given up, and with `relies` as many more as intakes
+    that have taken something may be relied on; `pause`: seconds between two looks at the log.
     """
 
     card: Card
     opening: Opening
     client: httpx.Client
-    patience: float = 120.0
+    patience: float = PATIENCE_SECONDS
     pause: float = 0.2
     clock: Callable[[], float] = field(default=time.time)
     sleep: Callable[[float], None] = field(default=time.sleep)
+    relies: bool = False
 
     @property
     def manifest(self) -> Manifest:
@@ -45,6 +46,11 @@ class Booth:
         word, or does not answer, is not waited for while another may take it.
         """
         return hand_in(self.card, self.manifest, text, self.client, turn)
+
+    def patience_for(self, promised: bool) -> float:
+        """The patience there is once something is promised, or before."""
+        more = reliance(self.manifest, len(self.card.intakes)) if promised and self.relies else 0.0
+        return self.patience + more
 
     def first_turn(self, receipts: int) -> int:
         """With which intake to begin where earlier runs have left so many receipts in vain: with one that has given
@@ -91,10 +97,13 @@ class History:
 
 
 @contextmanager
-def open_booth(card: Card, *, patience: float = 120.0, connections: int = 4) -> Iterator[Booth]:
-    """A booth at the election of this card. connections: how many threads may hand in at once. As `read_opening`."""
+def open_booth(card: Card, *, patience: float | None = None, connections: int = 4) -> Iterator[Booth]:
+    """A booth at the election of this card. patience: whatever intakes promise, if it is said. connections: how many
+    threads may hand in at once. As `read_opening`.
+    """
     with open_readers(card) as readers, http_client(connections) as client:
-        yield Booth(card, read_opening(readers, card.manifest), client, patience)
+        opening, allowed = read_opening(readers, card.manifest), PATIENCE_SECONDS if patience is None else patience
+        yield Booth(card, opening, client, allowed, relies=patience is None)
 
 
 @contextmanager

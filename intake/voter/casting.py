@@ -122,6 +122,11 @@ class Caster:
         self._tally = Tally()
         self._moved = self._looked = 0.0
         self._unread = ""
+        self._promised = False
+
+    @property
+    def _patience(self) -> float:
+        return self._booth.patience_for(self._promised)
 
     def cast(self, ballots: Iterable[Ballot]) -> Tally:
         """Returns once every ballot is recorded or has failed. A ballot fails when the rules refuse it, or when for the
@@ -136,7 +141,7 @@ class Caster:
                 self._look()
                 self._look_into_doubts()
                 self._hand_in_again()
-                if self._booth.clock() - self._moved > self._booth.patience:
+                if self._booth.clock() - self._moved > self._patience:
                     self._give_up()
         return self._tally
 
@@ -180,7 +185,7 @@ class Caster:
                 self._refresh()
             else:
                 self._posted[ballot.identity] = ballot
-                self._moved = moved
+                self._moved, self._promised = moved, True
 
     def _refresh(self) -> None:
         with suppress(ReadError):
@@ -280,7 +285,7 @@ class Caster:
 
     def _give_up(self) -> None:
         """Everything that is left has failed; run again, the same texts are handed in."""
-        why = f"not recorded, and nothing has moved for {self._booth.patience:.0f} s; run again to go on"
+        why = f"not recorded, and nothing has moved for {self._patience:.0f} s; run again to go on"
         for future in self._posting:
             future.cancel()
         for ballot in (*self._posting.values(), *self._todo, *self._posted.values(), *self._doubtful):

@@ -36,6 +36,7 @@ from intake.voter.weight import read_issued, weigh
 
 OUT_HELP = "Where receipts and proofs are kept."
 CHOICES_HELP = "A TOML file with a table `choices`: a word for each contest; left out means no vote on it."
+WAIT_HELP = "Seconds without progress before giving up; unset, 120, and what intakes promise is waited for."
 WEIGHT_HELP = "Cast nothing, but say how many votes the row of these numbers carries; the whole issued roll is read."
 
 
@@ -54,7 +55,7 @@ def vote(
     unlock: Annotated[list[Path] | None, typer.Option("--unlock", help=UNLOCK_HELP, metavar="FILE")] = None,
     check_weight: Annotated[bool, typer.Option("--check-weight", help=WEIGHT_HELP)] = False,
     concurrency: Annotated[int, typer.Option("--concurrency", help="Ballots handed in at once.", min=1, max=256)] = 8,
-    wait: Annotated[float, typer.Option("--wait", help="Seconds without progress before giving up.")] = 120,
+    wait: Annotated[float | None, typer.Option("--wait", help=WAIT_HELP)] = None,
 ) -> None:
     """Casts a ballot, or many, and keeps for each the proof that it is recorded. Run again after a fault, it goes on.
     """

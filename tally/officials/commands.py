@@ -15,7 +15,7 @@ from audit.protocol.refused import Refused
 from audit.record.manifest import Manifest, open_manifest, parse_manifest
 from infra.card import Card, load_card
 from infra.commands import group
-from infra.desk import open_desk
+from infra.desk import OTHERS_SECONDS, WAIT_HELP, open_desk
 from infra.keys import read_signer
 from tally.officials.acts import act_text, certificate, done, draft_or_perform, write_result
 from tally.officials.agenda import manifest_text
@@ -39,7 +39,8 @@ MIXER_FOLDER = "Where signed entries are kept until they are recorded; no secret
 MixerFolder = Annotated[Path, typer.Option("--state", help=MIXER_FOLDER, metavar="DIR")]
 StateFolder = Annotated[Path, typer.Option("--state", help="Where this trustee keeps its secrets.", metavar="DIR")]
 Overrule = Annotated[list[str] | None, typer.Option("--overrule", help="An intake whose account is set aside.")]
-Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait for others before giving up.", metavar="SECONDS")]
+LookWait = Annotated[float, typer.Option("--wait", help="Seconds to wait for the log.", metavar="SECONDS")]
+Wait = Annotated[float | None, typer.Option("--wait", help=WAIT_HELP, metavar="SECONDS")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -70,7 +71,7 @@ def create(
     print(f"manifest {b64(draft.identity)}")
 
 
-def show(draft: DraftFile, election: ToCheck = None, wait: Wait = 10) -> None:
+def show(draft: DraftFile, election: ToCheck = None, wait: LookWait = 10) -> None:
     """Prints what a draft says and who has signed it; refuses one with a signature that is not true."""
     entry = read_draft(draft)
     print("\n".join(summary(entry, check_draft(draft, entry, known_manifest(election, wait)))))
@@ -80,7 +81,7 @@ def sign(
     draft: DraftFile,
     key: Annotated[list[Path], typer.Option("--key", help="The official's private key.", metavar="FILE")],
     election: ToCheck = None,
-    wait: Wait = 10,
+    wait: LookWait = 10,
 ) -> None:
     """Adds an official's signature to a draft, and prints what it says; refuses one with a signature that is not true.
     """
@@ -116,7 +117,7 @@ def card(
     print(f"{out}: {manifest.origin}, manifest {b64(manifest.hash)}")
 
 
-def submit(draft: DraftFile, election: CardFile, wait: Wait = 120) -> None:
+def submit(draft: DraftFile, election: CardFile, wait: Wait = None) -> None:
     """Hands a signed draft in and returns once it is recorded."""
     entry = read_draft(draft)
     if not entry.signatures:
@@ -131,12 +132,12 @@ def submit(draft: DraftFile, election: CardFile, wait: Wait = 120) -> None:
     print(f"{entry.kind} is recorded")
 
 
-def open_(election: CardFile, draft: NewDraft = None, key: Keys = None, wait: Wait = 120) -> None:
+def open_(election: CardFile, draft: NewDraft = None, key: Keys = None, wait: Wait = None) -> None:
     """Opens the vote, once the trustees' key and the signed rolls are complete."""
     _act("open", election, draft, key, wait)
 
 
-def closing(election: CardFile, draft: NewDraft = None, key: Keys = None, wait: Wait = 120) -> None:
+def closing(election: CardFile, draft: NewDraft = None, key: Keys = None, wait: Wait = None) -> None:
     """Announces the close: intakes take no more ballots and say what they passed on."""
     _act("closing", election, draft, key, wait)
 
@@ -146,7 +147,7 @@ def close(
     overrule: Overrule = None,
     draft: NewDraft = None,
     key: Keys = None,
-    wait: Wait = 120,
+    wait: Wait = None,
 ) -> None:
     """Closes the vote, once the log holds all ballots that the intakes passed on."""
     _act("close", election, draft, key, wait, overruled=sorted(overrule or []))
@@ -157,7 +158,7 @@ def certify(
     result: Annotated[Path | None, typer.Option("--result", help="Write the result as JSON.", metavar="FILE")] = None,
     draft: NewDraft = None,
     key: Keys = None,
-    wait: Wait = 120,
+    wait: Wait = None,
 ) -> None:
     """Certifies the result that the log shows, once enough trustees have decrypted."""
     _expect_one(draft, key)
@@ -179,7 +180,7 @@ def certify(
             print(f"withheld: {', '.join(found['withheld'])}")
 
 
-def status_(election: CardFile, as_json: AsJson = False, wait: Wait = 10) -> None:
+def status_(election: CardFile, as_json: AsJson = False, wait: LookWait = 10) -> None:
     """Says where the election stands and whose turn it is."""
     with open_desk(load_card(election), patience=wait) as desk:
         desk.begin()
@@ -192,10 +193,10 @@ def status_(election: CardFile, as_json: AsJson = False, wait: Wait = 10) -> Non
         print(f"waiting for {sentence}")
 
 
-def mix(election: CardFile, key: MixerKey, state: MixerFolder, wait: Wait = 600) -> None:
+def mix(election: CardFile, key: MixerKey, state: MixerFolder, wait: Wait = None) -> None:
     """Mixes every roll when it is this mixer's turn: nobody can tell any more whose row is whose. May be stopped and
     started again."""
-    with open_desk(load_card(election), patience=wait) as desk:
+    with open_desk(load_card(election), patience=wait, others=OTHERS_SECONDS) as desk:
         desk.begin()
         Mixer(desk, read_signer(key), state).mix(print)
         for roll in desk.election.rolls.values():
@@ -204,23 +205,23 @@ def mix(election: CardFile, key: MixerKey, state: MixerFolder, wait: Wait = 600)
                 print(f"psephos: {text}: the manifest's minimum is {desk.manifest.minimum_roll}", file=sys.stderr)
 
 
-def join(election: CardFile, key: TrusteeKey, state: StateFolder, wait: Wait = 600) -> None:
+def join(election: CardFile, key: TrusteeKey, state: StateFolder, wait: Wait = None) -> None:
     """Takes part in the key ceremony until the key is complete; may be stopped and started again."""
-    with open_desk(load_card(election), patience=wait) as desk:
+    with open_desk(load_card(election), patience=wait, others=OTHERS_SECONDS) as desk:
         desk.begin()
         share = Trustee(desk, read_signer(key), state).join(print)
         print(f"the key is complete: {b64(share.Y.raw)}; {state / 'share'} holds share {share.j}")
 
 
-def decrypt(election: CardFile, key: TrusteeKey, state: StateFolder, wait: Wait = 600) -> None:
+def decrypt(election: CardFile, key: TrusteeKey, state: StateFolder, wait: Wait = None) -> None:
     """Verifies the whole log, every ballot's proofs included, and answers once for its totals."""
-    with open_desk(load_card(election), patience=wait) as desk:
+    with open_desk(load_card(election), patience=wait, others=OTHERS_SECONDS) as desk:
         desk.begin()
         new = Trustee(desk, read_signer(key), state).decrypt()
         print("decrypt is recorded" if new else "decrypt is recorded already")
 
 
-def _act(kind: str, election: Path, draft: Path | None, key: Keys, wait: float, **fields: list[str]) -> None:
+def _act(kind: str, election: Path, draft: Path | None, key: Keys, wait: float | None, **fields: list[str]) -> None:
     _expect_one(draft, key)
     signers = [read_signer(path) for path in key or []]
     with open_desk(load_card(election), patience=wait) as desk:

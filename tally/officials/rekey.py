@@ -13,7 +13,7 @@ from audit.protocol.refused import Refused
 from audit.record.entries import make_text, read_text
 from audit.record.rekeying import WHOSE, holders, rekeyed
 from infra.card import load_card
-from infra.desk import Desk, open_desk
+from infra.desk import WAIT_HELP, Desk, open_desk
 from infra.keys import read_signer
 from tally.officials.acts import draft_or_perform
 
@@ -56,7 +56,7 @@ def rekey(
     key: Annotated[
         list[Path] | None, typer.Option("--key", help="Sign with this key and submit; once per official.")
     ] = None,
-    wait: Annotated[float, typer.Option("--wait", help="Seconds to wait before giving up.", metavar="SECONDS")] = 120,
+    wait: Annotated[float | None, typer.Option("--wait", help=WAIT_HELP, metavar="SECONDS")] = None,
 ) -> None:
     """Replaces the keys of an intake, of the log or of a custodian, or a custodian by another one."""
     if (draft is None) == (not key):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -17,9 +18,10 @@ from audit.log.keys import Signer
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.record.entries import Entry, make_text, parse_entry, seal
+from audit.record.manifest import Manifest
 from infra.card import load_card
 from infra.desk import Desk, GaveUp, open_desk, stored
-from infra.hand_in import NoDoor, hand_in, open_receipt
+from infra.hand_in import WAITS, NoDoor, Receipt, hand_in, open_receipt, reliance
 from tests.officials.clients import Clients
 from tests.officials.hall import Hall
 from tests.simulator.dice import Dice
@@ -233,6 +235,35 @@ def test_no_deadline_holds_an_official_off_for_ever(desk: Desk, hall: Hall, entr
     (receipt,) = waiting.record(entry.raw)
     assert receipt is not None and receipt.deadline > begun + (1 << 39)
     assert len(hall.posts) == posts + 2 and now[0] - begun <= 8
+
+
+@pytest.mark.parametrize("relies", [True, False])
+def test_patience_outlasts_what_intakes_promise_unless_it_is_bounded(
+    desk: Desk, hall: Hall, entry: Entry, relies: bool
+) -> None:
+    """It is kept to themselves twice, for six seconds each."""
+    hall.hold, hall.wait = 2, 1 << 40
+    now = [float(int(time.time()))]
+    waiting = replace(
+        desk, patience=10, relies=relies, clock=lambda: now[0], sleep=lambda _: now.append(now.pop() + 0.5)
+    )
+    with nullcontext() if relies else pytest.raises(GaveUp, match="not recorded after 10 s"):
+        (receipt,) = waiting.record(entry.raw)
+        assert receipt is not None
+
+
+def test_who_is_not_told_how_long_to_wait_asks_every_intake_in_one_run(desk: Desk, hall: Hall, entry: Entry) -> None:
+    """With a batch wait of a minute each is relied on for eleven; before anything is promised, nobody waits so long."""
+    manifest = replace(desk.manifest, batch_wait=60.0)
+    receipt = hand_in(desk.card, desk.manifest, entry.raw, desk.client)
+    for intakes in (1, 2, 5):
+        assert reliance(manifest, intakes) >= intakes * (receipt_until(receipt, manifest)) + WAITS * 60
+    with open_desk(desk.card) as unsaid, open_desk(desk.card, patience=120) as said:
+        assert (unsaid.patience, unsaid.relies, said.patience, said.relies) == (120, True, 120, False)
+
+
+def receipt_until(receipt: Receipt, manifest: Manifest) -> float:
+    return replace(receipt, deadline=1 << 40).until(manifest, 0.0)
 
 
 def test_a_deadline_is_relied_on_up_to_ten_batch_waits(desk: Desk, hall: Hall, entry: Entry) -> None:

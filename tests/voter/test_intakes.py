@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from audit.protocol.control_number import format_control_number
+from audit.protocol.control_number import format_control_number, parse_control_number
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.receipts import Promise, Recorded, open_kept
@@ -23,11 +24,14 @@ from infra.card import load_card
 from infra.follow import Unreadable
 from intake.voter.booth import open_booth
 from intake.voter.casting import Ballot
+from intake.voter.commands import cast
 from intake.voter.keeping import Keepsake
+from intake.voter.orders import Order
 from tests.officials.clients import Clients
 from tests.officials.hall import Hall
 from tests.simulator.dice import Dice
 from tests.simulator.parties import ORIGIN
+from tests.voter.test_orders import printed
 from tests.voter.votes import ballots, vote
 
 
@@ -95,6 +99,26 @@ def test_no_deadline_keeps_a_voter_from_another_intake(clients: Clients, tmp_pat
     with another_door(hall, clients):
         said = clients.run(*vote(clients, tmp_path / "out", "A1", wait="15"))
     assert "1 ballots recorded" in said and ballots(hall)[-1].signatures[0].name == "intake-2"
+
+
+@pytest.mark.parametrize("wait", [None, 10.0])
+def test_a_voter_who_sets_no_bound_is_not_given_up_on_while_intakes_are_relied_on(
+    clients: Clients, tmp_path: Path, wait: float | None
+) -> None:
+    """Two keep it to themselves, for six seconds each of a clock that only pauses move."""
+    hall, now = clients.hall, [time.time()]
+    hall.hold, hall.wait = 2, 1 << 40
+    codes = [parse_control_number(number) for number in printed(clients, 3)]
+    order = Order("A3", codes, None, {"nominee-1": (1, 0, 0)})
+    with open_booth(load_card(clients.card), patience=wait) as booth:
+        made = replace(
+            booth, patience=10.0, clock=lambda: now[0], sleep=lambda seconds: now.append(now.pop() + seconds)
+        )
+        tally = cast(made, [order], tmp_path, 1)
+    assert ("A3" in tally.places) == (wait is None)
+    assert [why.partition(" (")[0] for why in tally.failed.values()] == (
+        [] if wait is None else ["not recorded, and nothing has moved for 10 s; run again to go on"]
+    )
 
 
 def test_run_again_another_intake_is_begun_with(clients: Clients, tmp_path: Path) -> None:
