@@ -5,6 +5,7 @@ its rows are mended, and what else the database can read is served.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
@@ -15,6 +16,7 @@ from audit.protocol.refused import Refused
 from audit.record.heads import FIRST_LINE
 from infra.postgres import Cluster, temporary_cluster
 from tests.databases import Database, make_database
+from tests.simulator.meeting import Meeting
 from tests.vault.conftest import CUSTODIANS, NOW, Growing
 from tests.vault.fixed_keys import FixedKeys
 from tests.vault.test_scrubbing import Kept
@@ -22,6 +24,7 @@ from vault.custodian import schema
 from vault.custodian.cosign import Head
 from vault.custodian.custody import Custodian
 from vault.custodian.examining import Examiner
+from vault.custodian.keys import proven_keys, stored_keys
 from vault.custodian.rebuilding import check_finished
 from vault.custodian.sql_growing import LONG, ROWS
 from vault.custodian.storage import Damaged, DamagedCheckpoint
@@ -155,7 +158,8 @@ def test_entries_ahead_of_their_head_that_cannot_be_read_are_not_taken_for_none(
     origin, ahead = kept.log.origin, [b"%d " % number + b"y" * 300 for number in range(100)]
     kept.store.stage(origin, 700, [leaf_hash(entry) for entry in ahead], ahead)
     damaged(own, kept, "entry", -1)
-    kept.scrub(kept.peer)
+    # Whatever else was repaired.
+    kept.store.mend_entry(origin, 300, lambda start, end: kept.log.entries[start:end])
     with pytest.raises(Damaged):
         kept.store.staged(origin)
 
@@ -175,10 +179,15 @@ def test_a_rekey_on_a_page_that_cannot_be_read_is_known_by_its_place_and_mended(
     assert kept.store.rekeys(origin) == [709]
 
 
-def test_what_the_index_of_rekeys_cannot_say_is_damage(own: Cluster, kept: Kept) -> None:
+def test_where_the_index_of_rekeys_cannot_be_read_it_begins_and_signs_nothing(own: Cluster, kept: Kept) -> None:
+    manifest = replace(Meeting().found().manifest, origin=kept.log.origin)
     damaged(own, kept, "entry_rekey", 0)
     with pytest.raises(Damaged, match="an index of the database"):
         kept.store.rekeys(kept.log.origin)
+    assert list(stored_keys(kept.store, manifest).places()) == []
+    assert list(proven_keys(kept.store, manifest, [kept.peer]).places()) == []
+    assert kept.scrub(kept.peer) == 4
+    assert "an index of the database cannot be read; not repairable" in kept.said[-1]
 
 
 def test_a_table_that_takes_no_further_row_is_told_where_nothing_is_missed(own: Cluster, kept: Kept) -> None:

@@ -95,15 +95,17 @@ def of_all_times(keys: Keys) -> list[LogPolicy]:
 def stored_keys(store: Store, manifest: Manifest) -> ManifestKeys:
     """The keys of an election by what is held of its log, under a head: what is only staged may be anything.
 
-    A rekey that was changed on disk is passed over: it is the examination that finds it, before anything is signed.
+    A rekey that was changed on disk is passed over, and so are all if it cannot be told where they are: it is the
+    examination that finds it, before anything is signed.
     """
     keys = ManifestKeys(manifest)
-    learn_stored(store, keys)
+    with suppress(Damaged):
+        learn_stored(store, keys)
     return keys
 
 
 def learn_stored(store: Store, keys: Keys) -> None:
-    """Has `keys` learn the rekeys that are held."""
+    """Has `keys` learn the rekeys that are held. Damaged if it cannot be told where they are."""
     size, _ = held_size(store, keys.origin)
     for index in store.rekeys(keys.origin):
         if index < size:
@@ -117,11 +119,15 @@ def proven_keys(store: Store, manifest: Manifest, peers: Iterable[Reader]) -> Ma
     the officials' quorum: so that a damaged rekey, too, can be mended.
     """
     keys = stored_keys(store, manifest)
-    size, head_lost = held_size(store, manifest.origin)
+    size, unknown = held_size(store, manifest.origin)
+    places: set[int] = set()
+    try:
+        places.update(index for index in store.rekeys(manifest.origin) if index < size)
+    except Damaged:
+        unknown = True
     for peer in peers:
-        missing = {index for index in store.rekeys(manifest.origin) if index < size} - set(keys.places())
-        # With the newest head it may be lost that there is a rekey at all.
-        if not (missing or head_lost):
+        # With the newest head, or the index of rekeys, it may be lost that there is one at all.
+        if not (places - set(keys.places()) or unknown):
             break
         with suppress(ReadError):
             found = open_head(peer, manifest, exact=True, every=True)
