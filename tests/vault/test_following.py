@@ -77,6 +77,25 @@ def test_a_crash_before_publishing_is_made_good(watch: Watch, monkeypatch: pytes
     assert watch.store.published(watch.log.origin)[0] == 10
 
 
+def test_after_a_crash_before_publishing_nothing_is_published_that_too_few_have_cosigned(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a size the first that is published stands: readers would be shown for good what they cannot take."""
+    watch.log.grow(10)
+    (source,) = watch.sources
+    source.show()
+    with monkeypatch.context() as patch:
+        patch.setattr(SqlStore, "publish", lambda *_: (_ for _ in ()).throw(OSError("power cut")))
+        with pytest.raises(OSError, match="power cut"):
+            watch.follower.round()
+    source.show(custodians=1)
+    assert watch.begin().round() is None
+    assert watch.store.published(watch.log.origin)[0] == 0
+    source.show()
+    watch.follower.round()
+    assert watch.store.published(watch.log.origin) == (10, source.note)
+
+
 def test_another_logs_checkpoint_is_nothing(watch: Watch) -> None:
     watch.fill(3)
     elsewhere = Checkpoint("vote.example/elsewhere", 3, watch.log.head().root)

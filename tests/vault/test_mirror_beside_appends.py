@@ -13,8 +13,10 @@ from tests.vault.conftest import CUSTODIANS, TOKEN, Growing, Served
 from tests.vault.uploading import OCTETS, add, beginning, brought, cosigned, info, refused, seen, upload
 from tests.vault.witnessing import add as show
 from tests.vault.witnessing import submission
+from vault.custodian.cosign import Head
 from vault.custodian.mirror import Mirror
 from vault.custodian.serve import custodian_app
+from vault.custodian.stored import line_of
 
 
 def test_append_and_upload_follow_one_another(served: Served) -> None:
@@ -133,6 +135,18 @@ def test_what_came_before_its_head_and_changed_on_disk_is_not_signed(
             assert answer.status_code == 500 and CUSTODIANS[0][0].name.encode() not in answer.content
             assert served.stored().size == 0
     cosigned(served, upload(served, 512, 700))
+
+
+def test_no_tree_is_brought_or_signed_that_its_note_does_not_say(served: Served) -> None:
+    """Who owns the database has written a true note beside another root, whose entries then come."""
+    served.log.grow(10)
+    note = served.log.note(served.log.head()).raw
+    served.log.entries[5] = b"made up"
+    origin, root = served.log.origin, served.log.head().root
+    served.store().observe(origin, line_of(served.log.policy), Head(0, 10, root, b"", note, served.time))
+    answer = add(served, upload(served, 0, 10))
+    assert answer.status_code == 500 and CUSTODIANS[0][0].name.encode() not in answer.content
+    assert served.stored().size == brought(served) == 0
 
 
 def test_no_more_is_taken_ahead_of_what_is_held_than_there_may_be(

@@ -11,9 +11,11 @@ import pytest
 from audit.log.keys import Signer
 from audit.log.merkle import CompactRange, leaf_hash
 from tests.simulator.rekeys import rekey
+from tests.vault import uploading
 from tests.vault.conftest import NOW, Growing, Served
 from tests.vault.test_following_rekeys import NEW, Town
 from tests.vault.test_rebuilding import Lost, lost
+from tests.vault.uploading import seen, upload
 from vault.custodian.cosign import Head
 from vault.custodian.keys import stored_keys
 
@@ -48,6 +50,17 @@ def test_no_other_entry_is_signed_in_their_place(served: Served, place: int) -> 
     served.log.grow(50)
     served.cosigned(served.log.append(held))
     assert served.store().entries(served.log.origin, 0, 250) == served.log.entries
+
+
+@pytest.mark.parametrize("place", [0, 99])
+def test_no_other_entry_is_signed_that_an_upload_brings_to_their_place(served: Served, place: int) -> None:
+    served.log.grow(200)
+    stage(served, 0, 100)
+    true, served.log = served.log, another(served.log, place, 200)
+    seen(served, 200)
+    assert uploading.refused(served, upload(served, 0, 200), 422) == "fork"
+    served.log = true
+    served.cosigned(true.append(0))
 
 
 def test_one_whose_peers_went_back_meanwhile_signs_nothing_but_what_it_was_shown(lost: Lost) -> None:

@@ -75,6 +75,15 @@ def test_what_was_appended_is_known_to_the_witness_too(served: Served) -> None:
     served.cosigned(served.log.append(5))
 
 
+def test_of_a_tree_that_is_appended_later_it_states_when_it_saw_it_first(served: Served) -> None:
+    served.log.grow(3)
+    first = cosigned(served, submission(served, 0))
+    served.time += 60
+    served.cosigned(served.log.append(0))
+    assert served.stored().time == first + 60
+    assert cosigned(served, submission(served, 3)) == first
+
+
 def test_an_unknown_origin_is_not_found(served: Served) -> None:
     other = Checkpoint("vote.example/another", 1, served.log.origin and sha256(b"").digest())
     assert refused(served, submission(served, 0, 0, note=served.log.note(other), proof=[]), 404) == "unknown-log"

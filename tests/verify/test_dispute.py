@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from audit.dispute import log_time
+from audit.dispute import log_time, open_claim, search
 from audit.evidence import parse_evidence
 from audit.log.merkle import CompactRange, leaf_hash
 from audit.log.notes import Note
@@ -14,9 +14,10 @@ from audit.log.treehead import Checkpoint
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.record.entries import parse_entry, seal
+from audit.record.heads import open_log
 from tests.simulator.dice import Dice
 from tests.simulator.meeting import Meeting
-from tests.simulator.record import TIME
+from tests.simulator.record import TIME, MemoryReader, files_of
 from tests.simulator.rekeys import rekey
 from tests.verify.disputing import (
     AFTER,
@@ -104,6 +105,17 @@ def test_one_custodian_with_a_fast_clock_makes_no_deadline_pass(meeting: Meeting
     lines = [key.sign(text, clock) for keys, clock in clocks.items() for key in keys]
     log = [key.sign(text, TIME) for key in meeting.parties.log]
     assert log_time(Note(text, (*log, *lines)), meeting.manifest.log) == TIME + 5
+
+
+@pytest.mark.parametrize("fast", [0, 1])
+def test_of_a_custodians_two_lines_the_earlier_counts(meeting: Meeting, fast: int) -> None:
+    text = Checkpoint(meeting.origin, 1, bytes(32)).text
+    times = {0: [TIME + 3, TIME + 3], 1: [TIME + 5, TIME + 5]}
+    times[0][fast] += 10**6
+    clocks = zip(meeting.parties.custodians, times.values(), strict=False)
+    lines = [key.sign(text, time) for keys, said in clocks for key, time in zip(keys, said, strict=True)]
+    log = [key.sign(text, TIME) for key in meeting.parties.log]
+    assert log_time(Note(text, (*log, *lines)), meeting.manifest.log) == TIME + 3
 
 
 def test_a_ballot_without_a_receipt_shows_nothing_against_anybody(voter: Voter) -> None:
@@ -220,6 +232,19 @@ def test_keys_that_were_replaced(voter: Voter, office: str) -> None:
     kept = parse_evidence((voter.folder / "recorded").read_bytes())
     without = voter.file("without", dataclasses.replace(kept, rekeys=()).raw)
     assert offline(voter, without)[0] == 1
+
+
+def test_a_source_that_keeps_a_rekey_back_decides_nothing(voter: Voter) -> None:
+    """It is one that no custodian or log needs to show its head, so that only who reads all entries comes upon it."""
+    meeting = voter.meeting
+    receipt = voter.receipt(voter.ballot())
+    rekey(meeting, "intake", "intake-1", Dice(77).signers("intake-1"))
+    reader = MemoryReader(files_of(meeting.entries, meeting.parties, meeting.origin) | {"rekeys": b""})
+    one = open_log(reader, None)
+    assert not one.manifest.rekeys
+    with pytest.raises(Refused, match="is a rekey, which this source keeps back") as refused:
+        search(reader, one.head, open_claim(receipt.read_bytes(), one.manifest), one.manifest)
+    assert refused.value.reason == "not-complete"
 
 
 def test_a_receipt_by_no_intake_and_a_receipt_of_a_rehearsal(voter: Voter) -> None:

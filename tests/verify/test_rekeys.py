@@ -279,6 +279,20 @@ class TestACustodianThatIsOver:
         found = open_head(replaced.honest, replaced.manifest, every=True, others=[false, replaced.liar])
         assert found is not None and [one.index for one in found[1].rekeys] == [replaced.place]
 
+    def test_costs_who_asks_it_one_bundle_and_no_more_whatever_it_names(self, replaced: Replaced) -> None:
+        asked = []
+
+        class Counting(MemoryReader):
+            def bundle(self, index: int, width: int) -> bytes:
+                asked.append(index)
+                return super().bundle(index, width)
+
+        false = MemoryReader({"rekeys": rekeys_text(range(1, replaced.meeting.election.size))})
+        found = open_head(Counting(replaced.honest.files), replaced.manifest, every=True, others=[false])
+        assert found is not None and [one.index for one in found[1].rekeys] == [replaced.place]
+        # The other is that of the true rekey.
+        assert len(asked) == 2
+
     def test_gives_a_voters_client_no_head(self, replaced: Replaced) -> None:
         for readers in ([replaced.liar, replaced.honest], [replaced.honest, replaced.liar]):
             log, _ = open_log(readers, replaced.manifest.hash)

@@ -192,3 +192,23 @@ def test_a_refusal_of_what_no_intake_signed_is_the_logs_own(voter: Voter) -> Non
     refuse(voter, forged)
     kept = voter.file("kept", forged.raw)
     assert nothing(voter.receipt(entry), "--election", voter.export(), "--refused", kept) == "wrong-signers"
+
+
+def test_a_refusal_before_the_opening_judges_nobody(voter: Voter) -> None:
+    """The log's key made it up: there was no roll by which anybody could have checked the voter's signature."""
+    entry, entries = voter.ballot(), voter.meeting.entries
+    other = spoiled(voter, entry)
+    opening = next(index for index, raw in enumerate(entries) if parse_entry(raw).kind == "open")
+    refusal = voter.refuse(other, "intake-1", reason="bad-signature")
+    record = voter.export([*entries[:opening], refusal, *entries[opening:]])
+    kept = voter.file("kept", other.raw)
+    assert nothing(voter.receipt(entry), "--election", record, "--refused", kept) == "not-open"
+
+
+def test_a_refusal_that_names_another_intake_than_has_signed_is_the_logs_own(voter: Voter) -> None:
+    entry = voter.ballot()
+    refuse(voter, other := spoiled(voter, entry), intake="intake-2")
+    file, kept = voter.file("A1.ballot", entry.text), voter.file("kept", other.raw)
+    said = run(file, "--election", voter.export(), "--refused", kept)
+    assert said.exit_code == 1
+    assert "refuses it as intake-2 passed it on, but it is intake-1 that has signed it" in said.stderr
