@@ -46,6 +46,21 @@ def test_a_fork_ends_it_with_both_notes_as_evidence(watch: Watch, size: int) -> 
     check_proof_of_fork(watch)
 
 
+def test_a_fork_is_an_alarm_also_while_its_evidence_cannot_be_kept(watch: Watch) -> None:
+    watch.fill(10)
+    other = Shown(forked(watch.log, 2, 20)).show()
+    watch.sources[0].log, watch.sources[0].note = other.log, other.note
+    in_its_place = watch.folder / "evidence"
+    in_its_place.write_bytes(b"")
+    with pytest.raises(OSError, match="evidence"):
+        watch.follower.round()
+    assert watch.alarms.code == 3
+    in_its_place.unlink()
+    with pytest.raises(Fork, match="FORK"):
+        watch.follower.round()
+    check_proof_of_fork(watch)
+
+
 @pytest.mark.parametrize("size", [8, 20, 300])
 def test_a_fork_that_the_log_alone_has_signed_is_one(watch: Watch, size: int) -> None:
     watch.fill(10)

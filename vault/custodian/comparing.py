@@ -73,5 +73,5 @@ class Comparison:
             self._alarms("damaged", what=f"{what}-{number}")
             return
         values = {"held": encode_base64(ours), "other": encode_base64(theirs)}
-        self._alarms.keep("changed", str(self._theirs), {"what": what, "number": number, **values})
         self._alarms("changed", source=self._label, what=what, number=number)
+        self._alarms.keep("changed", str(self._theirs), {"what": what, "number": number, **values})

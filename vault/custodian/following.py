@@ -146,8 +146,8 @@ class Follower:
             for index, entry in self._keys.shown(source.reader, note).items():
                 if index < held.size:
                     evidence = {"note": note.raw.decode(), "number": index, "rekey": entry.decode()}
-                    self.alarms.keep("rekey", str(source.reader), evidence)
                     self.alarms("rekey", source=source.label, number=index)
+                    self.alarms.keep("rekey", str(source.reader), evidence)
 
     def _others(self, source: Source) -> list[Reader]:
         return [other.reader for other in self.sources if other is not source]
@@ -243,8 +243,9 @@ class Follower:
             "proof": [encode_base64(value) for value in proof],
         }
         kind = "overruled" if self._overruled(held, head) else "fork"
-        file = self.alarms.keep(kind, str(source.reader), evidence)
+        # The alarm first: on a full disk the evidence is tried for in every round, and it ends once that is kept.
         self.alarms(kind, source=source.label, size=head.size, held=held.size)
+        file = self.alarms.keep(kind, str(source.reader), evidence)
         if kind == "overruled":
             raise Refused(kind, "is by keys of the log that the officials have replaced in the one that is held")
         text = f"{source.reader} shows a tree of {head.size} entries that contradicts the {held.size} held, both signed"
