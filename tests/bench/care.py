@@ -71,6 +71,6 @@ def rebuild(full: SqlStore, empty: SqlStore, log: Growing) -> float:
     add_public(router, Custodian(full, {log.origin: keys}, (), lambda: NOW), log.origin)
     with serving(app) as url:
         began = time.monotonic()
-        work = Rebuild(empty, keys, [HttpReader(url)], "", lambda: NOW, lambda line: None, at_once=True)
+        work = Rebuild(empty, keys, [HttpReader(url)], (), lambda: NOW, lambda line: None, at_once=True)
         assert work.step() is not None
         return ENTRIES / (time.monotonic() - began)

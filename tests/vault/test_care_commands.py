@@ -140,7 +140,11 @@ def test_of_several_logs_the_one_is_rebuilt_that_is_not_whole(town: Town) -> Non
     with serving(town.app()) as url:
         # The second one is shown by nobody yet.
         assert town.run("rebuild", "--from", url, "--at-once")[0] == 1
-    assert "is not kept here" in town.serve()[1]
+    # Neither with the one that is whole nor as a new one does it forget what it signed of the other.
+    assert "run `psephos custodian rebuild` again" in town.serve()[1]
+    code, said = town.run("create")
+    assert code == 1
+    assert f"the log {other.origin} is not kept here, for its rebuild was broken off" in said
     files = files_of(other.entries, other.parties, other.origin)
     app = FastAPI()
 
@@ -205,7 +209,7 @@ def test_tables_that_were_filled_again_are_begun_with_only_at_the_end(tmp_path: 
     assert "is not kept here" in town.serve()[1]
     with serving(town.app()) as url:
         assert town.run("rebuild", "--from", url, "--at-once")[0] == 0
-    assert town.opened().keeper(town.meeting.origin) == town.name
+    check_keeper(town.opened(), [town.meeting.origin], [town.name])
     assert "is there already" in town.run("create")[1]
 
 
@@ -248,9 +252,18 @@ def test_the_folder_of_another_custodian_is_not_taken_for_its_own(town: Town) ->
 
 def test_a_rebuild_that_was_broken_off_is_not_begun_with(town: Town) -> None:
     assert town.run("rebuild", "--from", "http://127.0.0.1:1", "--at-once")[0] == 1
-    code, said = town.serve()
+    for code, said in (town.serve(), town.run("create")):
+        assert code == 1
+        assert "run `psephos custodian rebuild` again, to its end" in said
+
+
+def test_a_place_that_another_custodian_keeps_is_not_rebuilt(town: Town) -> None:
+    store = opened(town.kept, [town.meeting.origin])
+    with serving(town.app()) as url:
+        code, said = town.run("rebuild", "--from", url, "--at-once")
     assert code == 1
-    assert "is not kept here" in said
+    assert f"the custodian {KEEPER} keeps {town.meeting.origin} there" in said
+    assert store.staged(town.meeting.origin) == 0
 
 
 def test_an_empty_custodian_is_all_right(town: Town) -> None:

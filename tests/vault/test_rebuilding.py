@@ -5,14 +5,16 @@ may have signed.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
+from audit.log.keys import COSIGNATURE, ML_DSA_44
 from audit.log.notes import parse_signature_lines
-from audit.log.tiles import bundle_path, frame
+from audit.log.tiles import bundle_path, frame, tile_path
 from audit.protocol.refused import Refused
 from tests.databases import Database
-from tests.vault.conftest import CUSTODIANS, LOG, NOW, Growing
+from tests.vault.conftest import CUSTODIANS, LOG, NOW, Growing, signers
 from tests.vault.fixed_keys import FixedKeys
 from tests.vault.sources import Shown
 from vault.custodian.custody import Custodian
@@ -22,6 +24,7 @@ from vault.custodian.stored import check_head
 
 _numbers = itertools.count()
 NAME = CUSTODIANS[0][0].name
+SUCCESSOR = signers("custodian-d.example", COSIGNATURE, ML_DSA_44)
 
 
 class Lost:
@@ -43,14 +46,14 @@ class Lost:
         head = self.log.head()
         lines = [key.sign(head.text, time) for key in LOG]
         lines += [key.sign(head.text, own) for key in CUSTODIANS[0] if own]
-        lines += [key.sign(head.text, time) for other in others or (1, 2) for key in CUSTODIANS[other]]
+        lines += [key.sign(head.text, time) for other in others or (1, 2) for key in (*CUSTODIANS, SUCCESSOR)[other]]
         note = self.log.note(head)
         for peer in self.peers:
             peer.note = type(note)(note.text, tuple(lines)).raw
 
     def begin(self, **options: bool) -> Rebuild:
         now = lambda: self.time  # noqa: E731
-        return Rebuild(self.store, self.keys, self.peers, NAME, now, self.said.append, **options)
+        return Rebuild(self.store, self.keys, self.peers, [NAME], now, self.said.append, **options)
 
     def grow(self, count: int, **signed: int) -> None:
         self.log.grow(count)
@@ -147,6 +150,56 @@ def test_peers_that_contradict_each_other_rebuild_nothing(lost: Lost) -> None:
         lost.begin(at_once=True).step()
     assert refused.value.reason == "fork"
     assert lost.store.newest(lost.log.origin).size == 0
+
+
+def test_a_false_tile_of_the_largest_peer_is_no_fork_and_the_others_are_enough(lost: Lost) -> None:
+    small = lost.peers[0].note
+    lost.log.grow(100)
+    lost.publish(lost.began - 50)
+    lost.peers[0].note = small
+    raw = bytearray(lost.peers[1].tile(0, 2, 700 - 512))
+    raw[-1] ^= 1
+    lost.peers[1].instead[tile_path(0, 2, 700 - 512)] = bytes(raw)
+    work = lost.begin(at_once=True)
+    # Of the 700 that somebody has shown it may have signed a tree, and of 600 it could be led to sign another.
+    assert work.step() is None
+    assert any(line.startswith("http://peer-c.example/x: ") for line in lost.said)
+    assert "600 entries stored; waiting for the others of 700" in lost.said[-1]
+    lost.peers[1].down = True
+    assert work.step() is None
+    lost.publish(lost.began - 50)
+    head = work.step()
+    assert head is not None
+    assert head.size == 700
+
+
+def test_a_peer_that_lacks_a_bundle_is_passed_over_and_told_once(lost: Lost) -> None:
+    lost.peers[0].gone.add(bundle_path(1))
+    work = lost.begin()
+    for _ in range(3):
+        assert work.step() is None
+    assert len(lost.said) == 2
+    assert f"peer-b.example/x/{bundle_path(1)}: is missing" in lost.said[0]
+    assert "600 entries stored" in lost.said[1]
+
+
+def test_a_custodian_that_was_replaced_and_its_successor_are_one(lost: Lost) -> None:
+    work = lost.begin()
+    lost.time += 2 * SKEW
+    lost.log.grow(1)
+    lost.publish(lost.time, 1, own=lost.began - 50)
+    assert work.step() is None
+    assert work.vouching == [CUSTODIANS[1][0].name]
+    first, _, third = lost.keys.policy.custodians
+    office = SUCCESSOR[0].name, tuple(key.verifier for key in SUCCESSOR)
+    lost.keys.policy = replace(lost.keys.policy, custodians=(first, office, third))
+    lost.log.grow(1)
+    lost.publish(lost.time, 3, own=lost.began - 50)
+    assert work.step() is None
+    assert work.vouching == [SUCCESSOR[0].name]
+    lost.log.grow(1)
+    lost.publish(lost.time, 2, own=lost.began - 50)
+    assert work.step() is not None
 
 
 def test_a_clock_behind_its_own_last_cosignature_signs_nothing(lost: Lost) -> None:

@@ -7,20 +7,29 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from audit.log.reader import Reader, ReadError
+from audit.log.reader import ReadError
 from audit.record.manifest import Manifest, load_manifest
 from infra.config import ConfigError, load, read_toml
 from infra.keys import read_signer
 from infra.progress import bar
 from vault.custodian.clock import system_clock
-from vault.custodian.config import CustodianConfig, FollowConfig, announced, check_office, is_kept, open_store
+from vault.custodian.config import (
+    CustodianConfig,
+    FollowConfig,
+    announced,
+    check_keeper,
+    check_not_lost,
+    check_office,
+    is_kept,
+    open_store,
+)
 from vault.custodian.kept import Clock
-from vault.custodian.keys import Keys, proven_keys, stored_keys
+from vault.custodian.keys import proven_keys, stored_keys
 from vault.custodian.mending import CODES, Scrub
 from vault.custodian.peers import reader_of
 from vault.custodian.pulling import Progress
 from vault.custodian.rebuilding import Rebuild
-from vault.custodian.storage import Store, Unsafe
+from vault.custodian.storage import REBUILDING, Unsafe
 
 WAIT_SECONDS = 5.0
 
@@ -29,7 +38,7 @@ def create(path: Path) -> None:
     """Has a custodian that is new begin, or keep a log more, in its folder, which is made, or in its database.
 
     ConfigError, KeyFileError, Refused, Unsafe, WrongSchema, OSError or SQLAlchemyError if it cannot; Unsafe also if
-    all its logs are kept there.
+    all its logs are kept there, or one is to be rebuilt.
     """
     config = load(CustodianConfig, path)
     manifests = [load_manifest(file)[0] for file in config.manifests]
@@ -37,10 +46,13 @@ def create(path: Path) -> None:
     check_office(path, [announced(manifest, config.rekeys) for manifest in manifests], signers)
     origins = [manifest.origin for manifest in manifests]
     store = open_store(config, origins, will_be=True)
-    new = [origin for origin in origins if not is_kept(store, origin) and store.keep(origin, signers[0].name)]
+    new = [origin for origin in origins if not is_kept(store, origin)]
+    for origin in new:
+        check_not_lost(store, origin)
     if not new:
         raise Unsafe(f"{store}: the custodian is there already, with all its logs")
     for origin in new:
+        store.keep(origin, signers[0].name)
         say(f"{origin}: {signers[0].name} keeps it in {store}, and has signed nothing yet")
 
 
@@ -75,35 +87,36 @@ def rebuild(path: Path, peers: Sequence[str], *, at_once: bool, clock: Clock | N
     signers = [read_signer(key) for key in config.keys]
     store = open_store(config, [manifest.origin for manifest in manifests], will_be=True)
     clock = clock or system_clock()
-    held = {manifest.origin for manifest in manifests if store.newest(manifest.origin).size}
-    whole = {origin for origin in held if store.keeper(origin) is not None}
+    names = [signer.name for signer in signers]
+    if not names:
+        raise ConfigError(path, ["key `keys` names no key"])
+    lost = [manifest for manifest in manifests if not store.newest(manifest.origin).size]
+    for manifest in lost:
+        # Before all else, and of all: one that has forgotten what it signed is not said to be new when this ends early.
+        store.keep(manifest.origin, REBUILDING + names[0])
+    check_keeper(store, [manifest.origin for manifest in manifests], names)
     for manifest in manifests:
         origin = manifest.origin
-        if origin in whole and len(whole) < len(manifests):
+        if lost and manifest not in lost:
             # By an earlier run, or never lost.
             say(f"{origin}: is held")
             continue
         keys = stored_keys(store, manifest)
-        # A rebuild that was broken off after its head has nothing left to do but what follows.
-        if origin not in held or origin in whole:
+        with told("storing") as progress:
             readers = [reader_of(url, origin) for url in peers]
-            _fill(store, keys, readers, signers[0].name if signers else "", clock, at_once)
+            _fill(Rebuild(store, keys, readers, names, clock, say, at_once=at_once, progress=progress))
         # By the rekeys that are held by now: the keys that it will sign with are those of one custodian.
         check_office(path, [announced(keys.manifest, config.rekeys)], signers)
-        # Only now: one that is broken off before this is not begun with.
-        store.keep(origin, signers[0].name)
         say(f"{origin}: rebuilt, {store.newest(origin).size} entries; it may be started")
 
 
-def _fill(store: Store, keys: Keys, readers: Sequence[Reader], name: str, clock: Clock, at_once: bool) -> None:
-    with told("storing") as progress:
-        work = Rebuild(store, keys, readers, name, clock, say, at_once=at_once, progress=progress)
-        done = work.step()
-        while done is None:
-            time.sleep(WAIT_SECONDS)
-            # What has begun waits for peers that are away, too.
-            with suppress(ReadError):
-                done = work.step()
+def _fill(work: Rebuild) -> None:
+    done = work.step()
+    while done is None:
+        time.sleep(WAIT_SECONDS)
+        # What has begun waits for peers that are away, or of no use, too; it has said which.
+        with suppress(ReadError):
+            done = work.step()
 
 
 def configured(path: Path) -> tuple[CustodianConfig | FollowConfig, list[Manifest]]:

@@ -22,7 +22,7 @@ from vault.custodian.folder_store import make_folder
 from vault.custodian.keys import held_size
 from vault.custodian.schema import SCHEMA
 from vault.custodian.sql_store import SqlStore
-from vault.custodian.storage import WHAT_TO_DO, Mendable, Store, Unsafe
+from vault.custodian.storage import REBUILDING, WHAT_TO_DO, Mendable, Store, Unsafe
 
 CONNECTIONS = 8
 FOLLOWER = ""
@@ -122,6 +122,7 @@ def open_store(config: CustodianConfig | FollowConfig, origins: Sequence[str], *
         check_keeper(store, origins, [FOLLOWER])
     for origin in () if will_be else origins:
         if not is_kept(store, origin):
+            check_not_lost(store, origin)
             raise Unsafe(f"{store}: the log {origin} is not kept here. {WHAT_TO_DO}")
     return store
 
@@ -130,7 +131,15 @@ def is_kept(store: Store, origin: str) -> bool:
     """Whether a custodian keeps a log there: one that holds a head does, noted or not; one without a head only if it
     was noted that it is new, for it cannot know what it has signed.
     """
-    return store.keeper(origin) is not None or any(held_size(store, origin))
+    keeper = store.keeper(origin)
+    return (keeper is not None and not keeper.startswith(REBUILDING)) or any(held_size(store, origin))
+
+
+def check_not_lost(store: Store, origin: str) -> None:
+    """Unsafe if what was held of a log that is not kept there is lost: it has begun to be rebuilt."""
+    if store.keeper(origin) is not None:
+        text = "its rebuild was broken off: run `psephos custodian rebuild` again, to its end"
+        raise Unsafe(f"{store}: the log {origin} is not kept here, for {text}")
 
 
 def check_keeper(store: Store, origins: Iterable[str], names: Sequence[str]) -> None:
@@ -141,7 +150,7 @@ def check_keeper(store: Store, origins: Iterable[str], names: Sequence[str]) -> 
         keeper = store.keeper(origin)
         if keeper is None:
             store.keep(origin, names[0])
-        elif keeper not in names:
+        elif (keeper := keeper.removeprefix(REBUILDING)) not in names:
             who = f"the custodian {keeper}" if keeper else "one that follows"
             raise Unsafe(f"{store}: {who} keeps {origin} there, and not the one that these settings are of")
 

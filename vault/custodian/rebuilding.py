@@ -16,10 +16,10 @@ It costs: silence until the log has grown by a batch or two. Where the log is id
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
-from audit.log.merkle import CompactRange
+from audit.log.merkle import CompactRange, frontier
 from audit.log.reader import Reader, ReadError
 from audit.protocol.refused import Refused
 from infra import failpoints
@@ -28,7 +28,7 @@ from vault.custodian.cosign import Head, check_clock
 from vault.custodian.keys import Keys
 from vault.custodian.peers import Peer, line_times
 from vault.custodian.pulling import Progress, fill
-from vault.custodian.storage import Damaged, Store
+from vault.custodian.storage import REBUILDING, Damaged, Store
 from vault.custodian.stored import by_log
 
 SKEW = LEAP
@@ -52,7 +52,7 @@ def check_finished(store: Store, origin: str) -> None:
 
 
 class Rebuild:
-    """Fills `store` with the log of `keys` from `readers`. `name` is this custodian's, `clock` gives POSIX seconds.
+    """Fills `store` with the log of `keys` from `readers`. `names` are this custodian's, `clock` gives POSIX seconds.
 
     `step` is to be called until it returns the head from which on this custodian may sign; every step may be the last
     before a crash, and the next process goes on with what is stored, and waits for new cosignatures of its own.
@@ -64,18 +64,20 @@ class Rebuild:
         store: Store,
         keys: Keys,
         readers: Sequence[Reader],
-        name: str,
+        names: Collection[str],
         clock: Callable[[], int],
         report: Report,
         *,
         at_once: bool = False,
         progress: Progress = lambda done, total: None,
     ) -> None:
-        self._store, self._keys, self._readers, self._name = store, keys, readers, name
+        self._store, self._keys, self._readers, self._names = store, keys, readers, names
         self._clock, self._report, self._at_once, self._progress = clock, report, at_once, progress
         self._origin = keys.origin
-        # What is published, and by nobody that is noted here, is a broken-off rebuild's own.
-        published = store.published(self._origin)[0] and store.keeper(self._origin) is not None
+        # What is published where nobody is noted that has begun is a broken-off rebuild's own.
+        keeper = store.keeper(self._origin)
+        begun = keeper is not None and not keeper.startswith(REBUILDING)
+        published = begun and store.published(self._origin)[0]
         if store.newest(self._origin).size or store.observed(self._origin).size or published:
             text = f"this custodian holds heads of {self._origin}; only an empty one is rebuilt, others are scrubbed"
             raise Refused("not-empty", text)
@@ -83,7 +85,9 @@ class Rebuild:
         self._since: dict[str, int] = {}
         self._own = 0
         self._grown = CompactRange()
-        self._said = ""
+        self._largest = 0
+        self._said: set[str] = set()
+        self._said_before: set[str] = set()
 
     @property
     def vouching(self) -> list[str]:
@@ -93,32 +97,58 @@ class Rebuild:
     def step(self) -> Head | None:
         """Reads what the peers publish, stores what is new; the head if this custodian may sign from now on.
 
-        ReadError if no peer can be read; Refused `fork` if two contradict each other, or what is stored already;
+        ReadError if there is nothing that can be read of any peer; Refused `fork` if two contradict each other;
         `clock-backwards` if this custodian has signed at a later time than it is.
         """
-        peers = self._peers()
-        largest = max(peers, key=lambda peer: peer.head.size)
+        self._said_before, self._said = self._said, set()
+        peers = sorted(self._peers(), key=lambda peer: peer.head.size, reverse=True)
+        if peers[0].head.size == 0:
+            raise ReadError("the log is empty there: there is nothing to rebuild from", str(peers[0]), "empty")
+        self._largest = max(self._largest, peers[0].head.size)
+        best = self._store_from(peers)
+        head, policy = best.head, best.policy
         for peer in peers:
-            self._check_consistent(peer, largest)
-        if largest.head.size == 0:
-            raise ReadError("the log is empty there: there is nothing to rebuild from", str(largest), "empty")
-        if largest.head.root != self._grown.root():
-            self._grown = fill(self._store, self._keys, largest.reader, largest.head, largest.policy, self._progress)
-        for peer in peers:
-            self._take_times(peer)
-        policy = largest.policy
+            if peer.head.size <= head.size:
+                self._take_times(peer)
+        # Who was replaced since has no say; who took its place speaks for itself.
+        in_office = {name for name, _ in policy.custodians}
+        self._since = {name: time for name, time in self._since.items() if name in in_office}
         needed = len(policy.custodians) - policy.W + 1
         if len(self._since) < needed and not self._at_once:
             said = ", ".join(self.vouching) or "none"
             waiting = f"waiting until {needed} other custodians have cosigned since: {said}"
-            self._say(f"{self._origin}: {largest.head.size} entries stored; {waiting}")
+            self._say(f"{self._origin}: {head.size} entries stored; {waiting}")
             return None
-        return self._finish(largest, self._grown)
+        if head.size < self._largest:
+            # This custodian may have signed that one, too.
+            waiting = f"waiting for the others of {self._largest}, under a checkpoint that was shown"
+            self._say(f"{self._origin}: {head.size} entries stored; {waiting}")
+            return None
+        return self._finish(best, self._grown)
 
     def _say(self, line: str) -> None:
-        if line != self._said:
-            self._said = line
+        """Reports a line, unless the step before did."""
+        if line not in self._said | self._said_before:
             self._report(line)
+        self._said.add(line)
+
+    def _store_from(self, peers: Sequence[Peer]) -> Peer:
+        """The first of the peers, the largest first, whose entries are stored by now: one that does not give them, or
+        whose tiles do not show that the checkpoints of the others are of the same log, is passed over.
+        """
+        faults = []
+        for peer in peers:
+            try:
+                for other in peers:
+                    if other.head.size <= peer.head.size:
+                        self._check_consistent(other, peer)
+                if peer.head.root != self._grown.root():
+                    self._grown = fill(self._store, self._keys, peer.reader, peer.head, peer.policy, self._progress)
+                return peer
+            except ReadError as error:
+                faults.append(str(error))
+                self._say(str(error))
+        raise ReadError("; ".join(faults), self._origin, "unusable")
 
     def _peers(self) -> list[Peer]:
         peers, faults = [], []
@@ -132,18 +162,26 @@ class Rebuild:
             raise ReadError("; ".join(faults), self._origin, "unreachable")
         return peers
 
-    def _check_consistent(self, peer: Peer, largest: Peer) -> None:
+    def _check_consistent(self, peer: Peer, larger: Peer) -> None:
+        """Refused `fork` if the tiles of `larger` prove that another tree than the peer's is a beginning of its own;
+        ReadError if they prove nothing: whoever serves them may have made them up.
+        """
+        size, root = peer.head.size, peer.head.root
         try:
-            largest.tiles.consistency(peer.head.size, peer.head.root)
+            larger.tiles.consistency(size, root)
         except ReadError as error:
-            if error.reason == "bad-proof":
-                text = f"{peer} and {largest} do not show one log: keep both notes; this custodian stays as it is"
-                raise Refused("fork", text) from None
-            raise
+            if error.reason != "bad-proof":
+                raise
+            other = frontier(larger.tiles, size).root() if size < larger.head.size else larger.head.root
+            if other == root:
+                raise
+            larger.tiles.consistency(size, other)
+            text = f"{peer} and {larger} do not show one log: keep both notes; this custodian stays as it is"
+            raise Refused("fork", text) from None
 
     def _take_times(self, peer: Peer) -> None:
         for name, time in line_times(peer.head.note, peer.policy).items():
-            if name == self._name:
+            if name in self._names:
                 self._own = max(self._own, time)
             elif time > self._began + SKEW:
                 self._since[name] = time

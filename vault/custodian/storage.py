@@ -36,6 +36,9 @@ WHAT_TO_DO = (
     "if it is new and has signed nothing, run `psephos custodian create`"
 )
 
+REBUILDING = "rebuilding "
+"""Before the name of a custodian that keeps a log and has forgotten what it signed; no name has a space."""
+
 
 class Damaged(Exception):
     """What was stored is not there, or not as it was: this custodian must not answer as if it held it."""
@@ -67,10 +70,12 @@ class Store(Protocol):
         """Unsafe, with what to do about it, unless what is stored here stays, and is found out if it does not."""
 
     def keep(self, origin: str, keeper: str) -> bool:
-        """Notes that the custodian of this name ("" for one that follows) keeps a log here; False if one does."""
+        """Notes that the custodian of this name ("" for one that follows, after REBUILDING for one that has lost what
+        it held) keeps a log here; False if that, or another one, is noted.
+        """
 
     def keeper(self, origin: str) -> str | None:
-        """The name of the custodian that keeps a log here, None if none was noted."""
+        """What `keep` has noted of a log, None if nothing."""
 
     def newest(self, origin: str) -> Head:
         """The head with the most entries; of a log that has none yet, the empty tree's (`cosign.EMPTY`). DamagedHead if
