@@ -26,6 +26,7 @@ from tests.simulator.meeting import Meeting
 from tests.simulator.rekeys import rekey, rekeying
 from tests.vault.conftest import TOKEN, Served
 from tests.vault.folders import opened
+from vault.custodian import kept as custodian_kept
 from vault.custodian import keys as custodian_keys
 from vault.custodian.config import announced, check_office
 from vault.custodian.custody import Custodian
@@ -129,6 +130,63 @@ def test_a_rekey_that_is_stored_and_reported_lost_counts(kept: Kept, monkeypatch
     assert signed_by(kept.append(before, kept.size, NEW_LOG)) == ids(NEW_OWN)
 
 
+def test_a_rekey_counts_that_is_stored_only_after_it_was_reported_lost_and_looked_for(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database goes on with a commit whose connection has broken."""
+    before, store, late = kept.size, FolderStore.append, list[Any]()
+    kept.append(0, before, kept.old_log)
+    rekey(kept.meeting, "log", "log", NEW_LOG)
+
+    def lost(*arguments: Any) -> None:
+        late[:] = arguments
+        raise OSError
+
+    with monkeypatch.context() as patched, pytest.raises(OSError):
+        patched.setattr(FolderStore, "append", lost)
+        kept.append(before, kept.size, NEW_LOG)
+    assert kept.client.get(f"/{kept.meeting.origin}/rekeys").status_code == 200
+    store(*late)
+    kept.meeting.vote(kept.meeting.accounts[0], {})
+    assert kept.append(before + 1, before + 2, NEW_LOG).status_code == 200
+    # Then nobody needs to look any more.
+    assert kept.client.get(f"/{kept.meeting.origin}/rekeys").status_code == 200
+    assert not kept.custodian.kept._in_doubt
+
+
+def test_a_doubt_that_comes_while_another_looks_is_not_forgotten(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, origin, store = kept.size, kept.meeting.origin, FolderStore.append
+    kept.append(0, before, kept.old_log)
+    rekey(kept.meeting, "log", "log", NEW_LOG)
+    own = kept.custodian.kept
+    slow, looked, go_on = threading.Thread(target=own.keys, args=[origin]), *events(2)
+    real = custodian_kept.learn_stored
+
+    def learn_stored(*arguments: Any) -> None:
+        real(*arguments)
+        if threading.current_thread() is slow:
+            looked.set()
+            assert go_on.wait(PATIENCE)
+
+    def reported_lost(*arguments: Any) -> None:
+        own._in_doubt[origin] = 0
+        slow.start()
+        assert looked.wait(PATIENCE)
+        store(*arguments)
+        raise OSError
+
+    monkeypatch.setattr(custodian_kept, "learn_stored", learn_stored)
+    with ThreadPoolExecutor(1) as other, monkeypatch.context() as patched:
+        patched.setattr(FolderStore, "append", reported_lost)
+        appended = other.submit(kept.append, before, kept.size, NEW_LOG)
+        wait([appended], timeout=0.5)
+        go_on.set()
+        with pytest.raises(OSError):
+            appended.result(PATIENCE)
+    slow.join(PATIENCE)
+    assert kept.append(before, kept.size, NEW_LOG).status_code == 200
+
+
 def test_who_learns_from_the_disk_forgets_nothing_that_an_append_teaches_meanwhile(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,7 +199,7 @@ def test_who_learns_from_the_disk_forgets_nothing_that_an_append_teaches_meanwhi
     kept.begin(kept.meeting.parties.custodians[0])
     keys = kept.custodian.kept.keys(kept.meeting.origin)
     keys.manifest = kept.first
-    kept.custodian.kept._in_doubt.add(kept.meeting.origin)
+    kept.custodian.kept._in_doubt[kept.meeting.origin] = 0
     slow, reading, go_on = threading.Thread(target=kept.custodian.kept.keys, args=[kept.meeting.origin]), *events(2)
     real = custodian_keys.succeed
 

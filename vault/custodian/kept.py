@@ -14,7 +14,7 @@ from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 from infra import failpoints, log
 from vault.custodian.cosign import EMPTY, Head, WrongOldSize, check_clock, cosignatures
-from vault.custodian.keys import Keys, in_office, learn_stored, of_all_times
+from vault.custodian.keys import Keys, held_size, in_office, learn_stored, of_all_times
 from vault.custodian.storage import Damaged, Overtaken, Store
 from vault.custodian.stored import by_log, check_edge, check_head, check_seen, line_of
 
@@ -49,7 +49,8 @@ class Kept:
         self.store, self._logs, self._signers = store, logs, signers
         self.deciding, self._learning = threading.Lock(), threading.Lock()
         self._newest: dict[str, Head] = {}
-        self._in_doubt: set[str] = set()  # the logs of which more may be stored than this process was told
+        # The logs of which more may be stored, now or in a moment, than this process was told: as many entries.
+        self._in_doubt: dict[str, int] = {}
         self._clock, self.examined = clock, examined
 
     def keys(self, origin: str) -> Keys:
@@ -61,7 +62,9 @@ class Kept:
             if origin in self._in_doubt:
                 # A rekey may be among it: by the keys of before, what is held could neither be signed nor continued.
                 learn_stored(self.store, keys)
-                self._in_doubt.discard(origin)
+                # A database may store what it was handed after the connection broke: until then it is asked each time.
+                if held_size(self.store, origin)[0] >= self._in_doubt[origin]:
+                    del self._in_doubt[origin]
         return keys
 
     def learn(self, origin: str, entries: Iterable[tuple[int, bytes]]) -> None:
@@ -175,9 +178,10 @@ class Kept:
         try:
             self.store.append(origin, new, leaves[first:], entries[first:], line)
         except Exception as error:
-            # Whatever was reported, it may be stored.
+            # Whatever was reported, it may be stored; if it was overtaken, the other is.
             with self._learning:
-                self._in_doubt.add(origin)
+                size = 0 if isinstance(error, Overtaken) else new.size
+                self._in_doubt[origin] = max(size, self._in_doubt.get(origin, 0))
             if isinstance(error, Overtaken):
                 raise WrongOldSize(self.store.newest(origin).size) from None
             raise
