@@ -8,6 +8,7 @@ import pytest
 
 from audit.log.keys import Signer
 from audit.protocol.refused import Refused
+from tests.simulator.record import MemoryReader
 from tests.simulator.rekeys import rekey
 from tests.vault.conftest import NOW
 from tests.vault.test_following_rekeys import NEW, Town
@@ -42,3 +43,22 @@ def test_a_damaged_rekey_is_found_and_mended(tmp_path: Path, office: str, name: 
     assert Scrub(town.store, keys, [town.reader], said.append, clock=lambda: NOW).run() == 3, said
     assert any(f"entry {before}: mended from" in line for line in said)
     assert list(stored_keys(town.store, town.manifest).places()) == [before]
+
+
+@pytest.mark.parametrize("last", [0, 1], ids=["the stale one first", "the stale one last"])
+def test_a_peer_that_shows_an_old_checkpoint_takes_no_rekey_away(tmp_path: Path, last: int) -> None:
+    town = Town(tmp_path)
+    before = town.held()
+    stale = MemoryReader(town.reader.files)
+    rekey(town.meeting, *NEW[0])
+    town.show(before)
+    assert town.held() == before + 1
+    file = max(path for path in tmp_path.glob("kept/logs/*/heads/**/*") if path.is_file())
+    raw = bytearray(file.read_bytes())
+    raw[45] ^= 1
+    file.write_bytes(raw)
+    peers = [town.reader]
+    peers.insert(last, stale)
+    keys = proven_keys(town.store, town.manifest, peers)
+    assert list(keys.places()) == [before]
+    assert Scrub(town.store, keys, peers, lambda line: None, clock=lambda: NOW).run() == 3

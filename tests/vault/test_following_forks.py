@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from audit.log.merkle import verify_consistency
 from audit.log.notes import parse_note
 from audit.log.treehead import parse_checkpoint
 from tests.databases import Database
+from tests.storage.small_disk import small_disk
 from tests.vault.conftest import LOG
 from tests.vault.followed import Watch, forked
 from tests.vault.sources import Shown
+from vault.custodian.alarms import write_whole
 from vault.custodian.following import Fork
 from vault.custodian.sql_store import SqlStore
 
@@ -90,6 +93,19 @@ def test_a_head_over_tiles_that_are_not_its_own_is_no_fork(watch: Watch) -> None
     watch.log.grow(10)
     assert watch.raised() == {"changed": 1}
     assert len(watch.held()) == 10
+
+
+def test_a_full_disk_does_not_get_a_part_of_a_file_each_round() -> None:
+    with small_disk(16) as disk:
+        file = disk.folder / "shown.json"
+        write_whole(file, b"{}")
+        disk.fill()
+        for _ in range(2):
+            with pytest.raises(OSError) as full:
+                write_whole(file, bytes(1 << 16))
+            assert full.value.errno == errno.ENOSPC
+        assert {path.name for path in disk.folder.iterdir()} == {"shown.json", "ballast", "lost+found"}
+        assert file.read_bytes() == b"{}"
 
 
 def test_evidence_does_not_grow_for_ever(watch: Watch) -> None:

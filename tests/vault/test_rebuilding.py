@@ -152,13 +152,14 @@ def test_peers_that_contradict_each_other_rebuild_nothing(lost: Lost) -> None:
     assert lost.store.newest(lost.log.origin).size == 0
 
 
-def test_a_false_tile_of_the_largest_peer_is_no_fork_and_the_others_are_enough(lost: Lost) -> None:
+@pytest.mark.parametrize("byte", [0, -1], ids=["of the smaller tree", "beyond it"])
+def test_a_false_tile_of_the_largest_peer_is_no_fork_and_the_others_are_enough(lost: Lost, byte: int) -> None:
     small = lost.peers[0].note
     lost.log.grow(100)
     lost.publish(lost.began - 50)
     lost.peers[0].note = small
     raw = bytearray(lost.peers[1].tile(0, 2, 700 - 512))
-    raw[-1] ^= 1
+    raw[byte] ^= 1
     lost.peers[1].instead[tile_path(0, 2, 700 - 512)] = bytes(raw)
     work = lost.begin(at_once=True)
     # Of the 700 that somebody has shown it may have signed a tree, and of 600 it could be led to sign another.

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 from collections import Counter
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -76,14 +77,22 @@ class Alarms:
 
 
 def write_whole(file: Path, raw: bytes) -> None:
-    """The file with these bytes, on disk when it returns; a crash leaves it as it was, and at worst a `.part` file."""
+    """The file with these bytes, on disk when it returns; a failure leaves it as it was, a crash at worst with a
+    `.part` file beside it.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}.{secrets.token_hex(4)}.part")
-    with part.open("xb") as stream:
-        stream.write(raw)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(part, file)
+    try:
+        with part.open("xb") as stream:
+            stream.write(raw)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(part, file)
+    except OSError:
+        # Else a full disk would get one more each time.
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
     descriptor = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

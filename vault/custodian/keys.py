@@ -131,7 +131,9 @@ def proven_keys(store: Store, manifest: Manifest, peers: Iterable[Reader]) -> Ma
             break
         with suppress(ReadError):
             found = open_head(peer, manifest, exact=True, every=True)
-            keys = keys if found is None else ManifestKeys(found[1])
+            # An old checkpoint is true, too, and takes nothing away from what is known.
+            if found is not None and set(keys.manifest.rekeys) <= set(found[1].rekeys):
+                keys = ManifestKeys(found[1])
     return keys
 
 
