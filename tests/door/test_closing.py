@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
 from audit.protocol.group import b64
 from audit.protocol.refused import Refused
 from audit.record.entries import Entry, parse_entry
 from audit.record.voting import reconcile_root
-from intake.door.outbox import Drained
+from infra import failpoints
+from intake.door.outbox import Accepted, Drained
 from tests.door.conftest import Place, signed
-from tests.loopback import wait_until
+from tests.door.test_circles import blocked
+from tests.loopback import PATIENCE, wait_until
 
 
 def reconciliations(place: Place) -> list[Entry]:
@@ -96,3 +104,40 @@ def test_no_ballot_slips_in_behind_the_account(place: Place) -> None:
     entry = parse_entry(place.meeting.signed("ballot", place.body(1), place.intake))
     assert isinstance(place.outbox.accept([(entry, 1)])[0], Drained)
     assert list(place.outbox.ballots()) == []
+
+
+@pytest.fixture
+def committing() -> Iterator[tuple[threading.Event, threading.Event]]:
+    """Who accepts stops before its commit, once the first is set, until the second is."""
+    here, go_on = threading.Event(), threading.Event()
+
+    def stop(name: str) -> None:
+        if name == "outbox.committing":
+            here.set()
+            go_on.wait(PATIENCE)
+
+    failpoints.set(stop)
+    yield here, go_on
+    failpoints.set(None)
+
+
+def test_the_account_waits_for_a_ballot_that_is_being_stored(
+    place: Place, committing: tuple[threading.Event, threading.Event]
+) -> None:
+    """Its intake is about to promise it: an account of none would be false."""
+    here, go_on = committing
+    ballot = parse_entry(place.meeting.signed("ballot", place.body(), place.intake))
+    count, root = reconcile_root([])
+    body = {"count": count, "manifest": place.meeting.hash, "root": b64(root), "signer": place.intake.name}
+    account = parse_entry(place.meeting.signed("reconcile", body, place.intake))
+    with ThreadPoolExecutor(2) as threads:
+        storing = threads.submit(place.outbox.accept, [(ballot, 1)])
+        try:
+            assert here.wait(PATIENCE)
+            draining = threads.submit(place.outbox.drain, place.intake.name, lambda _: (account, 1))
+            wait_until(lambda: draining.done() or blocked(place, 1))
+        finally:
+            go_on.set()
+        (stored,) = storing.result(PATIENCE)
+        assert (type(stored), draining.result(PATIENCE)) == (Accepted, False)
+    assert list(place.outbox.ballots()) == [ballot.raw]

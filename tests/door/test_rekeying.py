@@ -20,6 +20,7 @@ from intake.door.outbox import Waiting
 from intake.door.serve import storing
 from intake.door.standing import Standing
 from intake.door.watch import Watch
+from tests.door.board import Board
 from tests.door.conftest import Place
 from tests.loopback import wait_until
 from tests.simulator.dice import Dice
@@ -151,11 +152,14 @@ def test_after_a_restart_with_the_new_key_alone(place: Place) -> None:
 
 
 class Hours:
-    """A watch over the place, on clocks of its own, and what its requests store with."""
+    """A watch over the place, on clocks of its own, and what its requests store with; `boards`: what custodians show,
+    if not all the same.
+    """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, boards: Sequence[Board] = ()) -> None:
         self.now, manifest = 1_700_000_000.0, place.meeting.manifest.history[0]
-        self.key, follow = DoorKey((place.intake, *NEW), manifest), partial(Follower, [place.board], manifest.hash)
+        self.key, readers = DoorKey((place.intake, *NEW), manifest), boards or [place.board]
+        follow = partial(Follower, readers, manifest.hash)
         clocks = {"clock": lambda: self.now, "monotonic": lambda: self.now}
         self.standing = Standing()
         self.watch = Watch(follow, self.standing, place.outbox, place.engine, manifest, self.key, **clocks)
