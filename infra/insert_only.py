@@ -1,7 +1,7 @@
 """Tables that only grow. What is recorded here cannot be rebuilt from anywhere, so the database itself refuses to
-change it: the service's role may INSERT and SELECT, and triggers that fire for everybody, superusers and replication
-included, refuse UPDATE, DELETE and TRUNCATE. Only who owns the tables can take the triggers away, and no service runs
-as that role."""
+change it: the service's role may INSERT and SELECT, and triggers that fire for everybody, superusers and sessions that
+play a replica included, refuse UPDATE, DELETE and TRUNCATE. Only who owns the tables can take the triggers away, and no
+service runs as that role. A subscription to another database changes rows past them."""
 
 from __future__ import annotations
 

@@ -198,6 +198,21 @@ def test_a_role_that_may_become_the_owner_is_refused(database: Database, superus
     SqlStore(database.engine).check_safe()
 
 
+def test_a_table_that_follows_another_database_is_refused(database: Database, superuser: Engine) -> None:
+    # What comes from there is changed past the guard. The clusters of the tests follow nobody: it is written down only.
+    with superuser.begin() as connection:
+        connection.execute(text("SET LOCAL allow_system_table_mods TO on"))
+        connection.execute(text("INSERT INTO pg_subscription_rel VALUES (1, 'head'::regclass, 'r', '0/1')"))
+    try:
+        with pytest.raises(Unsafe, match="the table head is without its guard"):
+            SqlStore(database.engine).check_safe()
+    finally:
+        with superuser.begin() as connection:
+            connection.execute(text("SET LOCAL allow_system_table_mods TO on"))
+            connection.execute(text("DELETE FROM pg_subscription_rel WHERE srrelid = 'head'::regclass"))
+    SqlStore(database.engine).check_safe()
+
+
 def test_a_commit_waits_for_the_disk_whatever_the_role_is_set_to(
     kept: Served, database: Database, superuser: Engine
 ) -> None:

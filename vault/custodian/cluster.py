@@ -47,14 +47,14 @@ def check_stored(done: CursorResult[Any], count: int) -> None:
 
 def check_guard(connection: Connection) -> None:
     """Unsafe unless every table is one whose rows outlive a crash, and has its guard, which fires for everybody and
-    whatever is changed, and refuses, and nothing else that acts on its rows: a rule, another trigger, a policy or a
-    table that inherits could change or hide what is stored, or have it stored nowhere.
+    whatever is changed, and refuses, and nothing else that acts on its rows: a rule, another trigger, a policy, a table
+    that inherits or another database that is followed could change or hide what is stored, or have it stored nowhere.
     """
     name = connection.scalar(_UNGUARDED, {"tables": list(metadata.tables), "guard": GUARD, "body": GUARD_BODY})
     if name is not None:
         raise Unsafe(
-            f"the table {name} is without its guard, or another trigger, a rule or a policy acts on its rows, or it is "
-            "emptied by a crash: see who owns the database, then run psephos schema custodian and scrub",
+            f"the table {name} is without its guard, or another trigger, a rule, a policy or a subscription acts on "
+            "its rows, or a crash empties it: see who owns the database, then run psephos schema custodian and scrub",
             "guard",
         )
 
@@ -69,12 +69,14 @@ _CHANGEABLE = text("""
 """)
 
 # p: each row is in the write-ahead log. 58: before UPDATE, DELETE and TRUNCATE, once a statement; A: whatever the
-# session says it is. tgqual, tgattr: on no condition, and of no columns alone.
+# session says it is. tgqual, tgattr: on no condition, and of no columns alone. What a subscription changes fires no
+# trigger that is once a statement.
 _UNGUARDED = text("""
     SELECT c.relname FROM pg_class c
     WHERE c.oid IN (SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(:tables AS text[])) name)
     AND (c.relkind <> 'r' OR c.relpersistence <> 'p' OR c.relrowsecurity
         OR EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid)
+        OR EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = c.oid)
         OR EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid OR inhrelid = c.oid) OR (
         SELECT count(*) FILTER (WHERE t.tgname = :guard AND t.tgtype = 58 AND t.tgenabled = 'A' AND t.tgqual IS NULL
             AND t.tgattr = CAST('' AS int2vector) AND p.prosrc = :body) <> 1 OR count(*) <> 1
