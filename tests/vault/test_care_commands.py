@@ -266,6 +266,37 @@ def test_a_place_that_another_custodian_keeps_is_not_rebuilt(town: Town) -> None
     assert store.staged(town.meeting.origin) == 0
 
 
+def test_a_flipped_bit_in_what_says_who_keeps_a_log_locks_nothing(town: Town) -> None:
+    assert town.run("create")[0] == 0
+    origin = town.meeting.origin
+    (note,) = (town.kept / "keeps").iterdir()
+    whole = note.read_bytes()
+    for place in range(len(whole)):
+        note.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert town.opened().keeper(origin) == town.name
+    code, said = town.run("scrub")
+    assert (code, said.splitlines()) == (
+        3,
+        [f"{origin}: what says who keeps it: mended from its other copy", f"{origin}: all right, 0 entries"],
+    )
+    assert note.read_bytes() == whole
+    assert len(list((town.kept / "aside").iterdir())) == 1
+    assert town.run("scrub")[0] == 0
+
+
+def test_who_keeps_a_log_is_not_guessed(town: Town) -> None:
+    assert town.run("create")[0] == 0
+    (note,) = (town.kept / "keeps").iterdir()
+    note.write_bytes(note.read_bytes().replace(town.name.encode(), b"another"))
+    for code, said in (town.serve(), town.run("create"), town.run("scrub")):
+        assert code == 1
+        assert f"{note}, which says who keeps {town.meeting.origin}, is not as it was written" in said
+    note.unlink()
+    with serving(town.app()) as url:
+        assert town.run("rebuild", "--from", url, "--at-once")[0] == 0
+    check_keeper(town.opened(), [town.meeting.origin], [town.name])
+
+
 def test_an_empty_custodian_is_all_right(town: Town) -> None:
     assert town.run("create")[0] == 0
     assert town.run("scrub") == (0, f"{town.meeting.origin}: all right, 0 entries\n")

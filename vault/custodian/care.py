@@ -66,6 +66,10 @@ def scrub(path: Path, peers: Sequence[str]) -> int:
     names = {read_signer(key).name for key in config.keys} if isinstance(config, CustodianConfig) else set()
     codes = []
     for manifest in manifests:
+        keeper = store.keeper(manifest.origin)
+        if keeper is not None and store.keep(manifest.origin, keeper):
+            say(f"{manifest.origin}: what says who keeps it: mended from its other copy")
+            codes.append(CODES["mended"])
         readers = [reader_of(url, manifest.origin) for url in peers]
         with told("re-reading") as progress:
             keys = proven_keys(store, manifest, readers)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
+from hashlib import sha256
 
 from audit.log.encoding import decode_base64, encode_base64
 from audit.log.merkle import HASH_SIZE
@@ -26,7 +27,7 @@ from vault.custodian.cosign import EMPTY, Head
 from vault.custodian.disk import Disk, RealDisk
 from vault.custodian.folder_ahead import FilesAhead, Part, about_head, entries_in, head_from, leaves_in
 from vault.custodian.nodes import new_nodes
-from vault.custodian.numbered_files import NumberedFiles
+from vault.custodian.numbered_files import KEEPS, NumberedFiles
 from vault.custodian.sealed_files import Sealed
 from vault.custodian.storage import WHAT_TO_DO, Damaged, DamagedCheckpoint, DamagedHead, Overtaken, Unsafe
 
@@ -45,22 +46,30 @@ class FolderStore(FilesAhead):
         return self._root
 
     def keep(self, origin: str, keeper: str) -> bool:
-        """Notes that the custodian of this name keeps a log here; False if one does already."""
+        """Notes that the custodian of this name keeps a log here; False if that is noted whole, or another one is."""
+        name, content = self._logs[origin], _kept(origin, keeper) * 2
         try:
-            self._files.note(self._logs[origin], _kept(origin, keeper))
+            self._files.note(name, content)
         except FileExistsError:
-            return False
+            if self.keeper(origin) != keeper or self._files.noted(name) == content:
+                return False
+            self._files.mend_note(name, content)
         return True
 
     def keeper(self, origin: str) -> str | None:
         """The name of the custodian that keeps a log here, None if none was noted."""
-        said = self._files.noted(self._logs[origin])
+        name = self._logs[origin]
+        said = self._files.noted(name)
         if said is None:
             return None
-        name = said.decode(errors="replace").removesuffix("\n").rpartition("\n")[2]
-        if said != _kept(origin, name):
-            raise Damaged(f"{self._root}: what says who keeps {origin} is not as it was written")
-        return name
+        half = len(said) // 2
+        for copy in (said[:half], said[half:]):
+            keeper = copy.decode(errors="replace").rpartition(f"\n{origin}\n")[2].partition("\n")[0]
+            if copy == _kept(origin, keeper):
+                return keeper
+        where = f"{self._root}/{KEEPS}/{name}, which says who keeps {origin}"
+        what = "if you know that it is this custodian, move the file away and start it again"
+        raise Damaged(f"{where}, is not as it was written, in neither of its copies: {what}")
 
     def check_safe(self) -> None:
         """Unsafe unless the folder is this account's, and no other may change what is in it."""
@@ -251,4 +260,6 @@ def make_folder(root: str, disk: Disk | None = None) -> None:
 
 
 def _kept(origin: str, keeper: str) -> bytes:
-    return f"psephos/v1 kept log\n{origin}\n{keeper}\n".encode()
+    """One of the two copies in the file: without it nothing that is held here can be begun with."""
+    text = f"psephos/v1 kept log\n{origin}\n{keeper}\n".encode()
+    return text + sha256(text).hexdigest().encode() + b"\n"

@@ -68,11 +68,13 @@ class NumberedFiles:
         self._write(f"{KEEPS}/{name}", content)
 
     def noted(self, name: str) -> bytes | None:
-        """What was noted of a log, None if nothing was."""
+        """What was noted of a log, None if nothing was. Damaged if it cannot be read."""
         try:
             return self._disk.read(f"{self._root}/{KEEPS}/{name}")
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise self._as_damage(f"{KEEPS}/{name}", error) from None
 
     def _names(self) -> set[str]:
         try:
@@ -114,8 +116,14 @@ class NumberedFiles:
 
         A crash leaves either file under the name, whole; at worst the damaged one under two names.
         """
+        self._mend(_path(tree, number), content)
+
+    def mend_note(self, name: str, content: bytes) -> None:
+        """The right content for a note that is damaged, as `mend`."""
+        self._mend(f"{KEEPS}/{name}", content)
+
+    def _mend(self, path: str, content: bytes) -> None:
         self._check_alive()
-        path = _path(tree, number)
         self._make_folders(path)
         self._make(ASIDE)
         new = self._new_file(content)

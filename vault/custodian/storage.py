@@ -71,7 +71,7 @@ class Store(Protocol):
 
     def keep(self, origin: str, keeper: str) -> bool:
         """Notes that the custodian of this name ("" for one that follows, after REBUILDING for one that has lost what
-        it held) keeps a log here; False if that, or another one, is noted.
+        it held) keeps a log here, or mends that note; False if it is noted whole, or another one is.
         """
 
     def keeper(self, origin: str) -> str | None:
