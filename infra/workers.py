@@ -16,6 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
+from weakref import WeakKeyDictionary
 
 from audit.protocol.elgamal import Ciphertext
 from audit.protocol.refused import Refused
@@ -42,6 +43,7 @@ class CheckingPool:
         self._workers = workers
         self._starting = threading.Lock()
         self._executor = self._start()
+        self._given = WeakKeyDictionary[Future[list[Verdict]], ProcessPoolExecutor]()
 
     def check_texts(self, pairs: Sequence[tuple[bytes, Ciphertext]]) -> list[Verdict]:
         """For each (text of a ballot, weight E of its row), in order: why its form, signature or proofs fail, or None.
@@ -60,22 +62,29 @@ class CheckingPool:
             return self._collect(self._restart(executor), chunks)
 
     def submit_text(self, text: bytes, weight: Ciphertext) -> Future[list[Verdict]]:
-        """The one verdict on one ballot, in a list, when it is ready.
+        """The one verdict on one ballot, in a list, when it is ready. For how long it is waited for, the caller says,
+        and then calls `replace`; it must not cancel the future, or others of the same workers might never be ready.
 
         The future raises BrokenProcessPool if its worker died; the next submission starts new workers.
         """
         pair, executor = [(text, weight.raw)], self._executor
         try:
-            return executor.submit(_check, pair)
+            submitted = executor.submit(_check, pair)
         except BrokenProcessPool:
-            return self._restart(executor).submit(_check, pair)
+            executor = self._restart(executor)
+            submitted = executor.submit(_check, pair)
+        self._given[submitted] = executor
+        return submitted
 
-    def replace(self) -> None:
-        """Has others take the place of workers that are silent: whoever waits for them hears BrokenProcessPool."""
-        _kill(self._executor)
+    def replace(self, silent: Future[list[Verdict]]) -> None:
+        """Has others take the place of the workers that were given this and are silent, unless they did already:
+        whoever waits for those hears BrokenProcessPool.
+        """
+        self._restart(self._given[silent])
 
     def close(self) -> None:
-        """Ends the workers, without waiting for what nobody asks for any more."""
+        """Ends the workers, also those that are stopped, without waiting for what nobody asks for any more."""
+        _kill(self._executor)
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _collect(self, executor: ProcessPoolExecutor, chunks: list[list[Pair]]) -> list[Verdict]:
@@ -91,6 +100,8 @@ class CheckingPool:
     def _restart(self, broken: ProcessPoolExecutor) -> ProcessPoolExecutor:
         with self._starting:
             if self._executor is broken:
+                # All of them: beside one that died, another may be stopped, and would be waited for at the end.
+                _kill(broken)
                 broken.shutdown(wait=False)
                 self._executor = self._start()
             return self._executor

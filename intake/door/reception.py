@@ -44,7 +44,7 @@ class Pool(Protocol):
 
     def submit_text(self, text: bytes, weight: Ciphertext) -> Future[list[Refused | None]]: ...
 
-    def replace(self) -> None: ...
+    def replace(self, silent: Future[list[Refused | None]]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -198,12 +198,15 @@ class Reception:
         for _ in range(ATTEMPTS):
             pool = self._pool()
             with suppress(BrokenProcessPool):
-                checked = asyncio.wrap_future(pool.submit_text(ballot.text, weight))
-                try:
-                    (verdict,) = await asyncio.wait_for(checked, SILENT_SECONDS)
-                except TimeoutError:
-                    pool.replace()
+                submitted = pool.submit_text(ballot.text, weight)
+                checked = asyncio.wrap_future(submitted)
+                # Nobody hears what comes after that time; nor is it cancelled then, which the pool does not bear.
+                checked.add_done_callback(lambda late: late.cancelled() or late.exception())
+                done, _ = await asyncio.wait([checked], timeout=SILENT_SECONDS)
+                if not done:
+                    pool.replace(submitted)
                     continue
+                (verdict,) = checked.result()
                 if verdict is not None:
                     raise verdict
                 return

@@ -211,7 +211,7 @@ class InlinePool:
             future.set_result([refusal])
         return future
 
-    def replace(self) -> None:
+    def replace(self, silent: Future[list[Refused | None]]) -> None:
         pass
 
     def close(self) -> None:

@@ -207,7 +207,7 @@ def test_checkers_that_fall_silent_are_replaced_and_the_ballot_is_taken(
         def submit_text(self, text: bytes, weight: Ciphertext) -> Future[list[Refused | None]]:
             return super().submit_text(text, weight) if replaced or not text else Future()
 
-        def replace(self) -> None:
+        def replace(self, silent: Future[list[Refused | None]]) -> None:
             replaced.append(True)
 
     monkeypatch.setattr(serve, "CheckingPool", Pool)

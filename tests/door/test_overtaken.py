@@ -13,7 +13,7 @@ from audit.protocol.elgamal import Ciphertext
 from audit.protocol.refused import Refused
 from audit.record.entries import Entry
 from intake.door.outbox import Accepted, Drained
-from intake.door.reception import Answer, Reception
+from intake.door.reception import Answer, Pool, Reception
 from tests.door.conftest import InlinePool, Place
 from tests.door.test_rekeying import Hours
 
@@ -33,17 +33,17 @@ class Desk:
     another.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, pool: Pool | None = None) -> None:
         self.place, self.hours = place, Hours(place).catch_up()
         self.pool = Meanwhile(self.hours.standing.checker(), 1)
         known = (place.meeting.manifest.history[0], self.hours.key, self.hours.standing, place.engine, place.outbox)
-        self._reception = Reception(*known, self._accept, lambda: self.pool)
+        self.reception = Reception(*known, self._accept, lambda: pool or self.pool)
 
     async def _accept(self, entry: Entry, deadline: int) -> Accepted | Drained:
         return self.hours.store([(entry, deadline)])[0]
 
     def hand_in(self, raw: bytes) -> Answer:
-        return asyncio.run(self._reception.hand_in(raw))
+        return asyncio.run(self.reception.hand_in(raw))
 
     def read_closing(self) -> None:
         """Reads it, and does not yet account for any ballots."""

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -70,10 +71,36 @@ def test_one_that_is_stopped_is_replaced_for_whoever_waits(meeting: Meeting, poo
     for pid in list(pool._executor._processes):
         os.kill(pid, signal.SIGSTOP)
     waited_for = pool.submit_text(*pairs(meeting)[0])
-    pool.replace()
+    pool.replace(waited_for)
     with pytest.raises(BrokenProcessPool):
         waited_for.result(30)
     assert pool.submit_text(*pairs(meeting)[0]).result(30) == [None]
+    # Who waited as long for the same ones, and says so later, has nobody replaced.
+    others = pool._executor
+    pool.replace(waited_for)
+    assert pool._executor is others
+
+
+def test_one_that_is_stopped_is_not_waited_for_beside_one_that_died(meeting: Meeting, pool: CheckingPool) -> None:
+    pool.check_texts(pairs(meeting) * 4)
+    manager, (stopped, dead) = pool._executor._executor_manager_thread, list(pool._executor._processes)
+    os.kill(stopped, signal.SIGSTOP)
+    os.kill(dead, signal.SIGKILL)
+    assert pool.check_texts(pairs(meeting)) == [None] * 3
+    manager.join(30)
+    assert not manager.is_alive() and not running(stopped)
+
+
+def test_a_pool_whose_workers_are_stopped_ends(meeting: Meeting) -> None:
+    pool = CheckingPool(meeting.election.checker(), 1)
+    pool.check_texts(pairs(meeting))
+    (stopped,) = list(pool._executor._processes)
+    os.kill(stopped, signal.SIGSTOP)
+    waited_for = pool.submit_text(*pairs(meeting)[0])
+    ending = threading.Thread(target=pool.close, daemon=True)
+    ending.start()
+    ending.join(30)
+    assert not ending.is_alive() and not running(stopped) and waited_for.done()
 
 
 class Exhausted:
