@@ -14,6 +14,7 @@ from audit.log.notes import parse_note, verify_note
 from audit.log.treehead import Checkpoint
 from tests.vault.conftest import LOG, WITNESS, Growing, Served
 from tests.vault.witnessing import add, cosigned, monitored, refused, submission, told_size
+from vault.custodian.cosign import Head
 from vault.custodian.stored import line_of
 
 
@@ -106,6 +107,28 @@ def test_of_a_tree_that_was_seen_and_changed_on_disk_it_does_not_accuse_the_log_
     assert told(capsys) == []
 
 
+@pytest.mark.parametrize("changed", ["size", "origin"])
+def test_a_row_whose_note_is_of_another_size_or_log_is_no_evidence_and_keeps_no_place_from_it(
+    served: Served, capsys: pytest.CaptureFixture[str], changed: str
+) -> None:
+    served.fill(3)
+    served.log.grow(2)
+    head = served.log.head()
+    if changed == "origin":
+        head = replace(head, origin="vote.example/another-log-with-the-same-keys", root=bytes(HASH_SIZE))
+    line, size = line_of(served.log.policy), 6 if changed == "size" else 5
+    row = Head(3, size, head.root, b"", served.log.note(head).raw, served.time)
+    served.store().observe(served.log.origin, line, row)
+    served.log.grow(2)
+    served.cosigned(served.log.append(3))
+    assert served.store().contradicted(served.log.origin, line) is None
+    assert told(capsys) == []
+    # What the log does sign later is kept and told.
+    served.log.entries[1] = b"rewritten"
+    add(served, submission(served, 0, 3))
+    assert kept_against(served) == (3, served.log.head(3).root)
+
+
 def test_what_the_log_has_not_signed_is_no_evidence_against_it(
     served: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -115,7 +138,7 @@ def test_what_the_log_has_not_signed_is_no_evidence_against_it(
     stranger = Signer("log.example", LOG[0].verifier.type, bytes(32))
     note = served.log.note(served.log.head(), [stranger, LOG[1]])
     assert refused(served, submission(served, 3, note=note), 403) == "not-signed-by-log"
-    served.custodian.kept.contradicted(served.log.origin, bytes(32), note.raw)
+    served.custodian.kept.contradicted(Checkpoint(served.log.origin, 3, bytes(32)), note.raw)
     assert served.store().contradicted(served.log.origin, line_of(served.log.policy)) is None
     assert told(capsys) == []
 

@@ -15,7 +15,7 @@ from audit.log.merkle import CompactRange
 from audit.log.notes import parse_note
 from audit.log.sources import rekeys_text
 from audit.log.tiles import WIDTH, frame, width_of
-from audit.log.treehead import parse_checkpoint
+from audit.log.treehead import Checkpoint, parse_checkpoint
 from audit.protocol.refused import Refused
 from infra import failpoints
 from vault.custodian.cosign import EMPTY, Append, Head, WrongOldSize, check_log_signed, next_head, parse_append
@@ -168,7 +168,7 @@ class Custodian:
             grown = CompactRange.from_bytes(held.frontier)
             grown.extend(leaves[: seen.size - held.size])
             if grown.root() != seen.root:
-                self.kept.contradicted(origin, grown.root(), seen.note)
+                self.kept.contradicted(Checkpoint(origin, grown.size, grown.root()), seen.note)
         return new, leaves
 
     def _check_staged(self, origin: str, new: Head, leaves: Sequence[bytes], staged: int) -> None:

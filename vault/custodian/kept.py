@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from audit.log.keys import Signer
 from audit.log.notes import parse_note
-from audit.log.treehead import parse_checkpoint
+from audit.log.treehead import Checkpoint, parse_checkpoint
 from audit.protocol.refused import Refused
 from infra import failpoints, log
 from vault.custodian.cosign import EMPTY, Head, WrongOldSize, check_clock, cosignatures
@@ -132,20 +132,21 @@ class Kept:
         """As `contradicted`, of a stored head of as many entries; nothing if it is not as it was stored."""
         with suppress(Damaged):
             check_seen(origin, stored, of_all_times(self.keys(origin)))
-            self.contradicted(origin, stored.root, note)
+            self.contradicted(Checkpoint(origin, stored.size, stored.root), note)
 
-    def contradicted(self, origin: str, root: bytes, note: bytes) -> None:
-        """Keeps a note by which the log has signed another tree than the one here, whose `root` over as many entries
-        was verified, as evidence beside that one, and says so. The first by each set of the log's keys: it shows that
-        these have signed two trees, and whoever has stolen them fills no disk with more. Nothing if it is by none that
-        the log has had.
+    def contradicted(self, here: Checkpoint, note: bytes) -> None:
+        """Keeps a note by which the log has signed another tree than `here`, of as many entries, which was verified to
+        be the one here, as evidence beside that one, and says so. The first by each set of the log's keys: it shows
+        that these have signed two trees, and whoever has stolen them fills no disk with more. Nothing if it is by none
+        that the log has had, or says no such thing: the row that it stood in may be another than was stored.
         """
-        for policy in of_all_times(self.keys(origin)):
+        for policy in of_all_times(self.keys(here.origin)):
             with suppress(Refused, Overtaken):
                 signed = by_log(policy, parse_note(note))
                 other = parse_checkpoint(signed.text)
-                if other.root != root:
-                    self.store.contradict(origin, line_of(policy), Head(0, other.size, other.root, b"", note, 0))
+                if (other.origin, other.size) == (here.origin, here.size) and other.root != here.root:
+                    new = Head(0, other.size, other.root, b"", note, 0)
+                    self.store.contradict(here.origin, line_of(policy), new)
                     _log.error("another-tree-seen", size=other.size)
                 return
 

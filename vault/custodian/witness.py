@@ -109,7 +109,7 @@ class Witness:
                 root = frontier(tiles, head.size).root()
                 if root != head.root:
                     tiles.consistency(head.size, root)
-                    self._kept.contradicted(head.origin, root, signed.raw)
+                    self._kept.contradicted(Checkpoint(head.origin, head.size, root), signed.raw)
 
     def _lines(self, origin: str, seen: Head) -> bytes:
         if self._signers:
