@@ -7,6 +7,7 @@ can be asked then. Nothing read once is kept, so a fault of one moment does not 
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -53,8 +54,7 @@ class Reader(Protocol):
         """The newest checkpoint, a note; None if nothing has been published yet."""
 
     def rekeys(self) -> Sequence[int] | None:
-        """Where in the log a key was changed, as far as is said: numbers of entries, ascending; None if it is not said.
-        """
+        """Where in the log a key was changed, as far as is said: numbers of entries, ascending; None if it is not said."""
 
     def tile(self, level: int, index: int, width: int) -> bytes:
         """`width` hashes of a tile, exactly 32 * width bytes. Only for a tile that a verified checkpoint demands."""
@@ -148,7 +148,9 @@ class HttpReader:
 
 
 class FolderReader:
-    """An exported record: the files of one log in a folder."""
+    """An exported record: the files of one log in a folder. None of them is, or stands under, a symbolic link: so it has
+    no more than are there, whatever size its checkpoint claims.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = Path(path)
@@ -175,6 +177,8 @@ class FolderReader:
 
     def _read(self, path: str, most: int) -> bytes | None:
         file = self._path / path
+        if os.path.realpath(file) != os.path.join(os.path.realpath(self._path), path):
+            raise ReadError("is not a regular file in a folder that is one", str(file), "unexpected-file")
         try:
             with file.open("rb") as stream:
                 raw = stream.read(most + 1)

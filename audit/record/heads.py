@@ -22,7 +22,7 @@ from audit.log.merkle import CompactRange, frontier, leaf_hash
 from audit.log.notes import parse_note
 from audit.log.proving import TreeTiles
 from audit.log.reader import Head, Reader, ReadError, bundle_entries, read_entries, unverified_first_entry
-from audit.log.sources import CHECKPOINT
+from audit.log.sources import CHECKPOINT, FolderReader
 from audit.log.tiles import WIDTH, width_of
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
@@ -35,7 +35,8 @@ from audit.record.rekeying import KIND, rekeyed
 SECONDS = 300.0
 """That a reader may take for all files in which it shows its rekeys, the last of them aside: some megabytes each over
 the slowest connection, and few there are. Also for all entries, where the rekeys are looked for among them: nobody need
-have signed that checkpoint, and who makes a tree of the same entries again and again has one of any size.
+have signed that checkpoint, and who makes a tree of the same entries again and again has one of any size. A record
+in a folder has an end, and is the reader's own: it may take as long as there is to read.
 """
 FIRST_LINE = f"{PREFIX}{KIND}\n".encode()
 
@@ -81,7 +82,8 @@ def open_head(
     keys than are known, unless `every`: for who does not read all entries, and must know the intakes' keys, too.
     `others` are asked where they stand as well as the reader, which alone shows them. Where nobody says which entries
     they are, none is found, unless `whole`: then every entry is read. ReadError as `audit.log.reader.open_head`, of the
-    checkpoint by the keys that are known, or that were found; `too-slow` if that takes more than SECONDS.
+    checkpoint by the keys that are known, or that were found; `too-slow` if that takes more than SECONDS and
+    the reader is not of a folder.
     """
     raw = reader.checkpoint()
     if raw is None:
@@ -100,7 +102,7 @@ def open_head(
     if doubt is None and not every:
         return claim, manifest
     try:
-        manifest = with_rekeys(reader if doubt is None else _Timed(reader), manifest, claim, whole=whole, others=others)
+        manifest = with_rekeys(reader if doubt is None else _timed(reader), manifest, claim, whole=whole, others=others)
         open_note(note, manifest.at(claim.size).log, exact=exact)
     except Refused as refusal:
         raise ReadError(str(refusal if manifest.rekey or doubt is None else doubt), where, refusal.reason) from None
@@ -192,7 +194,7 @@ def _rekeys(
             if error.reason == "too-slow":
                 raise
         return
-    reader = _Timed(reader)
+    reader = _timed(reader)
     tiles = TreeTiles(reader, claim)
     sources = [set(own or ()), *map(set, said)]
     for index in sorted(set().union(*sources)):
@@ -208,6 +210,10 @@ def _rekeys(
             # It is not the reader that lied. One false number is enough: each costs a bundle.
             for named in who:
                 named.clear()
+
+
+def _timed(reader: Reader) -> Reader:
+    return reader if isinstance(reader, FolderReader) else _Timed(reader)
 
 
 class _Timed:
@@ -232,7 +238,8 @@ class _Timed:
 
     def _expect_time(self) -> None:
         if monotonic() > self._end:
-            raise ReadError(f"takes more than {SECONDS:g} seconds to show its rekeys", str(self), "too-slow")
+            said = f"takes more than {SECONDS:g} seconds to show its rekeys; read another source, or a copy in a folder"
+            raise ReadError(said, str(self), "too-slow")
 
 
 def _said(other: Reader) -> Sequence[int] | None:

@@ -265,6 +265,20 @@ def test_a_folder_is_no_address(tmp_path: Path) -> None:
     assert FolderReader(tmp_path).checkpoint() is None
 
 
+def test_a_folder_that_leads_into_itself_shows_no_file_twice(tmp_path: Path) -> None:
+    for path, raw in MemoryReader(ENTRIES).files.items():
+        (tmp_path / "record" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "record" / path).write_bytes(raw)
+    (tmp_path / "latest").symlink_to("record")
+    reader = FolderReader(tmp_path / "latest")
+    first = reader.bundle(0, 256)
+    (tmp_path / "record/tile/entries/x001").symlink_to(".")
+    with pytest.raises(ReadError) as refused:
+        reader.bundle(1000, 256)
+    assert refused.value.reason == "unexpected-file"
+    assert reader.bundle(0, 256) == first
+
+
 def test_a_folder_without_a_tile(tmp_path: Path) -> None:
     with pytest.raises(ReadError) as error:
         FolderReader(tmp_path).tile(0, 0, 3)

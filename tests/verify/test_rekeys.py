@@ -89,6 +89,15 @@ def test_who_knows_the_manifest_alone_finds_the_keys(changed: Changed) -> None:
         assert [one.index for one in manifest.rekeys] == changed.places
 
 
+def test_a_record_in_a_folder_is_read_however_long_that_takes(
+    changed: Changed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heads, "SECONDS", -1.0)
+    reader = FolderReader(write(changed.reader(hint=False).files, tmp_path))
+    shown = heads.open_log(reader, changed.manifest.hash)
+    assert shown.manifest == changed.meeting.manifest and shown.head.size == changed.meeting.election.size
+
+
 def test_any_number_of_keys_may_be_replaced(changed: Changed) -> None:
     manifest = changed.manifest
     for _ in range(2000):
