@@ -54,7 +54,7 @@ class Reader(Protocol):
         """The newest checkpoint, a note; None if nothing has been published yet."""
 
     def rekeys(self) -> Sequence[int] | None:
-        """Where in the log a key was changed, as far as is said: numbers of entries, ascending; None if it is not said."""
+        """Where in the log a key was changed, as far as is said: numbers of entries, ascending; None if it is not."""
 
     def tile(self, level: int, index: int, width: int) -> bytes:
         """`width` hashes of a tile, exactly 32 * width bytes. Only for a tile that a verified checkpoint demands."""
@@ -148,8 +148,8 @@ class HttpReader:
 
 
 class FolderReader:
-    """An exported record: the files of one log in a folder. None of them is, or stands under, a symbolic link: so it has
-    no more than are there, whatever size its checkpoint claims.
+    """An exported record: the files of one log in a folder. None of them is, or stands under, a symbolic link: so it
+    has no more than are there, whatever size its checkpoint claims.
     """
 
     def __init__(self, path: Path) -> None:
