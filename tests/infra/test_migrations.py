@@ -21,6 +21,8 @@ from infra.queue import schema as queue
 from intake.door import schema as intake
 from tally.sequencer import schema as tally
 from vault.custodian import schema as custodian
+from vault.custodian.cosign import Head
+from vault.custodian.sql_store import SqlStore
 
 _numbers = itertools.count()
 FIRST = Path(__file__).parent / "first_tables"
@@ -233,6 +235,21 @@ def test_trees_by_several_keys_of_one_log_lead_no_way_back(place_of: Callable[[s
     before = place.sums(custodian), place.shape()
     with pytest.raises(WouldLoseRows, match="several keys"):
         place.install(custodian.install, to=2)
+    assert (place.sums(custodian), place.shape()) == before
+
+
+def test_a_tree_by_which_a_log_contradicts_itself_leads_no_way_back(place_of: Callable[[str], Place]) -> None:
+    place = place_of("custodian")
+    newest = custodian.SCHEMA.newest
+    place.install(custodian.install)
+    store = SqlStore(place.service)
+    store.observe("o", "keys", Head(0, 3, H, b"", b"note", 5))
+    assert place.install(custodian.install, to=4) == (newest, 4)
+    place.install(custodian.install)
+    store.contradict("o", "keys", Head(0, 3, bytes(32), b"", b"another note", 0))
+    before = place.sums(custodian), place.shape()
+    with pytest.raises(WouldLoseRows, match="a log contradicts itself"):
+        place.install(custodian.install, to=4)
     assert (place.sums(custodian), place.shape()) == before
 
 

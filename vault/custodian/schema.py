@@ -194,6 +194,11 @@ def _to_fifth(connection: Connection) -> None:
 
 
 def _back_to_fourth(connection: Connection) -> None:
+    connection.execute(text("LOCK TABLE observed IN ACCESS EXCLUSIVE MODE"))
+    if connection.execute(text("SELECT 1 FROM observed WHERE starts_with(line, 'against-') LIMIT 1")).first():
+        raise WouldLoseRows(
+            "observed has a tree by which a log contradicts itself, which the version before would take for the log's"
+        )
     observed_size.drop(connection)
 
 
