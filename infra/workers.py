@@ -11,10 +11,12 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
-from concurrent.futures import wait as wait_for
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from weakref import WeakKeyDictionary
 
@@ -30,9 +32,21 @@ Verdict = Refused | None
 CHUNK = 8
 """Most ballots sent to a worker at once; sending this many costs nothing beside checking them."""
 SILENT_SECONDS = 120.0
-"""Without a verdict from any worker, after which all are replaced. A check takes bounded time; one that is stopped or
-starved does not, and a caller would wait for it for ever.
+"""Without a verdict, after which all workers are replaced. A check takes bounded time; one that is stopped or starved
+does not, and a caller would wait for it for ever. How many wait to be checked before it bears on nobody's time: it is
+counted anew with each verdict on what was given before.
 """
+
+
+@dataclass
+class _Given:
+    """What workers were given: the `number`-th, to those of `executor`. `since`: when it was given, or the last of what
+    was given before it came back; from then on a worker has it, or is about to take it.
+    """
+
+    executor: ProcessPoolExecutor
+    number: int
+    since: float
 
 
 class CheckingPool:
@@ -41,9 +55,10 @@ class CheckingPool:
     def __init__(self, checker: BallotChecker, workers: int) -> None:
         self._checker = checker
         self._workers = workers
-        self._starting = threading.Lock()
+        self._starting, self._counting = threading.Lock(), threading.Lock()
         self._executor = self._start()
-        self._given = WeakKeyDictionary[Future[list[Verdict]], ProcessPoolExecutor]()
+        self._given = WeakKeyDictionary[Future[list[Verdict]], _Given]()
+        self._number = 0
 
     def check_texts(self, pairs: Sequence[tuple[bytes, Ciphertext]]) -> list[Verdict]:
         """For each (text of a ballot, weight E of its row), in order: why its form, signature or proofs fail, or None.
@@ -62,25 +77,27 @@ class CheckingPool:
             return self._collect(self._restart(executor), chunks)
 
     def submit_text(self, text: bytes, weight: Ciphertext) -> Future[list[Verdict]]:
-        """The one verdict on one ballot, in a list, when it is ready. For how long it is waited for, the caller says,
+        """The one verdict on one ballot, in a list, when it is ready. The caller waits for no longer than `patience`
         and then calls `replace`; it must not cancel the future, or others of the same workers might never be ready.
 
         The future raises BrokenProcessPool if its worker died; the next submission starts new workers.
         """
         pair, executor = [(text, weight.raw)], self._executor
         try:
-            submitted = executor.submit(_check, pair)
+            return self._give(executor, pair)
         except BrokenProcessPool:
-            executor = self._restart(executor)
-            submitted = executor.submit(_check, pair)
-        self._given[submitted] = executor
-        return submitted
+            return self._give(self._restart(executor), pair)
+
+    def patience(self, given: Future[list[Verdict]]) -> float:
+        """For how many seconds from now a verdict on this, or on what was given before it, may still be waited for."""
+        with self._counting:
+            return self._given[given].since + SILENT_SECONDS - time.monotonic()
 
     def replace(self, silent: Future[list[Verdict]]) -> None:
         """Has others take the place of the workers that were given this and are silent, unless they did already:
         whoever waits for those hears BrokenProcessPool.
         """
-        self._restart(self._given[silent])
+        self._restart(self._given[silent].executor)
 
     def close(self) -> None:
         """Ends the workers, also those that are stopped, without waiting for what nobody asks for any more."""
@@ -88,14 +105,32 @@ class CheckingPool:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _collect(self, executor: ProcessPoolExecutor, chunks: list[list[Pair]]) -> list[Verdict]:
-        futures = [executor.submit(_check, chunk) for chunk in chunks]
-        waiting: set[Future[list[Verdict]]] = set(futures)
-        while waiting:
-            done, waiting = wait_for(waiting, SILENT_SECONDS, FIRST_COMPLETED)
-            if not done:
-                _kill(executor)
-                break
-        return [verdict for future in futures for verdict in future.result()]
+        futures = [self._give(executor, chunk) for chunk in chunks]
+        return [verdict for future in futures for verdict in self._result(future)]
+
+    def _result(self, given: Future[list[Verdict]]) -> list[Verdict]:
+        while not given.done() and (left := self.patience(given)) > 0:
+            with suppress(TimeoutError):
+                return given.result(left)
+        if not given.done():
+            self.replace(given)
+        return given.result()
+
+    def _give(self, executor: ProcessPoolExecutor, pairs: list[Pair]) -> Future[list[Verdict]]:
+        given = executor.submit(_check, pairs)
+        with self._counting:
+            self._number += 1
+            self._given[given] = _Given(executor, self._number, time.monotonic())
+        given.add_done_callback(self._came_back)
+        return given
+
+    def _came_back(self, given: Future[list[Verdict]]) -> None:
+        # Workers take things in the order in which they were given. What came back of later ones says nothing of who
+        # has an earlier one: while a crowd comes, one of several workers may be stopped.
+        with self._counting:
+            for later in self._given.values():
+                if later.number > self._given[given].number:
+                    later.since = time.monotonic()
 
     def _restart(self, broken: ProcessPoolExecutor) -> ProcessPoolExecutor:
         with self._starting:

@@ -28,7 +28,6 @@ from audit.record.manifest import Manifest
 from infra.http import Problem
 from infra.log import failure
 from infra.seen import SqlSeen
-from infra.workers import SILENT_SECONDS
 from intake.door.key import DoorKey
 from intake.door.outbox import Accepted, Drained, Outbox
 from intake.door.receipt import deadline, make_receipt
@@ -43,6 +42,8 @@ class Pool(Protocol):
     """Checks a ballot's text in another process; see `infra.workers.CheckingPool`."""
 
     def submit_text(self, text: bytes, weight: Ciphertext) -> Future[list[Refused | None]]: ...
+
+    def patience(self, given: Future[list[Refused | None]]) -> float: ...
 
     def replace(self, silent: Future[list[Refused | None]]) -> None: ...
 
@@ -200,13 +201,14 @@ class Reception:
             with suppress(BrokenProcessPool):
                 submitted = pool.submit_text(ballot.text, weight)
                 checked = asyncio.wrap_future(submitted)
-                # Nobody hears what comes after that time; nor is it cancelled then, which the pool does not bear.
+                # Nobody hears what comes too late; nor is it cancelled then, which the pool does not bear.
                 checked.add_done_callback(lambda late: late.cancelled() or late.exception())
-                done, _ = await asyncio.wait([checked], timeout=SILENT_SECONDS)
-                if not done:
+                while not submitted.done() and (left := pool.patience(submitted)) > 0:
+                    await asyncio.wait([checked], timeout=left)
+                if not submitted.done():
                     pool.replace(submitted)
                     continue
-                (verdict,) = checked.result()
+                (verdict,) = submitted.result()
                 if verdict is not None:
                     raise verdict
                 return

@@ -211,6 +211,9 @@ class InlinePool:
             future.set_result([refusal])
         return future
 
+    def patience(self, given: Future[list[Refused | None]]) -> float:
+        return PATIENCE
+
     def replace(self, silent: Future[list[Refused | None]]) -> None:
         pass
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from audit.protocol.elgamal import Ciphertext
 from audit.protocol.refused import Refused
 from audit.record.entries import Entry
-from intake.door import mover, reception, serve
+from intake.door import mover, serve
 from intake.door.outbox import Accepted, Drained, Outbox
 from intake.door.reception import ATTEMPTS
 from tests.door.conftest import AGAINST, FOR, InlinePool, Place, signed
@@ -200,12 +200,14 @@ def test_a_ballot_whose_checkers_die_again_and_again_is_neither_taken_nor_refuse
 def test_checkers_that_fall_silent_are_replaced_and_the_ballot_is_taken(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reception, "SILENT_SECONDS", 0.2)
     replaced = list[bool]()
 
     class Pool(InlinePool):
         def submit_text(self, text: bytes, weight: Ciphertext) -> Future[list[Refused | None]]:
             return super().submit_text(text, weight) if replaced or not text else Future()
+
+        def patience(self, given: Future[list[Refused | None]]) -> float:
+            return 0
 
         def replace(self, silent: Future[list[Refused | None]]) -> None:
             replaced.append(True)

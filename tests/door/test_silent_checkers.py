@@ -14,8 +14,8 @@ import pytest
 
 from audit.protocol.elgamal import ZERO
 from audit.protocol.refused import Refused
+from infra import workers
 from infra.workers import CheckingPool
-from intake.door import reception
 from intake.door.reception import Answer, Reception
 from tests.door.conftest import Place
 from tests.door.test_overtaken import Desk
@@ -35,12 +35,12 @@ def test_a_crowd_whose_checkers_are_stopped(place: Place, pool: CheckingPool, mo
 
     def patient(silent: Future[list[Refused | None]]) -> None:
         # Others may take as long as they need.
-        monkeypatch.setattr(reception, "SILENT_SECONDS", 60.0)
+        monkeypatch.setattr(workers, "SILENT_SECONDS", 60.0)
         replaced.append(len(pool._executor._processes))
         replace(silent)
 
     monkeypatch.setattr(pool, "replace", patient)
-    monkeypatch.setattr(reception, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(workers, "SILENT_SECONDS", 0.5)
     (stopped,) = list(pool._executor._processes)
     os.kill(stopped, signal.SIGSTOP)
     ballots = [place.text(account, revision=revision) for revision in range(8) for account in range(3)]

@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
-from audit.protocol.elgamal import Ciphertext
-from audit.record.entries import make_text
+from audit.protocol.elgamal import ZERO, Ciphertext
+from audit.record.entries import Entry, make_text
 from infra import workers
 from infra.workers import CheckingPool
 from tests.loopback import wait_until
@@ -101,6 +102,46 @@ def test_a_pool_whose_workers_are_stopped_ends(meeting: Meeting) -> None:
     ending.start()
     ending.join(30)
     assert not ending.is_alive() and not running(stopped) and waited_for.done()
+
+
+class Slow:
+    """What takes its time over each ballot, and is stopped by one of no weight."""
+
+    def check_ballot(self, _: Entry, weight: Ciphertext) -> None:
+        if weight == ZERO:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(0.15)
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[CheckingPool]:
+    made = CheckingPool(Slow(), 2)  # type: ignore[arg-type]
+    made.check_texts([(b"", ZERO)] * 2)
+    monkeypatch.setattr(workers, "SILENT_SECONDS", 2.5)
+    yield made
+    made.close()
+
+
+def test_a_crowd_that_waits_for_its_turn_has_nobody_replaced(meeting: Meeting, slow: CheckingPool) -> None:
+    """It waits longer than workers may be silent."""
+    ballots, busy = pairs(meeting)[:1] * 40, set(slow._executor._processes)
+    waiting = [slow.submit_text(*ballot) for ballot in ballots]
+    while not waiting[-1].done():
+        assert all(slow.patience(one) > 0 or one.done() for one in waiting)
+        time.sleep(0.1)
+    assert slow.check_texts(ballots) == [None] * 40
+    assert set(slow._executor._processes) == busy
+
+
+def test_verdicts_on_later_ballots_keep_none_waiting_for_one_that_is_stopped(
+    meeting: Meeting, slow: CheckingPool
+) -> None:
+    text, weight = pairs(meeting)[0]
+    stuck = slow.submit_text(text, ZERO)
+    wait_until(lambda: slow.submit_text(text, weight).result(30) == [None] and slow.patience(stuck) <= 0)
+    slow.replace(stuck)
+    with pytest.raises(BrokenProcessPool):
+        stuck.result(30)
 
 
 class Exhausted:
