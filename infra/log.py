@@ -4,7 +4,8 @@ hash can slip into a log through a forgotten detail, and what libraries want to 
 
 There are bounds on how many lines a process writes, and nobody's flood hides what others say: what is declared, alarms
 among it, has a bound of its own beside what nobody foresaw, and of that no place of the program may take all. A line
-that cannot be written, to a disk that is full or to a reader that has gone, is counted and changes nothing else.
+that cannot be written, to a disk that is full or to a reader that has gone or is stopped, is counted and changes
+nothing else.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 import json
 import logging
 import re
+import select
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
+from typing import TextIO
 
 Value = int | float | str
 MOST_LINES = 50
@@ -76,13 +79,34 @@ class Log:
 def _written(lines: Sequence[Mapping[str, Value]]) -> bool:
     """Whether they could be written. Logging is done where somebody sees to what failed: it must not fail, too."""
     try:
-        # One write, so that lines of threads and processes sharing a file do not mix.
-        sys.stderr.write("".join(json.dumps({"time": round(time.time(), 3), **line}) + "\n" for line in lines))
-        sys.stderr.flush()
+        with _writing:
+            if not _takes(sys.stderr):
+                return False
+            # One write, so that lines of threads and processes sharing a file do not mix.
+            sys.stderr.write("".join(json.dumps({"time": round(time.time(), 3), **line}) + "\n" for line in lines))
+            sys.stderr.flush()
     except (OSError, ValueError, AttributeError):
         # The disk is full, the reader has gone; it is closed; there was none when the process began.
         return False
     return True
+
+
+_writing = threading.Lock()
+
+
+def _takes(stream: TextIO) -> bool:
+    """Whether it takes two lines at once: a pipe whose reader is stopped is full, and would stop who writes to it.
+
+    One that is not, takes 4,096 bytes whole, unless another process fills it in the same moment. It is asked in place
+    of being made one that never blocks, for it would be so for all processes that share it, and for their tracebacks.
+    """
+    try:
+        poll = select.poll()
+        poll.register(stream, select.POLLOUT)
+    except (OSError, ValueError, TypeError):
+        # It has no number, is closed, or is none.
+        return True
+    return bool(poll.poll(0))
 
 
 class Allowance:

@@ -9,7 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from io import TextIOWrapper
 from typing import Any, TextIO
 
@@ -143,7 +143,25 @@ def closed() -> Iterator[TextIO]:
     yield stream
 
 
-@pytest.mark.parametrize("stands_for", [full_disk, reader_gone, closed, nullcontext])
+@contextmanager
+def reader_stopped() -> Iterator[TextIO]:
+    """Who writes to it all the same waits until somebody reads."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, bytes(4096))
+    os.set_blocking(writing, True)
+    late = threading.Timer(10, lambda: os.read(reading, 1 << 20))
+    late.start()
+    with open(writing, "wb", buffering=0) as raw:
+        yield TextIOWrapper(raw, write_through=True)
+    late.cancel()
+    late.join()
+    os.close(reading)
+
+
+@pytest.mark.parametrize("stands_for", [full_disk, reader_gone, reader_stopped, closed, nullcontext])
 def test_a_line_that_cannot_be_written_is_counted_and_changes_nothing(
     stands_for: Any, lines: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
