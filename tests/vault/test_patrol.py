@@ -8,6 +8,7 @@ import itertools
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from audit.protocol.refused import Refused
 from infra.metrics import Metrics
@@ -19,9 +20,11 @@ from tests.vault.fixed_keys import FixedKeys
 from tests.vault.folders import opened
 from tests.vault.test_rekeys import NEW_LOG
 from tests.vault.test_rekeys import Kept as Meeting
+from vault.custodian.cosign import Head
 from vault.custodian.custody import Custodian
 from vault.custodian.examining import LONGEST_REST_SECONDS, PART, PIECE_SECONDS, Examiner, Sparing
 from vault.custodian.keys import stored_keys
+from vault.custodian.pages import by_index
 from vault.custodian.scrubbing import Examination
 from vault.custodian.storage import Damaged
 
@@ -192,6 +195,27 @@ def test_an_old_tree_is_not_stated_anew_as_the_largest(running: Running) -> None
     kept.damage.do("head", later)
     with pytest.raises(Damaged, match="its time is after that of the newest"):
         kept.custodian.append(running.origin, again)
+
+
+def test_what_the_second_look_does_not_find_is_no_damage(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, looks = running.kept.store, [Damaged("a page of the database cannot be read")]
+    newest = store.newest
+
+    def once(origin: str) -> Head:
+        if looks:
+            raise looks.pop()
+        return newest(origin)
+
+    monkeypatch.setattr(store, "newest", once)
+    running.patrol()
+    running.append(1)
+    assert (looks, running.refusals, running.figures()[1]) == ([], [], 0)
+
+
+@pytest.mark.parametrize("running", ["database"], indirect=True)
+def test_the_second_look_at_a_page_is_by_no_parallel_worker(running: Running) -> None:
+    with by_index(running.kept.store._engine) as connection:  # type: ignore[union-attr]
+        assert connection.scalar(text("SHOW max_parallel_workers_per_gather")) == "0"
 
 
 def test_a_rekey_that_the_service_has_not_learned_yet_is_no_damage(tmp_path: Path) -> None:

@@ -105,8 +105,10 @@ class Examiner:
             self._sleep(BETWEEN_SECONDS)
             self.patrol()
 
-    def _examine(self, keys: Keys, rest: Callable[[], None]) -> bool:
-        """Whether one log could be examined; `rest` is called again and again meanwhile."""
+    def _examine(self, keys: Keys, rest: Callable[[], None], again: bool = False) -> bool:
+        """Whether one log could be examined; `rest` is called again and again meanwhile. `again`: for the second time,
+        since the first was broken off by damage that is of nothing in particular.
+        """
         origin = keys.origin
 
         def step(done: int, total: int) -> None:
@@ -123,6 +125,10 @@ class Examiner:
             tell(error)
             return False
         except Damaged as error:
+            if not again and not work.faults:
+                # Of some troubles of a moment a database says what it says of a damaged page.
+                self._sleep(RETRY_SECONDS)
+                return self._examine(keys, rest, again=True)
             self._found(origin, str(error), "head", 0, 1)
             return True
         except Exception as error:

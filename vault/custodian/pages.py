@@ -34,6 +34,8 @@ def readable() -> Iterator[None]:
 def by_index(engine: Engine) -> Iterator[Connection]:
     """A connection on which no page is read but those that hold the rows asked for. Damaged."""
     with readable(), engine.begin() as connection:
+        # What a parallel worker lacks, memory that is shared with it, is said to be a file that is gone.
+        connection.execute(text("SET LOCAL max_parallel_workers_per_gather TO 0"))
         connection.execute(text("SET LOCAL enable_seqscan TO off"))
         yield connection
 
