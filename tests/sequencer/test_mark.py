@@ -11,10 +11,12 @@ import pytest
 
 from audit.log.treehead import Checkpoint
 from audit.record.entries import parse_entry
+from tally.sequencer import push
 from tally.sequencer.courier import LedgerBehind
 from tally.sequencer.ledger import EMPTY, Ledger, Stage
 from tally.sequencer.mark import NotMarked, mark_at
 from tally.sequencer.replay import Damaged
+from tests.loopback import PATIENCE
 from tests.sequencer.house import HostDisk, House
 from tests.sequencer.test_recovery import signed_and_sent_to_one
 from tests.sequencer.test_staged import another_frontier, notice, stage_by_hand
@@ -175,6 +177,25 @@ def test_without_a_mark_none_is_set_before_all_are_heard(open_house: House, othe
     copy.vault.up(2)
     assert goes_on(copy) == list(open_house.ledger.all_entries())
     assert copy.mark.of(other_ledger).there
+
+
+def test_without_a_mark_what_is_staged_is_neither_marked_nor_signed_before_all_are_heard(
+    open_house: House, other_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old copy that was taken between staging and signing, on a new host."""
+    monkeypatch.setattr(push, "HEAR_SECONDS", PATIENCE)
+    copy, ballots = replace(open_house, ledger=other_ledger, mark=HostDisk()), [open_house.ballot(i) for i in range(3)]
+    with copy.sequencer() as sequencer:
+        sequencer.open()
+        copy.queue.put(ballots[0])
+        sequencer.stage(copy.queue.take(256))
+    copy.queue.rows.clear()
+    open_house.queue.put(ballots[1])
+    signed_and_sent_to_one(open_house, ballots[2])
+    copy.mark.text = None
+    with pytest.raises(LedgerBehind, match="claims"), copy.opened():
+        pass
+    assert copy.mark.text is None and other_ledger.signed(other_ledger.newest().size) is None
 
 
 @pytest.mark.parametrize("tree", [True, False])

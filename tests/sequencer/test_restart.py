@@ -14,7 +14,8 @@ from audit.record.restart import Restart
 from tally.sequencer.custodian import Custodian, Rejected, Wire
 from tally.sequencer.ledger import Ledger
 from tests.loopback import wait_until
-from tests.sequencer.house import TOKEN, House
+from tests.sequencer.house import TOKEN, House, Liar
+from tests.sequencer.test_forks import another
 from tests.sequencer.test_recovery import signed_and_sent_to_one
 
 TIME = 1_800_000_000
@@ -104,6 +105,24 @@ def test_what_one_left_out_shows_and_does_not_give_makes_no_shorter_log_long_eno
     with pytest.raises(TimeoutError), replace(open_house, ledger=other_ledger).sequencer(word=word):
         pass
     assert other_ledger.newest().size == 0
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_what_one_left_out_publishes_is_not_w_custodians_word(
+    open_house: House, other_ledger: Ledger, beyond: int
+) -> None:
+    before, custodians = list(open_house.ledger.all_entries()), open_house.meeting.parties.custodians
+    shown = [
+        another(open_house, len(before) + beyond, *keys) for keys in (custodians[2], custodians[1] + custodians[2])
+    ]
+    for where, note in zip(("/held", "/checkpoint"), shown, strict=True):
+        open_house.vault.apps[2] = Liar(open_house.vault.apps[2], 200, [note], where=where, exactly=True)
+    after = replace(open_house, ledger=other_ledger)
+    with pytest.raises(TimeoutError), after.sequencer():
+        pass
+    with after.sequencer(word=without("custodian-c")) as sequencer:
+        sequencer.open()
+    assert list(other_ledger.all_entries()) == before
 
 
 def repeats_what_the_second_says(house: House) -> None:
