@@ -1,5 +1,5 @@
-"""Trees that custodians show and nobody publishes: what more than one says is weighed, and a claim to hold more than the
-ledger is looked at before anything new is staged, but not for ever.
+"""Trees that custodians show and nobody publishes: what more than one says is weighed, and a claim to hold more than
+the ledger is looked at before anything new is staged, but not for ever.
 """
 
 from __future__ import annotations
