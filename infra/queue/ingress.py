@@ -39,10 +39,7 @@ INSERT = text("INSERT INTO queued (key, data, intake) SELECT *, :intake FROM unn
     bindparam("keys", type_=ARRAY(BYTEA)), bindparam("data", type_=ARRAY(BYTEA)), bindparam("intake", type_=Text)
 )
 # For this transaction, to the trigger that looks whether the share is full.
-SHARED = text(
-    "SELECT set_config('psephos.intake', :intake, true), set_config('psephos.entries', :entries, true),"
-    " set_config('psephos.intakes', :intakes, true)"
-)
+SHARED = text("SELECT set_config('psephos.intake', :intake, true), set_config('psephos.entries', :entries, true)")
 MOST_AT_ONCE = 4
 """Puts of one intake, of up to 16 MiB, that are on their way or wait for their turn: an intake makes one after another,
 but those of which it has lost sight may take BODY_SECONDS to end."""
@@ -63,7 +60,7 @@ def run(path: Path) -> None:
     engine = database.engine(settings.database, settings.passfile, name="queue-ingress")
     SCHEMA.check(engine)
     metrics = Metrics()
-    store = counted(Inlet(engine, intakes=len(tokens)), metrics, tokens)
+    store = counted(Inlet(engine), metrics, tokens)
     private = Private(settings.private, metrics, lambda: reachable(engine))
     serve(ingress(store, tokens), settings.listen, private, protocol=GatedProtocol)
 
@@ -85,12 +82,10 @@ class ShareFull(Exception):
 
 
 class Inlet:
-    """The way into the table, for a role that may do nothing but INSERT. Its rows are shared out among so many
-    `intakes`.
-    """
+    """The way into the table, for a role that may do nothing but INSERT."""
 
-    def __init__(self, engine: Engine, draw: Callable[[int], bytes] = os.urandom, intakes: int = 1) -> None:
-        self._engine, self._draw, self._intakes = engine, draw, intakes
+    def __init__(self, engine: Engine, draw: Callable[[int], bytes] = os.urandom) -> None:
+        self._engine, self._draw = engine, draw
 
     def store(self, entries: Sequence[bytes], intake: str | None = None) -> None:
         """Stores all entries or none; when it returns they are on disk. `intake`: in whose share, None if in nobody's.
@@ -111,8 +106,7 @@ class Inlet:
         # Whatever the role or the cluster is set to: the commit waits for the disk.
         connection.execute(text("SET LOCAL synchronous_commit TO on"))
         if intake is not None:
-            among = {"intake": intake, "entries": str(len(entries)), "intakes": str(self._intakes)}
-            connection.execute(SHARED, among)
+            connection.execute(SHARED, {"intake": intake, "entries": str(len(entries))})
         connection.execute(INSERT, rows)
 
 

@@ -33,6 +33,10 @@ MOST_ROWS = 100_000
 """Rows above which nothing is put into the table, so that an intake that is captured, or a tally that stands still,
 does not fill the disk; a few puts that come at the same moment may go beyond. What is not stored waits at intake.
 """
+SHARE_ROWS = 1024
+"""Of them, most that are one intake's. Four rounds of tally: two that it has in hand, and two that wait. So no tally
+waits for an intake that has more; and one that is captured has no other's row wait for more than twice as many.
+"""
 BOUND = "psephos_queue_bound"
 SHARE = "psephos_queue_share"
 
@@ -49,9 +53,9 @@ END $$
 """
 
 
-# Whose put it is, of how many entries, and among how many the rows are shared out, ingress says with each: it alone
-# knows the tokens, and who has captured it can keep entries from the queue in any case. It is looked before anything is
-# written: puts that are refused again and again leave nothing on the disk.
+# Whose put it is, and of how many entries, ingress says with each: it alone knows the tokens, and who has captured it
+# can keep entries from the queue in any case. It is looked before anything is written: puts that are refused again and
+# again leave nothing on the disk.
 _SHARE_FUNCTION = f"""
 CREATE OR REPLACE FUNCTION {SHARE}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public AS $$
@@ -61,7 +65,7 @@ DECLARE
 BEGIN
     IF whose <> '' THEN
         SELECT count(*) INTO held FROM public.queued WHERE intake = whose;
-        IF held + current_setting('psephos.entries')::int > %d / current_setting('psephos.intakes')::int THEN
+        IF held + current_setting('psephos.entries')::int > %d THEN
             RAISE EXCEPTION 'the share of this intake is full'
                 USING ERRCODE = 'check_violation', CONSTRAINT = '{SHARE}';
         END IF;
@@ -105,11 +109,16 @@ SCHEMA = Schema("queue", "queued", _create, (Step(_bound, _unbound), Step(_share
 
 
 def install(
-    connection: Connection, ingress: str, egress: str, most: int = MOST_ROWS, to: int | None = None
+    connection: Connection,
+    ingress: str,
+    egress: str,
+    most: int = MOST_ROWS,
+    share: int = SHARE_ROWS,
+    to: int | None = None,
 ) -> tuple[int, int]:
     """Brings the table to version `to`, the newest if None, as its owner. Role `ingress` may INSERT and not even look;
     `egress` may DELETE, and SELECT all but whose a row is. It takes nothing more once it holds `most` rows, and of
-    one intake no more than its share of these.
+    one intake no more than `share`.
 
     Running it again changes nothing. ValueError if a role has no plain role name; as `Schema.bring`.
     """
@@ -124,7 +133,7 @@ def install(
     if versions[1] > 1:
         _look(connection, "AFTER", BOUND, _BOUND_FUNCTION % (most + 1, most))
     if versions[1] > 2:
-        _look(connection, "BEFORE", SHARE, _SHARE_FUNCTION % most)
+        _look(connection, "BEFORE", SHARE, _SHARE_FUNCTION % share)
     return versions
 
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx
@@ -39,10 +40,10 @@ TOKENS = {CAPTURED: "captured" * 5, HONEST: "honest--" * 5}
 
 @pytest.fixture
 def small(cluster: Cluster) -> Iterator[Queue]:
-    """A queue of 20 rows: 10 for each of two."""
+    """A queue of 20 rows, 10 of each intake at most."""
     with made_in(cluster) as queue:
         with queue.owner.begin() as connection:
-            schema.install(connection, *roles_of(queue), most=20)
+            schema.install(connection, *roles_of(queue), most=20, share=10)
         yield queue
 
 
@@ -57,7 +58,7 @@ def post(url: str, intake: str, *, count: int = 1) -> int:
 
 
 def test_who_has_filled_its_share_waits_and_the_others_do_not(small: Queue) -> None:
-    inlet = Inlet(small.ingress, intakes=2)
+    inlet = Inlet(small.ingress)
     inlet.store(entries(9), CAPTURED)
     # All of a put or nothing.
     with pytest.raises(ShareFull):
@@ -73,8 +74,26 @@ def test_who_has_filled_its_share_waits_and_the_others_do_not(small: Queue) -> N
     inlet.store(entries(10), CAPTURED)
 
 
+def test_who_fills_its_share_again_and_again_has_another_wait_for_no_more_than_twice_as_many(queue: Queue) -> None:
+    """Part of what it puts while tally goes through the table comes before a row that waits."""
+    inlet, outlet = Inlet(queue.ingress, Random(1).randbytes), Outlet(queue.egress, Clock())
+    for _ in range(schema.SHARE_ROWS // 256):
+        inlet.store(entries(256), CAPTURED)
+    with pytest.raises(ShareFull):
+        inlet.store(entries(1), CAPTURED)
+    # As far from where tally begins as a row can be.
+    Inlet(queue.ingress, lambda size: b"\xff" * size).store([b"honest"], HONEST)
+    before, rows = 0, outlet.take(256)
+    while b"honest" not in [row.data for row in rows]:
+        before += len(rows)
+        outlet.ack([row.key for row in rows])
+        inlet.store(entries(len(rows)), CAPTURED)
+        rows = outlet.take(256)
+    assert schema.SHARE_ROWS < before <= 2 * schema.SHARE_ROWS == 2048
+
+
 def test_puts_beyond_the_share_leave_nothing_on_the_disk(small: Queue) -> None:
-    inlet, size = Inlet(small.ingress, intakes=2), text("SELECT pg_total_relation_size('queued')")
+    inlet, size = Inlet(small.ingress), text("SELECT pg_total_relation_size('queued')")
     inlet.store(entries(10), CAPTURED)
     with small.owner.connect() as connection:
         before = connection.scalar(size)
@@ -92,7 +111,7 @@ def test_tally_cannot_see_whose_a_row_is(small: Queue) -> None:
 
 
 def test_what_is_restored_fills_nobodys_share(small: Queue, tmp_path: Path) -> None:
-    inlet = Inlet(small.ingress, intakes=2)
+    inlet = Inlet(small.ingress)
     inlet.store(entries(10), CAPTURED)
     copies.back_up(small.egress, tmp_path / "copy")
     with small.owner.begin() as connection:
@@ -107,7 +126,7 @@ def test_what_is_restored_fills_nobodys_share(small: Queue, tmp_path: Path) -> N
 
 def test_operators_see_whose_share_is_full(small: Queue, capfd: pytest.CaptureFixture[str]) -> None:
     metrics = Metrics()
-    store = counted(Inlet(small.ingress, intakes=2), metrics, TOKENS)
+    store = counted(Inlet(small.ingress), metrics, TOKENS)
     with serving(ingress.ingress(store, TOKENS)) as url:
         assert post(url, CAPTURED, count=10) == 204
         assert [post(url, CAPTURED) for _ in range(3)] == [503] * 3

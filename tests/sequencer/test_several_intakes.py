@@ -208,7 +208,7 @@ def town(
     meeting = Meeting(HOLDINGS, origin="vote.example/several-intakes", parties=parties).prepared()
     outboxes = [make_database(cluster, "outbox", door_schema.install) for _ in NAMES]
     queue = make_database(cluster, "queue", lambda connection, role: queue_schema.install(connection, role, role))
-    inlet = Inlet(queue.engine, intakes=len(NAMES))
+    inlet = Inlet(queue.engine)
     vault, ledger = Vault(meeting, [one.engine for one in custodian_databases]), ledger_databases[0].engine
     house = House(meeting, vault, Ledger(ledger, meeting.origin), Queue())
     with ExitStack() as stack:
