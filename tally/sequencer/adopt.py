@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from time import monotonic
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -34,16 +33,15 @@ from audit.record.entries import parse_entry
 from audit.record.manifest import Manifest
 from infra import failpoints, log
 from tally.sequencer.courier import Fork
-from tally.sequencer.custodian import Custodian, Unavailable
+from tally.sequencer.custodian import Custodian
 from tally.sequencer.joining import own_note
 from tally.sequencer.ledger import PAGE, Ledger, Stage, Transaction
 from tally.sequencer.log_keys import MissingKey
 from tally.sequencer.push import Stopped
+from tally.sequencer.reading import checked, in_time
 from tally.sequencer.survey import Showing
 
 Sign = Callable[[Stage, Manifest], bytes]
-GRACE_SECONDS, PAGE_SECONDS = 60.0, 10.0
-"""For how long one custodian's entries are waited for, and how much longer for each 256 that it has given."""
 
 _log = log.Log(
     "tally.adopt",
@@ -164,7 +162,7 @@ def adopt(
     entries: Iterator[bytes] = iter(())
     if newest.size < head.size:
         # What is staged and not signed yet is a beginning of what is shown, or nothing is adopted.
-        entries = chain(staged, _in_time(custodian.entries(head.size, newest.size)))
+        entries = chain(staged, in_time(custodian.entries(head.size, newest.size), max(0, believed - newest.size)))
     else:
         for raw in staged:
             election.apply_recorded(parse_entry(raw))
@@ -220,7 +218,7 @@ def _take_page(
                 except SQLAlchemyError:
                     raise
                 except Exception as error:
-                    tree.extend(map(leaf_hash, chain(page[index:], rest)))
+                    tree.extend(map(leaf_hash, chain(page[index:], checked(rest, made.check))))
                     if (tree.size, tree.root()) != (one.head.size, one.head.root):
                         text = f"{one.custodian.label} does not hold the entries of the tree that it shows"
                         raise WrongCopy(text) from None
@@ -232,21 +230,6 @@ def _take_page(
     if stage.size > stands.size:
         transaction.append(stage, page)
     made.stages.append(stage)
-
-
-def _in_time(entries: Iterator[bytes], clock: Callable[[], float] = monotonic) -> Iterator[bytes]:
-    """These entries; Unavailable once whoever gives them has been waited for too long, for as many as they are."""
-    waited, count = 0.0, 0
-    while True:
-        start = clock()
-        raw = next(entries, None)
-        waited += clock() - start
-        if raw is None:
-            return
-        count += 1
-        if waited > GRACE_SECONDS + PAGE_SECONDS * count / PAGE:
-            raise Unavailable("too slow")
-        yield raw
 
 
 def _note_root(made: _Adoption) -> None:

@@ -20,6 +20,7 @@ from audit.protocol.refused import Refused
 from audit.record.manifest import Manifest
 from infra import log
 from tally.sequencer.append import Missing, Unsigned
+from tally.sequencer.claim import MOST_KEPT, Claim
 from tally.sequencer.custodian import Custodian, Elsewhere, Rejected, Unavailable
 from tally.sequencer.joining import custodian_of, lines_under
 from tally.sequencer.ledger import Ledger, Stage
@@ -41,7 +42,13 @@ _log = log.Log(
 
 
 class LedgerBehind(Exception):
-    """Custodians hold signed entries that the ledger has not: it is an old copy, and going on would fork the log."""
+    """Custodians hold signed entries that the ledger has not: it is an old copy, and going on would fork the log.
+    `claim`: only one of them says so, by these.
+    """
+
+    def __init__(self, text: str, claim: Claim | None = None) -> None:
+        self.claim = claim
+        super().__init__(text)
 
 
 class Fork(Exception):
@@ -164,22 +171,28 @@ class Courier:
             raise proven
         if self.claims and not self._push.settled and self._tries:
             self._tries -= 1
-            if self._continues(held, newest):
-                raise doubt
+            if (claim := self._claimed(note, held, newest)) is not None:
+                raise LedgerBehind(str(doubt), claim)
         self._push.contradicted(self, note, held.size, doubt)
         raise Rejected(200, "another-tree")
 
-    def _continues(self, held: Checkpoint, newest: int) -> bool:
-        """Whether it gives entries that lead from the ledger's tree to the one that it shows."""
+    def _claimed(self, note: Note, held: Checkpoint, newest: int) -> Claim | None:
+        """What it claims, if it gives entries that lead from the ledger's tree to the one that it shows."""
         tree, end = self._missing.frontier(newest), monotonic() + CLAIM_SECONDS
+        kept, room = list[bytes](), MOST_KEPT
         try:
             for raw in self._custodian.entries(held.size, newest):
                 tree.append(leaf_hash(raw))
+                room -= len(raw)
+                if room >= 0:
+                    kept.append(raw)
                 if monotonic() > end:
-                    return False
+                    return None
         except Rejected:
-            return False
-        return tree.root() == held.root
+            return None
+        if tree.root() != held.root:
+            return None
+        return Claim(self.label, note, held.size, newest, kept if room >= 0 else ())
 
     def _left_out(self, text: bytes, lines: Sequence[Signature], over: Manifest) -> bool:
         """Whether it is a custodian that the officials have named, or who has taken its place, by now or over that

@@ -67,7 +67,7 @@ class Push:
         """What these custodians hold does not stop the log, whatever it is: the officials have gone on without them."""
         self.settled = False
         """Nobody can have signed more than the ledger holds but a thief or a second sequencer: all custodians have been
-        asked, or W of them have cosigned what was staged in this term.
+        asked, W of them have cosigned what was staged in this term, or W have answered and one alone had claimed more.
         """
         self.told: Callable[[str, bytes], None] = lambda custodian, note: None
         """Is given the note of each tree by the log's keys that is not the ledger's, and who shows it."""
@@ -209,9 +209,13 @@ class Push:
             if sum(c.apart for c in self._couriers) > len(policy.custodians) - policy.W:
                 self._failure = self._failure or doubt
             self._changed.notify_all()
-        if self._forks.due(courier.label):
-            _log.error("fork", custodian=courier.label, size=size)
-        self.told(courier.label, note.raw)
+        self.tell_fork(courier.label, note, size)
+
+    def tell_fork(self, custodian: str, note: Note, size: int) -> None:
+        """Says that the log's keys have signed this tree, of `size` entries, which is not the log."""
+        if self._forks.due(custodian):
+            _log.error("fork", custodian=custodian, size=size)
+        self.told(custodian, note.raw)
 
     def fail(self, failure: Exception) -> None:
         """A courier cannot go on, and nor may the sequencer."""

@@ -1,5 +1,6 @@
 """What every custodian shows before a lost ledger, or an old copy, is filled up: the largest tree that the log has
-signed, and the one that W of them have cosigned. Whoever does not answer, or says what cannot be judged, is waited for.
+signed, and the one that W of them have cosigned. Whoever does not answer, or says what cannot be judged, is waited for;
+where only one custodian's claim is why they are asked, not for long.
 """
 
 from __future__ import annotations
@@ -7,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
+from time import monotonic
 
 from audit.log.merkle import CompactRange
 from audit.log.notes import Note
@@ -15,16 +18,20 @@ from audit.protocol.refused import Refused
 from audit.record.manifest import Manifest
 from audit.record.restart import Restart
 from infra import log
+from tally.sequencer.claim import Claim
 from tally.sequencer.custodian import Custodian, Rejected, Unavailable
 from tally.sequencer.joining import custodian_of, lines_under
 from tally.sequencer.shown import published_by, shown_by, successors
 
 NOBODY = Restart(frozenset(), 0, 0)
+SILENT_SECONDS = 30.0
+"""For how long who does not answer is waited for, where W others answer and one claim is why they are asked."""
 
 _log = log.Log(
     "tally.survey",
     asking=("custodian",),
     left_out=("custodian",),
+    not_waited_for=("custodian",),
     misplaced=("custodian", "answering", "expected"),
     too_short=("size", "least"),
 )
@@ -49,6 +56,8 @@ def survey(
     pause: Callable[[], None],
     word: Restart = NOBODY,
     check: Callable[[], None] = lambda: None,
+    claim: Claim | None = None,
+    clock: Callable[[], float] = monotonic,
 ) -> Sequence[Showing]:
     """What the custodians show, each the largest tree that the log signed, the longest first; none if all hold nothing.
 
@@ -57,9 +66,13 @@ def survey(
     without waiting. An answer that the log has not signed counts as none, since going on without that custodian's word
     would be guessing. So does what another custodian's keys have signed, and a tree shorter than the officials know the
     log to have been.
+
+    `claim`: nothing else says that the ledger is an old copy. Then each is waited for no longer than SILENT_SECONDS if
+    W answer; and if who has claimed does not, what it has shown counts as its answer.
     """
     while True:
         found: list[Showing] = []
+        silent, answered = list[Custodian](), 0
         for custodian, (name, _) in zip(custodians, manifest.log.custodians, strict=True):
             left_out = name in word.without
             peers = [peer for peer in custodians if peer is not custodian]
@@ -67,12 +80,27 @@ def survey(
             def over(note: Note, custodian: Custodian = custodian, peers: Sequence[Custodian] = peers) -> Manifest:
                 return shown_by(custodian, note, manifest, CompactRange(), peers, check)
 
-            answer = _ask(custodian, name, over, pause, once=left_out)
+            def late(end: float = clock() + (inf if claim is None else SILENT_SECONDS)) -> bool:
+                return clock() > end
+
+            try:
+                answer = _ask(custodian, name, over, pause, late, once=left_out)
+            except Silent:
+                silent.append(custodian)
+                continue
+            answered += not left_out
             if answer is not None:
                 note, by = answer
                 found.append(
                     Showing(custodian, note, parse_checkpoint(note.text), left_out, published_by(custodian, by))
                 )
+        if silent and answered < manifest.log.W:
+            pause()
+            continue
+        for custodian in silent:
+            _log.error("not-waited-for", custodian=custodian.label)
+            if claim is not None and custodian.label == claim.label:
+                found.append(Showing(claim, claim.note, parse_checkpoint(claim.note.text)))
         found.sort(key=lambda one: one.head.size, reverse=True)
         longest = found[0].head.size if found else 0
         if longest >= word.least:
@@ -81,10 +109,19 @@ def survey(
         pause()
 
 
+class Silent(Exception):
+    """It has not answered in time."""
+
+
 def _ask(
-    custodian: Custodian, name: str, judged: Callable[[Note], Manifest], pause: Callable[[], None], once: bool
+    custodian: Custodian,
+    name: str,
+    judged: Callable[[Note], Manifest],
+    pause: Callable[[], None],
+    late: Callable[[], bool],
+    once: bool,
 ) -> tuple[Note, Manifest] | None:
-    """What it shows, and the manifest with the keys that count over it."""
+    """What it shows, and the manifest with the keys that count over it. Silent if it is `late`."""
     while True:
         try:
             note = custodian.held()
@@ -98,6 +135,8 @@ def _ask(
         if once:
             _log.warning("left-out", custodian=custodian.label)
             return None
+        if late():
+            raise Silent
         _log.warning("asking", custodian=custodian.label)
         pause()
 

@@ -16,6 +16,7 @@ from audit.record.restart import Restart
 from infra import lasting, log
 from infra.database import RETRY_SECONDS, UNAVAILABLE, tell
 from tally.sequencer.adopt import adopt_any
+from tally.sequencer.claim import Claim
 from tally.sequencer.courier import LedgerBehind
 from tally.sequencer.custodian import Custodian
 from tally.sequencer.egress import QueueUnavailable
@@ -59,13 +60,14 @@ class Term:
     sequencer: Sequencer
     mark: Mark
     report: Callable[[Sequencer], None]
+    clock: Callable[[], float] = monotonic
 
-    def serve(self, stop: Stop, behind: bool) -> None:
-        """Sequences until stopped; `behind`: the ledger is known to be an old copy. Raises as `sequence`, and
-        LedgerBehind if it shows to be one.
+    def serve(self, stop: Stop, behind: bool, claim: Claim | None = None) -> None:
+        """Sequences until stopped; `behind`: the ledger is known to be an old copy, or, if there is a `claim`, only
+        that says so. Raises as `sequence`, and LedgerBehind if it shows to be one.
         """
         try:
-            self.begin(behind, pausing(stop), checking(stop))
+            self.begin(behind, pausing(stop), checking(stop), claim)
             self.push.start()
             sequence(self.sequencer, stop, self.report)
         except Stopped:
@@ -74,9 +76,18 @@ class Term:
             self.push.close()
             self.sequencer.close()
 
-    def begin(self, behind: bool, pause: Callable[[], None], check: Callable[[], None] = lambda: None) -> None:
+    def begin(
+        self,
+        behind: bool,
+        pause: Callable[[], None],
+        check: Callable[[], None] = lambda: None,
+        claim: Claim | None = None,
+    ) -> None:
         """Makes sure that an empty ledger is that of a new log, or fills it, or an old copy, from the custodians;
         `pause` waits between two attempts and raises to give up, as `check` does without waiting. Fork.
+
+        A ledger that fits this host's mark, and that one custodian's `claim` alone calls an old copy, goes on once W
+        custodians have answered: as without the claim, which asks nobody, but what was claimed is judged before.
         """
         word = self.word()
         self.push.left_out = word.without
@@ -84,13 +95,17 @@ class Term:
             try:
                 if not behind and self.ledger.newest() != EMPTY:
                     return
-                showing = survey(self.custodians, self.manifest, pause, word, check)
-                sign = self.sequencer.signed_note
                 whole = self.mark.there and not self.mark.lacking()
+                alone = claim if whole and self.ledger.newest() != EMPTY else None
+                showing = survey(self.custodians, self.manifest, pause, word, check, alone, self.clock)
+                sign = self.sequencer.signed_note
                 if not showing or adopt_any(self.ledger, self.manifest, showing, sign, check, word.least, whole):
                     self.push.settled = True
-                    # All have answered: what was marked and is with none of them is gone, and nobody has seen it.
+                    # All have answered, or the mark fitted: what was marked and is with none of them is gone, and
+                    # nobody has seen it.
                     self.mark.set(self.ledger.newest())
+                    if claim is not None and self.ledger.newest().size < claim.size:
+                        self.push.tell_fork(claim.label, claim.note, claim.size)
                     return
             except WAITED_OUT as error:
                 tell(error)
@@ -102,11 +117,19 @@ def stand_by(make_term: Callable[[], Term], leading: Leading, stop: threading.Ev
     ends it.
     """
     term: Term | None = None
-    behind = said = False
+    behind: LedgerBehind | None = None
+    lacking = 0  # how many entries the ledger held when it was found to be behind
+    said = False
     while not stop.is_set():
         term = term or make_term()
         try:
+            if behind is not None and not lacking:
+                lacking = term.ledger.newest().size
             if not leading.seize():
+                if behind is not None and term.ledger.newest().size > lacking:
+                    # Another goes on with it, and has made sure. Not before: two that forget at once, while one claim
+                    # stands, would find it out in turn and never judge it.
+                    behind = None
                 if not said:
                     _log.info("standing-by")
                 said = True
@@ -120,15 +143,15 @@ def stand_by(make_term: Callable[[], Term], leading: Leading, stop: threading.Ev
             _log.info("leading")
             said = False
             with turn(leading, term.push, stop) as over:
-                term.serve(over, behind)
-            term, behind = None, False
+                term.serve(over, behind is not None, behind.claim if behind is not None else None)
+            term, behind = None, None
         except WAITED_OUT as error:
             tell(error)
             stop.wait(RETRY_SECONDS)
-        except LedgerBehind:
+        except LedgerBehind as error:
             # A copy of the ledger from before: the log is read back, as if it were lost.
             _log.error("ledger-behind")
-            term, behind = None, True
+            term, behind, lacking = None, error, 0
         finally:
             leading.leave()
 

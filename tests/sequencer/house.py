@@ -28,6 +28,7 @@ from audit.record.heads import open_head
 from audit.record.restart import Restart
 from audit.record.seen import MemorySeen
 from infra.queue.frames import Row
+from tally.sequencer.claim import Claim
 from tally.sequencer.custodian import Custodian, Wire, label_of
 from tally.sequencer.ledger import Ledger
 from tally.sequencer.mark import Mark
@@ -232,11 +233,13 @@ class House:
         return Term(self.ledger, manifest, custodians, lambda: word, push, made, mark, lambda _: None)
 
     @contextmanager
-    def sequencer(self, behind: bool = False, word: Restart = NOBODY) -> Iterator[Sequencer]:
+    def sequencer(
+        self, behind: bool = False, word: Restart = NOBODY, claim: Claim | None = None
+    ) -> Iterator[Sequencer]:
         """A sequencer that has not been opened yet, its couriers under way. Leaving the block is a crash to it."""
         term = self.term(word)
         try:
-            term.begin(behind, self._no_pause)
+            term.begin(behind, self._no_pause, claim=claim)
             term.push.start()
             yield term.sequencer
         finally:

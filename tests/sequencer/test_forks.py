@@ -37,14 +37,14 @@ def shows(house: House, i: int, note: bytes) -> None:
 
 def counts(house: House, behind: bool = False, most: int = 3) -> int:
     """Of so many ballots more, those that are recorded while custodians 0 and 1 are honest."""
-    before = house.replay(0).ballots
+    before = house.replay().ballots
     with house.sequencer(behind) as sequencer:
         sequencer.open()
         wait_until(lambda: sequencer._push._couriers[2].heard)
         for account in range(most):
             house.queue.put(house.ballot(account, before + account))
             assert sequencer.step()
-    return house.replay(0).ballots - before
+    return house.replay().ballots - before
 
 
 @pytest.mark.parametrize("beyond", [-1, 0, 1, 1000])

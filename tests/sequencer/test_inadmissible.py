@@ -14,6 +14,7 @@ from tally.sequencer import adopt
 from tally.sequencer.courier import LedgerBehind
 from tally.sequencer.custodian import Rejected, Unavailable
 from tally.sequencer.ledger import Ledger
+from tally.sequencer.reading import in_time
 from tests.loopback import wait_until
 from tests.sequencer.house import House
 from tests.sequencer.test_recovery import signed_and_sent_to_one
@@ -109,6 +110,6 @@ def test_entries_that_come_too_slowly_are_given_up() -> None:
     now = iter(range(0, 10_000, 20))
     got = list[bytes]()
     with pytest.raises(Unavailable):
-        for raw in adopt._in_time(iter([b"entry"] * 100), lambda: float(next(now))):
+        for raw in in_time(iter([b"entry"] * 100), 100, lambda: float(next(now))):
             got.append(raw)
     assert len(got) == 3

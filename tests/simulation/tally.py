@@ -57,14 +57,15 @@ class Tally(Zone):
             super().fail(error)
 
     def _live(self) -> None:
-        behind, never = False, Event(self.world.kernel)
+        behind: LedgerBehind | None = None
+        never = Event(self.world.kernel)
         while True:
             try:
-                self._term().serve(never, behind)
-            except LedgerBehind:
+                self._term().serve(never, behind is not None, behind.claim if behind is not None else None)
+            except LedgerBehind as error:
                 if not self.world.restored:
                     raise
-                behind = True
+                behind = error
 
     def _term(self) -> Term:
         world, kernel = self.world, self.world.kernel
@@ -87,7 +88,7 @@ class Tally(Zone):
         sequencer = world.plant.Sequencer(
             ledger, manifest, signers, push, egress, make_pool, lambda: int(self.clock()), mark, None, ahead
         )
-        return Term(ledger, manifest, custodians, lambda: NOBODY, push, sequencer, mark, lambda _: None)
+        return Term(ledger, manifest, custodians, lambda: NOBODY, push, sequencer, mark, lambda _: None, kernel.look)
 
     def _marked(self) -> bytes | None:
         return self.disk.state.get("mark") if self.world.plant.marks else None
