@@ -151,8 +151,12 @@ class Mover:
 
     def _repeat_if_due(self, now: float) -> None:
         if now >= self._repeat_at:
-            while self.repeat():
-                pass
+            taken = 0
+            while repeated := self.repeat():
+                taken += repeated
+            if taken:
+                # It takes again, what it did not when this intake's share was full: what is fresh waits no longer.
+                self._count()
             self._repeat_at = now + self._pause
 
     @property

@@ -133,6 +133,25 @@ def test_a_silent_queue_is_asked_again_after_another_wait() -> None:
     assert [later - earlier for earlier, later in pairwise(asked)] == [0.5] * 4
 
 
+def test_a_backlog_beyond_the_share_leaves_as_fast_as_the_queue_takes_it() -> None:
+    """However long a batch may wait: the queue has room for two, and what it holds is taken each second."""
+    shelf, queue, time, stop = Shelf(0), Queue(), Time(), threading.Event()
+    shelf.entries = [Waiting(i.to_bytes(32, "big"), b"%d" % i) for i in range(2560)]
+    seconds: list[int] = []
+
+    def put(entries: Sequence[bytes]) -> None:
+        if seconds.count(int(time.now)) == 2:
+            raise NotStored("no-answer")
+        seconds.append(int(time.now))
+        queue.put(entries)
+        if len(queue.entries) == 2560 or time.now > 1100:
+            stop.set()
+
+    Mover(shelf, put, 8, 3600, clock=time, monotonic=time, bell=time).run(stop)
+    assert sorted(queue.entries) == sorted(one.entry for one in shelf.entries)
+    assert seconds == sorted(2 * list(range(1000, 1005)))
+
+
 def test_what_the_queue_does_not_confirm_is_soon_due_again() -> None:
     shelf, queue = Shelf(3), Queue(silent=True)
     assert mover(shelf, queue).move() == 0
