@@ -24,6 +24,10 @@ class Claim(Custodian):
         self.note, self.size = note, size
         self._first, self._entries = first, entries
 
+    def leads_to(self, custodian: Custodian, note: Note) -> bool:
+        """Whether the entries that are kept are those of the tree that this custodian shows now."""
+        return bool(self._entries) and custodian.label == self.label and note.text == self.note.text
+
     def held(self) -> Note:
         return self.note
 

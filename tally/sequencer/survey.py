@@ -68,7 +68,7 @@ def survey(
     log to have been.
 
     `claim`: nothing else says that the ledger is an old copy. Then each is waited for no longer than SILENT_SECONDS if
-    W answer; and if who has claimed does not, what it has shown counts as its answer.
+    W answer; if who has claimed does not, what it has shown counts as its answer.
     """
     while True:
         found: list[Showing] = []
@@ -91,9 +91,10 @@ def survey(
             answered += not left_out
             if answer is not None:
                 note, by = answer
-                found.append(
-                    Showing(custodian, note, parse_checkpoint(note.text), left_out, published_by(custodian, by))
-                )
+                published = published_by(custodian, by)
+                # What it gave with its claim it need not give again, and cannot keep back.
+                source = claim if claim is not None and claim.leads_to(custodian, note) else custodian
+                found.append(Showing(source, note, parse_checkpoint(note.text), left_out, published))
         if silent and answered < manifest.log.W:
             pause()
             continue

@@ -21,7 +21,7 @@ from tally.sequencer.claim import Claim
 from tally.sequencer.courier import LedgerBehind
 from tally.sequencer.custodian import Custodian, Rejected, Unavailable, Wire
 from tally.sequencer.push import Stopped
-from tests.sequencer.house import TOKEN, HostDisk, House
+from tests.sequencer.house import TOKEN, HostDisk, House, Liar
 from tests.sequencer.test_rekeying import made_up
 
 TIME = 1_800_000_000
@@ -69,6 +69,15 @@ def test_what_it_claimed_is_recorded_if_the_rules_take_it_though_it_is_silent(
     """It may be honest: then the log has signed this, and signs no other tree of its size."""
     before, ballot = list(open_house.ledger.all_entries()), open_house.ballot(0)
     claim = claimed(open_house, tmp_path, ballot)
+    with open_house.sequencer(behind=True, claim=claim):
+        assert list(open_house.ledger.all_entries()) == [*before, ballot]
+
+
+def test_what_it_gave_with_its_claim_it_cannot_keep_back(open_house: House, tmp_path: Path) -> None:
+    before, ballot = list(open_house.ledger.all_entries()), open_house.ballot(0)
+    claim = claimed(open_house, tmp_path, ballot)
+    shown = Liar(open_house.vault.app(2), 200, [claim.note.raw], where="/held", exactly=True)
+    open_house.vault.apps[2] = Liar(shown, 503, [], where="/held/")
     with open_house.sequencer(behind=True, claim=claim):
         assert list(open_house.ledger.all_entries()) == [*before, ballot]
 
