@@ -10,6 +10,7 @@ import pytest
 from tests.vault.folders import ORIGIN, entry, head, opened, rows
 from vault.custodian.disk import RealDisk
 from vault.custodian.folder_store import FolderStore
+from vault.custodian.numbered_files import NumberedFiles
 from vault.custodian.storage import Damaged, Unsafe
 
 
@@ -162,3 +163,42 @@ def test_what_is_being_written_is_swept_away_by_nobody(folder: Path) -> None:
     del scrub
     FolderStore(str(folder), [ORIGIN])
     assert not (folder / "new" / "half").exists()
+
+
+class Counting(RealDisk):
+    """Counts how often a folder was listed."""
+
+    listed = 0
+
+    def names(self, path: str) -> list[str]:
+        self.listed += 1
+        return super().names(path)
+
+
+def test_files_are_given_in_order_and_each_folder_is_listed_once_when_it_is_come_to(tmp_path: Path) -> None:
+    disk, numbers = Counting(), [0, 3, 998, 999, 1000, 1_000_000, 5_000_007, 3_000_000_000]
+    files = NumberedFiles(disk, str(tmp_path))
+    files.make()
+    for number in numbers:
+        files.put("tree", number, b"")
+    for start in (0, 1, 999, 1000, 1001, 4_999_999, 3_000_000_000, 3_000_000_001):
+        assert list(files.ascending("tree", start)) == [number for number in numbers if number >= start]
+    disk.listed = 0
+    begun = files.ascending("tree")
+    # Twice the way down: to the newest, and to the first.
+    assert (next(begun), disk.listed) == (0, 8)
+    assert (next(begun), disk.listed) == (3, 8)
+    disk.listed = 0
+    assert len(list(files.ascending("tree"))) == len(numbers)
+    assert disk.listed == 4 + 1 + 2 + 4 + 5
+
+
+def test_before_the_first_head_is_given_not_all_are_listed(folder: Path) -> None:
+    disk = Counting()
+    store = opened(folder, [ORIGIN], disk)
+    for size in range(5, 60):
+        store.append(ORIGIN, head(size - 1, size), *rows(size - 1, size))
+    disk.listed = 0
+    heads = store.heads(ORIGIN)
+    assert (next(heads), disk.listed) == (3, 8)
+    assert (list(heads), disk.listed) == (list(range(4, 60)), 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,30 @@ def test_what_was_brought_into_a_folder_is_mended_like_all_else(in_folder: Serve
     assert scrub.run() == 3, said
     assert served.store().entries(origin, 0, 706) == whole == served.log.entries
     assert Scrub(served.store(), FixedKeys(served.log.policy), [], said.append, clock=lambda: NOW).run() == 0
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["changed", "gone"])
+def test_a_file_that_is_mended_holds_no_more_than_a_bundle_however_much_came_later(
+    in_folder: Served, tmp_path: Path, lost: bool
+) -> None:
+    served, origin = in_folder, in_folder.log.origin
+    seen(served, 300)
+    cosigned(served, upload(served, 0, 300))
+    for _ in range(4):
+        served.fill(250)
+    (file,) = tmp_path.glob("logs/*/brought-*/000/000/000/256")
+    if lost:
+        file.unlink()
+    else:
+        raw = bytearray(file.read_bytes())
+        raw[-40] ^= 1
+        file.write_bytes(raw)
+    peer, store, said = Shown(served.log).show(), served.store(), list[str]()
+    assert isinstance(store, MendableFolder)
+    assert Scrub(store, FixedKeys(served.log.policy), [peer], said.append, clock=lambda: NOW).run() == 3, said
+    files = tmp_path.glob("logs/*/brought-*/000/000/000/*")
+    assert sorted(json.loads(one.read_bytes().split(b"\n")[1])["end"] for one in files) == [256, 512]
+    assert served.store().entries(origin, 0, 1300) == served.log.entries
 
 
 @pytest.mark.parametrize("lost", [False, True])

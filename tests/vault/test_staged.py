@@ -63,6 +63,15 @@ def test_no_other_entry_is_signed_that_an_upload_brings_to_their_place(served: S
     served.cosigned(true.append(0))
 
 
+def test_what_follows_them_may_begin_beyond_a_tile_that_becomes_full(served: Served) -> None:
+    served.fill(100)
+    served.log.grow(230)
+    stage(served, 100, 270)
+    served.cosigned(served.log.append(100))
+    assert served.store().entries(served.log.origin, 0, 330) == served.log.entries
+    assert served.store().hashes(served.log.origin, 1, 0, 1) == [served.log.source(8, 0)]
+
+
 def test_one_whose_peers_went_back_meanwhile_signs_nothing_but_what_it_was_shown(lost: Lost) -> None:
     lost.log.grow(200)
     lost.publish(lost.began - 90)

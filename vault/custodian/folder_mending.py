@@ -10,12 +10,12 @@ what was published shows which one it was (`mending`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import zip_longest
+from itertools import islice, tee, zip_longest
 from typing import Any
 
 from audit.log.encoding import encode_base64
 from audit.log.merkle import CompactRange, frontier
-from audit.log.tiles import HEIGHT, frame
+from audit.log.tiles import HEIGHT, WIDTH, frame
 from audit.record.heads import is_rekey
 from infra import failpoints
 from vault.custodian.cosign import Head
@@ -24,7 +24,7 @@ from vault.custodian.folder_store import FolderStore
 from vault.custodian.keys import held_size
 from vault.custodian.nodes import new_nodes
 from vault.custodian.sealed_files import Sealed, seal
-from vault.custodian.storage import Damaged, Truth
+from vault.custodian.storage import AHEAD, Damaged, Truth
 from vault.custodian.stored import hash_all
 
 
@@ -33,8 +33,8 @@ class MendableFolder(FolderStore):
 
     def heads(self, origin: str) -> Iterator[int]:
         """The sizes of all heads, ascending, but for the newest, if its file is damaged."""
-        numbers = self._files.all(self._tree(origin, "heads"))
-        for number, following in zip_longest(numbers, numbers[1:]):
+        numbers, others = tee(self._files.ascending(self._tree(origin, "heads")))
+        for number, following in zip_longest(numbers, islice(others, 1, None)):
             file = self._try(origin, "heads", number)
             size: int | None = following if file is None else file.about["size"]
             if size is not None:
@@ -85,15 +85,65 @@ class MendableFolder(FolderStore):
         self._files.mend(self._tree(origin, "published"), size, content)
 
     def check_growing(self, origin: str) -> None:
-        """What comes next has files of its own, and needs none of those that are damaged."""
+        """What comes next has files of its own, and needs none of those that are damaged, but for what is `ahead`."""
+
+    def ahead(self, origin: str, size: int) -> Iterator[tuple[str, int, bool]]:
+        """Of each tree of files that came before their heads those that what follows `size` entries is compared with,
+        or made of: the last that begins there at the latest, and all after it.
+        """
+        for kind in self._kinds_ahead(origin):
+            for number, right in self._pieces(origin, kind, size):
+                yield _bare(kind), number, right
+
+    def drop_ahead(self, origin: str, kind: str, number: int) -> None:
+        """Takes the damaged files of this kind out of their trees, and those after them, else there would be holes."""
+        held, _ = held_size(self, origin)
+        for one in (one for one in self._kinds_ahead(origin) if _bare(one) == kind):
+            bad = next((at for at, right in self._pieces(origin, one, held) if not right), None)
+            if bad is None:
+                continue
+            tree = self._tree(origin, one)
+            if kind == "observed":
+                raise Damaged(f"{self._root}/logs/{tree}: file {bad} alone says which tree was seen")
+            # The last one goes first: a crash leaves the damage to be found. None of them is part of a head if it
+            # begins where the newest ends.
+            while (last := self._files.highest(tree) or 0) > bad and last >= held_size(self, origin)[0]:
+                self._files.drop(tree, last)
+                failpoints.at("scrub.dropped")
+            self._files.drop(tree, bad)
+
+    def _pieces(self, origin: str, kind: str, size: int) -> Iterator[tuple[int, bool]]:
+        tree, end = self._tree(origin, kind), size
+        for number in self._files.ascending(tree, self._files.highest(tree, size) or 0):
+            file = self._try(origin, kind, number)
+            right = file is not None and self._has_blocks(file)
+            if file is not None and "end" in file.about:
+                # What begins beyond the end of the one before it began where a head ended, one that came meanwhile.
+                right = right and (number <= end or number <= held_size(self, origin)[0])
+                end = max(end, file.about["end"])
+            yield number, right
+
+    def _kinds_ahead(self, origin: str) -> list[str]:
+        return [kind for kind in self._files.trees(self._logs[origin]) if _bare(kind) in AHEAD]
+
+    def _has_blocks(self, file: Sealed) -> bool:
+        try:
+            for name in file.about["blocks"]:
+                file.block(name)
+        except Damaged:
+            return False
+        return True
 
     def _mend_ahead(self, origin: str, kind: str, index: int, begin: int, first: int, truth: Truth) -> None:
         """The file that holds entry `index`, which came before its head; that has those from `begin` to `first` so."""
         tree, (held, _) = self._tree(origin, kind), held_size(self, origin)
         numbers = self._files.all(tree)
-        number = max((one for one in numbers if one <= index), default=begin)
-        # What was brought may have come to be held in more than one step, and be held in part: the rest comes again.
-        limit = first if kind == "staged" else held
+        number, limit = max((one for one in numbers if one <= index), default=begin), first
+        if kind != "staged":
+            # It came a bundle at a time (`mirror.Packages`). It may have come to be held in more than one step, and be
+            # held in part: the rest comes again.
+            bundle = index // WIDTH * WIDTH
+            number, limit = max(number, bundle), min(held, bundle + WIDTH)
         end = min([one for one in numbers if one > number] + [limit])
         entries = truth(number, end)
         if end == held and end not in numbers:
@@ -186,3 +236,8 @@ class MendableFolder(FolderStore):
             return self._open(origin, kind, number)
         except Damaged:
             return None
+
+
+def _bare(kind: str) -> str:
+    """A kind without the line that it is of."""
+    return kind.partition("-")[0]

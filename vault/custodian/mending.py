@@ -25,11 +25,13 @@ from vault.custodian.keys import Keys
 from vault.custodian.peers import Peer, line_times
 from vault.custodian.rows import hash_present, read_row, read_rows
 from vault.custodian.scrubbing import Examination, Fault, Found, Progress
-from vault.custodian.storage import Damaged, Mendable
+from vault.custodian.storage import AHEAD, Damaged, Mendable
 from vault.custodian.stored import hash_all, tree
 
-ROUNDS = 3
-"""Entries first, then the tiles over them, then the heads: each is checked with what was mended before."""
+ROUNDS = 4
+"""Entries first, then the tiles over them, then the heads, then what came before its head: each is checked with what
+was mended before.
+"""
 CODES = {"whole": 0, "mended": 3, "damaged": 4}
 
 Report = Callable[[str], None]
@@ -58,6 +60,7 @@ class Scrub:
         self._readers = peers
         self._peers: list[Peer] | None = None
         self._told: set[Fault] = set()
+        self._stuck: set[Fault] = set()
         self.faults: list[Fault] = []
 
     def run(self) -> int:
@@ -105,6 +108,10 @@ class Scrub:
             self._mend_bundle(found, index)
         if not found.whole:
             return
+        if all(fault.kind in AHEAD for fault in found.faults):
+            # What cannot be read is part of nothing that is held.
+            for fault in found.faults:
+                self._drop_ahead(fault)
         for fault in found.faults:
             if fault.kind == "tile":
                 self._mend_tile(found, fault)
@@ -261,6 +268,16 @@ class Scrub:
                 self._store.mend_published(self._origin, size, peer.head.note.raw)
                 self._mended(f"published checkpoint of {size} entries: mended from {peer}")
                 return
+
+    def _drop_ahead(self, fault: Fault) -> None:
+        try:
+            self._store.drop_ahead(self._origin, fault.kind, fault.number)
+        except Damaged as error:
+            if fault not in self._stuck:
+                self._stuck.add(fault)
+                self._report(f"{self._origin}: {error}; rebuild this custodian from its peers")
+            return
+        self._mended(f"{fault.kind} {fault.number}: taken away with what follows it; it comes again")
 
     def _all_peers(self) -> list[Peer]:
         """The peers that answer, asked once."""

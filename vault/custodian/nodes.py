@@ -42,7 +42,7 @@ def new_nodes(
         if known and first == new.old_size:
             check_held(CompactRange.from_bytes(held), level, known)
         if level == 0:
-            found = known + list(leaves[max(start - first, 0) : end - first])
+            found = known + list(leaves[max(start - first, 0) : max(end - first, 0)])
         else:
             found = known + [made[level, index] for index in range(max(start, stored), end)]
         if len(found) != end - start:

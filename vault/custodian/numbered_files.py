@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import itertools
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 
 from infra import failpoints
@@ -166,12 +167,16 @@ class NumberedFiles:
 
     def all(self, tree: str) -> list[int]:
         """The numbers of all files of a tree, ascending."""
-        found: list[int] = []
-        number = self.newest(tree)
-        while number is not None:
-            found.append(number)
-            number = self.highest(tree, number - 1)
-        return found[::-1]
+        return list(self.ascending(tree))
+
+    def ascending(self, tree: str, start: int = 0) -> Iterator[int]:
+        """As `all`, from `start` on, while they are asked for: each folder is listed once, when it is come to. Of what
+        comes meanwhile at most the last is left out.
+        """
+        # Its name is on disk from here on, and so are those before it.
+        self.newest(tree)
+        for digits in self._ascending(f"logs/{tree}", _digits(start)):
+            yield int(digits)
 
     def read(self, tree: str, number: int, start: int = 0, length: int = -1) -> bytes:
         """At most `length` bytes of a file from `start` on, all of them if -1. Damaged if it is not there."""
@@ -190,6 +195,18 @@ class NumberedFiles:
             if found is not None:
                 return name + found
         return None
+
+    def _ascending(self, folder: str, digits: tuple[str, ...]) -> Iterator[str]:
+        first, *rest = digits
+        for name in reversed(self._groups(folder)):
+            if name < first:
+                continue
+            if not rest:
+                yield name
+                continue
+            below = tuple(rest) if name == first else ("000",) * len(rest)
+            for found in self._ascending(f"{folder}/{name}", below):
+                yield name + found
 
     def _groups(self, folder: str) -> list[str]:
         """The names in a folder of the tree, the highest first."""

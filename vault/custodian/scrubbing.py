@@ -36,8 +36,8 @@ Published = tuple[int, bytes | None] | None
 
 @dataclass(frozen=True, order=True)
 class Fault:
-    """One thing that is not as it was stored. `kind`: entry, leaf, tile, head, published, tree; `how`: missing,
-    unreadable, differs, or contradicts."""
+    """One thing that is not as it was stored. `kind`: entry, leaf, tile, head, published, tree, or of `storage.AHEAD`;
+    `how`: missing, unreadable, differs, or contradicts."""
 
     kind: str
     level: int
@@ -52,6 +52,9 @@ class Fault:
             "head": f"head of {self.number} entries",
             "published": f"published checkpoint of {self.number} entries",
             "tree": f"tree of {self.number} entries",
+            "observed": f"head that was seen, number {self.number}",
+            "staged": f"entries from {self.number} on that were staged before their head",
+            "brought": f"entries from {self.number} on that were brought before their head",
         }
         said = {
             "missing": "is missing",
@@ -124,6 +127,10 @@ class Examination:
             found.faults.append(Fault("tree", 0, found.head.size, "differs"))
         self._check_tiles(found)
         self._check_published(found, published)
+        for kind, number, right in self._store.ahead(self._origin, found.head.size):
+            if not right:
+                found.faults.append(Fault(kind, 0, number, "unreadable"))
+            self._progress(found.grown.size, found.head.size)
         return found
 
     def _anchor(self, published: Published) -> Found:

@@ -1,18 +1,23 @@
-"""Whether a custodian's tables in PostgreSQL still take rows: a page that cannot be read, and on which nothing is
-missed any more, may be the one that the next row would be stored on, or entered in an index on.
+"""Whether a custodian's tables in PostgreSQL still take rows, and give those that come before their head: a page that
+cannot be read, and on which nothing is missed any more, may be the one that the next row would be stored on, or entered
+in an index on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from hashlib import shake_256
 from typing import Any
 
 from sqlalchemy import Engine, Table, insert
 
 from audit.log.encoding import MAX_NUMBER
+from audit.log.tiles import WIDTH
 from vault.custodian.pages import readable
 from vault.custodian.schema import brought, entry, head, mended, node, observed, published
-from vault.custodian.storage import Damaged
+from vault.custodian.storage import Damaged, Store
+from vault.custodian.stored import staged_leaves
 
 HASH = bytes(32)
 LONG = shake_256(b"psephos/v1 row that is not kept").digest(6000)
@@ -52,3 +57,21 @@ def check_growing(engine: Engine, origin: str) -> None:
                 connection.execute(insert(table).values(origin=origin, **row))
         except Damaged:
             raise Damaged(f"the table {table.name} takes no further row, for a page of it cannot be read") from None
+
+
+def ahead(store: Store, origin: str, size: int) -> Iterator[tuple[str, int, bool]]:
+    """As `Mendable.ahead`: what each append reads of the rows beyond `size` entries."""
+    yield "observed", size, _can_be_read(store.observed, origin)
+    end = size + 1
+    with suppress(Damaged):
+        end = store.staged(origin)
+    for start in range(size, end, WIDTH):
+        yield "staged", start, _can_be_read(staged_leaves, store, origin, start, min(start + WIDTH, end))
+
+
+def _can_be_read(read: Callable[..., object], *of: object) -> bool:
+    try:
+        read(*of)
+    except Damaged:
+        return False
+    return True

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Column, Select, insert, select, union
+from sqlalchemy import Column, Select, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from audit.log.encoding import MAX_NUMBER
@@ -36,7 +36,7 @@ from vault.custodian.nodes import new_nodes
 from vault.custodian.pages import by_index, first_row, numbers_by_index, on_readable_pages, readable
 from vault.custodian.schema import IS_REKEY, entry, head, keeps, node, observed, published
 from vault.custodian.sql_ahead import FIELDS, RowsAhead, insert_entries, keep_brought
-from vault.custodian.sql_growing import check_growing
+from vault.custodian.sql_growing import ahead, check_growing
 from vault.custodian.storage import Damaged, DamagedCheckpoint, Overtaken, Truth
 
 PAGE = 1024
@@ -94,7 +94,10 @@ class SqlStore(RowsAhead):
             repaired = repaired_after(origin, HEAD, at)
             try:
                 with readable(), self._reading.connect() as connection:
-                    sizes = list(connection.scalars(union(stored, repaired).order_by("size").limit(PAGE)))
+                    # Each with a limit of its own: else all that follow would be sorted for every page.
+                    first = connection.scalars(stored.order_by(head.c.size).limit(PAGE))
+                    again = connection.scalars(repaired.distinct().order_by("size").limit(PAGE))
+                    sizes = sorted({*first, *again})[:PAGE]
             except Damaged:
                 with self._reading.connect() as connection:
                     sizes = list(connection.scalars(repaired))
@@ -251,6 +254,14 @@ class SqlStore(RowsAhead):
     def check_growing(self, origin: str) -> None:
         """Damaged if a table takes no further row."""
         check_growing(self._engine, origin)
+
+    def ahead(self, origin: str, size: int) -> Iterator[tuple[str, int, bool]]:
+        """The largest head that was seen, and what is staged. What was brought hinders nothing but uploads."""
+        return ahead(self, origin, size)
+
+    def drop_ahead(self, origin: str, kind: str, number: int) -> None:
+        """Damaged: rows stay."""
+        raise Damaged(f"{self} takes no row away, and what was {kind} ({number}) cannot be read")
 
     def _mend(self, origin: str, kind: str, level: int, number: int, data: bytes) -> None:
         with self._adding(origin) as connection:

@@ -36,6 +36,9 @@ WHAT_TO_DO = (
     "if it is new and has signed nothing, run `psephos custodian create`"
 )
 
+AHEAD = ("observed", "staged", "brought")
+"""What there is before its head: heads that were seen, entries that were staged, and those that were brought."""
+
 REBUILDING = "rebuilding "
 """Before the name of a custodian that keeps a log and has forgotten what it signed; no name has a space."""
 
@@ -191,3 +194,13 @@ class Mendable(Store, Protocol):
 
     def check_growing(self, origin: str) -> None:
         """Damaged if what comes next could not be stored beside what is damaged."""
+
+    def ahead(self, origin: str, size: int) -> Iterator[tuple[str, int, bool]]:
+        """What came before its head and is needed as soon as more than `size` entries are to be held, piece by piece:
+        which of AHEAD it is, its number, and whether it can be read.
+        """
+
+    def drop_ahead(self, origin: str, kind: str, number: int) -> None:
+        """Takes such a piece out of the way, with those that follow it: nothing was signed over them, and they come
+        again. Only while nothing that is held is damaged. Damaged if it cannot come again, or must stay.
+        """

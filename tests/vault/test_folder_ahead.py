@@ -1,0 +1,138 @@
+"""Damage in what a custodian's folder has ahead of its head, and every append reads: it is found, and scrub takes away
+what comes again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from audit.protocol.refused import Refused
+from tests.vault.conftest import CUSTODIANS, NOW, Served
+from tests.vault.fixed_keys import FixedKeys
+from tests.vault.test_folder_scrubbing import Kept
+from tests.vault.uploading import add, brought, cosigned, info, seen, upload
+from vault.custodian.custody import Custodian
+from vault.custodian.examining import Examiner
+from vault.custodian.folder_mending import MendableFolder
+from vault.custodian.mending import Scrub
+from vault.custodian.storage import Damaged
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    """With three files of eighty entries each staged beyond the head of 700."""
+    made = Kept(tmp_path / "kept")
+    made.log.grow(240)
+    for start in (700, 780, 860):
+        leaves = [made.log.source(0, index) for index in range(start, start + 80)]
+        made.store.stage(made.log.origin, start, leaves, made.log.entries[start : start + 80])
+    return made
+
+
+def flip(file: Path, byte: int = 40) -> None:
+    raw = bytearray(file.read_bytes())
+    raw[byte] ^= 1
+    file.write_bytes(raw)
+
+
+def scrub(served: Served) -> tuple[int, list[str]]:
+    said: list[str] = []
+    store = served.store()
+    assert isinstance(store, MendableFolder)
+    return Scrub(store, FixedKeys(served.log.policy), [], said.append, clock=lambda: NOW).run(), said
+
+
+def examined(store: MendableFolder, origin: str, keys: FixedKeys) -> Examiner:
+    examiner = Examiner(store, {origin: keys})
+    examiner.run()
+    return examiner
+
+
+@pytest.mark.parametrize("byte", [40, -40, None], ids=["what it says", "its hashes", "gone"])
+@pytest.mark.parametrize("start", [700, 780, 860])
+def test_what_was_staged_is_taken_away_with_what_follows_it(kept: Kept, start: int, byte: int | None) -> None:
+    origin, file = kept.log.origin, kept.file("staged", start)
+    if byte is None:
+        file.unlink()
+    else:
+        flip(file, byte)
+    gone = byte is None
+    if gone and start == 860:
+        # Nothing says that there was one.
+        assert kept.scrub() == 0
+    else:
+        with pytest.raises(Damaged):
+            kept.custodian.append(origin, kept.log.append(700))
+        with pytest.raises(Refused, match="before their head"):
+            examined(kept.store, origin, kept.keys).check()
+        assert kept.scrub() == 3, kept.said
+        assert len(list((kept.folder / "aside").iterdir())) == (940 - start) // 80 - gone
+    assert kept.store.staged(origin) == start
+    kept.open()
+    kept.custodian.append(origin, kept.log.append(700))
+    assert kept.store.entries(origin, 0, 940) == kept.log.entries
+    kept.check_whole()
+
+
+def test_while_what_is_held_is_damaged_nothing_is_taken_away(kept: Kept) -> None:
+    kept.flip("heads", 200, 8_000)
+    kept.flip("staged", 780, 40)
+    assert kept.scrub() == 4
+    assert not (kept.folder / "aside").exists()
+    assert kept.scrub(kept.peer) == 3, kept.said
+    assert kept.store.staged(kept.log.origin) == 780
+
+
+def test_which_tree_was_seen_nobody_else_knows(in_folder: Served, tmp_path: Path) -> None:
+    served, origin = in_folder, in_folder.log.origin
+    served.fill(3)
+    seen(served, 5)
+    (file,) = tmp_path.glob("logs/*/observed-*/000/000/000/004")
+    flip(file)
+    store, keys = served.store(), FixedKeys(served.log.policy)
+    assert isinstance(store, MendableFolder)
+    with pytest.raises(Damaged):
+        Custodian(store, {origin: keys}, CUSTODIANS[0], lambda: NOW).append(origin, served.log.append(3))
+    with pytest.raises(Refused, match="head that was seen, number 4: cannot be read"):
+        examined(store, origin, keys).check()
+    code, said = scrub(served)
+    assert code == 4
+    (told,) = [line for line in said if "file 4 alone says which tree was seen" in line]
+    assert "rebuild this custodian" in told
+    assert file.exists()
+
+
+@pytest.mark.parametrize("held", [0, 100])
+def test_what_was_brought_is_taken_away_and_comes_again(in_folder: Served, tmp_path: Path, held: int) -> None:
+    served, origin = in_folder, in_folder.log.origin
+    seen(served, 100, 600)
+    info(served, upload(served, 0, 600, most=2), 202)
+    if held:
+        cosigned(served, upload(served, 0, held))
+    (file,) = tmp_path.glob("logs/*/brought-*/000/000/000/256")
+    flip(file)
+    served.client._transport.raise_server_exceptions = False  # type: ignore[attr-defined]
+    assert add(served, upload(served, 512, 600)).status_code == 500
+    code, said = scrub(served)
+    assert code == 3, said
+    served.restart()
+    assert brought(served) == 256
+    cosigned(served, upload(served, 256, 600))
+    assert served.store().entries(origin, 0, 600) == served.log.entries
+    assert scrub(served)[0] == 0
+
+
+def test_what_comes_beside_an_examination_is_no_damage(in_folder: Served) -> None:
+    # It begins where the head ends that came meanwhile.
+    served, origin = in_folder, in_folder.log.origin
+    served.fill(10)
+    seen(served, 300)
+    info(served, upload(served, 10, 300, most=1), 202)
+    store = served.store()
+    assert isinstance(store, MendableFolder)
+    served.cosigned(served.log.append(10, 260))
+    seen(served, 700)
+    info(served, upload(served, 260, 700, most=1), 202)
+    assert {right for _, _, right in store.ahead(origin, 10)} == {True}
