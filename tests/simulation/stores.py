@@ -232,6 +232,10 @@ class Store:
     def head_at(self, origin: str, size: int) -> cosign.Head | None:
         return self._state.heads.get(size)
 
+    def head_after(self, origin: str, size: int) -> cosign.Head | None:
+        larger = [other for other in self._state.heads if other > size]
+        return self._state.heads[min(larger)] if larger else None
+
     def last_time(self) -> int:
         return max((head.time for head in self._state.heads.values()), default=0)
 

@@ -48,10 +48,11 @@ CUSTODIANS = tuple(signers(f"custodian-{c}.example", COSIGNATURE, ML_DSA_44) for
 
 @dataclass
 class Growing:
-    """A log whose entries grow; makes the requests that its sequencer would."""
+    """A log whose entries grow; makes the requests that its sequencer would. `time` stands in its notes."""
 
     origin: str
     entries: list[bytes] = field(default_factory=list)
+    time: int = NOW
 
     @property
     def policy(self) -> LogPolicy:
@@ -73,7 +74,7 @@ class Growing:
         return LeafHashes([leaf_hash(entry) for entry in self.entries])
 
     def note(self, head: Checkpoint, signers: Sequence[Signer] = LOG) -> Note:
-        return Note(head.text, tuple(key.sign(head.text, NOW) for key in signers))
+        return Note(head.text, tuple(key.sign(head.text, self.time) for key in signers))
 
     def witnessed(self, size: int | None = None, custodians: int = 2) -> bytes:
         """The checkpoint as tally publishes it."""

@@ -28,6 +28,12 @@ def test_the_same_append_again_is_answered_with_the_same_statement(served: Serve
     served.time += 60
     served.restart()
     assert served.cosigned(body) == first
+    # Also once larger trees were cosigned.
+    served.log.grow(300)
+    for size in (200, 302):
+        served.cosigned(served.log.append(served.stored().size, size))
+    assert served.cosigned(body) == first
+    assert served.cosigned(served.log.append(2, 200)) == [served.time] * 2
 
 
 @pytest.mark.parametrize("held", [0, 1, 5])

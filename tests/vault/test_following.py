@@ -7,7 +7,7 @@ import pytest
 from audit.log.export import check_tiles
 from audit.log.tiles import bundle_path, frame
 from audit.log.treehead import Checkpoint
-from tests.vault.conftest import CUSTODIANS, LOG
+from tests.vault.conftest import CUSTODIANS, LOG, NOW
 from tests.vault.followed import Watch
 from vault.custodian.sql_store import SqlStore
 from vault.custodian.stored import StoreReader, signed_head
@@ -19,6 +19,14 @@ def test_what_is_proven_is_kept_whole_and_served_as_tiles(watch: Watch, steps: t
     assert watch.held() == watch.log.entries
     assert watch.store.published(watch.log.origin) == (sum(steps), watch.sources[0].note)
     check_tiles(StoreReader(watch.store, watch.log.origin), signed_head(watch.store.newest(watch.log.origin)))
+
+
+def test_a_clock_that_was_set_back_brings_the_times_of_heads_in_no_disorder(watch: Watch) -> None:
+    for second in (50.0, 10.0, 60.0):
+        watch.time = second
+        watch.fill(3)
+    times = [watch.store.head_at(watch.log.origin, size).time - NOW for size in (3, 6, 9)]  # type: ignore[union-attr]
+    assert times == [50, 50, 60]
 
 
 def test_a_head_that_fewer_than_w_have_cosigned_is_not_kept(watch: Watch) -> None:

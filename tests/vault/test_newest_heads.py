@@ -16,8 +16,9 @@ from tests.vault.conftest import CUSTODIANS, LOG, NOW, Growing, Served, signers
 from tests.vault.sources import Shown
 from tests.vault.test_scrubbing import Kept
 from vault.custodian import kept as module
-from vault.custodian.cosign import WrongOldSize
+from vault.custodian.cosign import Head, WrongOldSize
 from vault.custodian.storage import Damaged
+from vault.custodian.stored import line_of
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_over_a_damaged_newest_head_nothing_is_signed(kept: Kept, column: str) -
     # What was published says which head it was, and when it was cosigned.
     kept.time += 500
     assert kept.scrub() == 3, kept.said
-    assert kept.store.newest(kept.log.origin).time == NOW
+    assert kept.store.newest(kept.log.origin).time == kept.log.time
     kept.start()
     kept.append(1)
     kept.check_whole()
@@ -67,6 +68,24 @@ def test_a_mended_newest_head_without_an_own_line_is_dated_anew(kept: Kept) -> N
     with pytest.raises(Refused) as refusal:
         kept.append(1)
     assert refusal.value.reason == "clock-backwards"
+
+
+def test_a_newest_head_is_not_dated_anew_by_a_clock_that_was_set_back(kept: Kept) -> None:
+    kept.append(1)
+    head, lines = kept.log.head(), [*LOG, *(key for keys in CUSTODIANS[1:] for key in keys)]
+    kept.custodian.publish(kept.log.origin, kept.log.note(head, lines).raw)
+    kept.damage.flip("head", "root", "size = 701")
+    kept.time = kept.log.time - 86400
+    assert kept.scrub() == 4
+    assert f"{kept.log.origin}: this custodian's clock is 86400 s behind" in kept.said[1]
+    # Nor before the time at which a tree was seen.
+    seen = Head(0, 1, kept.log.head(1).root, b"", b"note", kept.log.time + 700)
+    kept.store.observe(kept.log.origin, line_of(kept.log.policy), seen)
+    kept.time = kept.log.time + 500
+    assert kept.scrub() == 4
+    kept.time = kept.log.time + 700
+    assert kept.scrub() == 3, kept.said
+    assert kept.store.newest(kept.log.origin).time == kept.log.time + 700
 
 
 def test_a_published_checkpoint_that_fewer_than_w_have_cosigned_stands_for_no_head(kept: Kept) -> None:

@@ -15,7 +15,7 @@ from infra.metrics import Metrics
 from tests.infra.test_private import told
 from tests.simulator.rekeys import rekey
 from tests.vault import test_folder_scrubbing, test_scrubbing
-from tests.vault.conftest import CUSTODIANS
+from tests.vault.conftest import CUSTODIANS, NOW
 from tests.vault.fixed_keys import FixedKeys
 from tests.vault.folders import opened
 from tests.vault.test_rekeys import NEW_LOG
@@ -195,6 +195,37 @@ def test_an_old_tree_is_not_stated_anew_as_the_largest(running: Running) -> None
     kept.damage.do("head", later)
     with pytest.raises(Damaged, match="its time is after that of the newest"):
         kept.custodian.append(running.origin, again)
+
+
+@pytest.mark.parametrize(
+    ("size", "later", "found", "said"),
+    [
+        (400, 25, 600, "after that of a larger one"),
+        (600, -25, 600, "before that of a smaller one"),
+        (700, -25, 700, ""),
+    ],
+)
+@pytest.mark.parametrize("running", ["database"], indirect=True)
+def test_a_time_out_of_order_is_stated_by_nobody_found_and_not_made_up(
+    running: Running, size: int, later: int, found: int, said: str
+) -> None:
+    kept = running.kept
+    assert isinstance(kept, test_scrubbing.Kept)
+    kept.damage.do("head", f"UPDATE head SET time = {NOW} + size / 10 WHERE origin = :o")
+    custodian = Custodian(kept.store, running.keys, CUSTODIANS[0], lambda: kept.time)
+    again = kept.log.append(size - 200 + size // 700 * 100, size)
+    custodian.append(running.origin, again)
+    kept.damage.do("head", f"UPDATE head SET time = time + {later} WHERE origin = :o AND size = {size}")
+    if said:
+        with pytest.raises(Damaged, match=said):
+            custodian.append(running.origin, again)
+    running.patrol()
+    assert running.refused() == f"head of {found} entries: has an earlier time than one of fewer entries: " + (
+        "this custodian signs nothing until it is scrubbed"
+    )
+    # Which of the two is false nothing here says.
+    assert kept.scrub(kept.peer) == 4
+    assert "not repaired" in kept.said[-1] and not any("mended" in line for line in kept.said)
 
 
 def test_what_the_second_look_does_not_find_is_no_damage(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,8 @@ class Kept:
         self.store = SqlStore(self.database.engine)
         self.damage = Damage(self.database, self.log.origin)
         self.start()
+        # What it publishes bears the line that it stated.
+        self.log.time = self.time
         for count in (200, 200, 200, 100):
             self.append(count)
         self.peer = Shown(self.log).show()
@@ -237,6 +239,16 @@ def test_hashes_that_changed_since_get_into_no_new_tile(kept: Kept) -> None:
     assert kept.scrub() == 3
     kept.append(100)
     kept.check_whole()
+
+
+def test_a_head_that_was_mended_stands_between_its_neighbours(kept: Kept) -> None:
+    kept.damage.remove("head", "size = 400")
+    assert kept.scrub() == 3
+    sizes = [head and head.size for head in (kept.store.head_after(kept.log.origin, at) for at in (0, 200, 400, 700))]
+    assert sizes == [200, 400, 600, None]
+    # One that has no time says nothing of the times of those beside it.
+    assert kept.custodian.append(kept.log.origin, kept.log.append(0, 200))
+    assert kept.custodian.append(kept.log.origin, kept.log.append(400, 600))
 
 
 def test_a_mended_head_whose_time_is_lost_is_never_signed_again(kept: Kept) -> None:

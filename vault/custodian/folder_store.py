@@ -98,6 +98,13 @@ class FolderStore(FilesAhead):
         self._files.newest(self._tree(origin, "heads"))
         return self._of_size(origin, "heads", size, size - 1)
 
+    def head_after(self, origin: str, size: int) -> Head | None:
+        """The head that follows the one of `size` entries, None if there is none."""
+        self._files.newest(self._tree(origin, "heads"))
+        if self._files.highest(self._tree(origin, "heads"), size) != size:
+            return None
+        return head_from(self._open(origin, "heads", size).about)
+
     def last_time(self) -> int:
         """The latest time ever cosigned, over all logs (POSIX seconds); 0 if none was."""
         return max((head.time for o in self._logs for head in (self.newest(o), *self._seen(o))), default=0)

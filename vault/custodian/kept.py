@@ -88,7 +88,23 @@ class Kept:
             # Else an old tree could be stated anew as the largest, as if what followed it had never been signed.
             if head.time > self.newest(origin).time:
                 raise Damaged(f"the head of {head.size} entries is damaged: its time is after that of the newest")
+            self._check_order(origin, head)
         return cosignatures(in_office(self._signers, self.keys(origin).at(head.size)), head)
+
+    def _check_order(self, origin: str, head: Head) -> None:
+        """Damaged unless the head's time is between those of the one that it follows and of the one that follows it, or
+        of the next ones that have a time.
+        """
+        before = self.store.head_at(origin, head.old_size)
+        while before is not None and not before.time:
+            before = self.store.head_at(origin, before.old_size)
+        after = self.store.head_after(origin, head.size)
+        while after is not None and not after.time:
+            after = self.store.head_after(origin, after.size)
+        if before is not None and before.time > head.time:
+            raise Damaged(f"the head of {head.size} entries is damaged: its time is before that of a smaller one")
+        if after is not None and after.time < head.time:
+            raise Damaged(f"the head of {head.size} entries is damaged: its time is after that of a larger one")
 
     def newest(self, origin: str) -> Head:
         """The newest head, on which everything that is signed is built.

@@ -19,7 +19,7 @@ from audit.log.reader import Reader, ReadError, tile_root
 from audit.log.tiles import WIDTH
 from audit.protocol.refused import Refused
 from infra import failpoints
-from vault.custodian.cosign import Head
+from vault.custodian.cosign import Head, check_clock
 from vault.custodian.kept import Clock
 from vault.custodian.keys import Keys
 from vault.custodian.peers import Peer, line_times
@@ -115,7 +115,7 @@ class Scrub:
         for fault in found.faults:
             if fault.kind == "tile":
                 self._mend_tile(found, fault)
-            elif fault.kind == "head":
+            elif fault.kind == "head" and fault.how != "earlier":
                 self._mend_head(found, fault)
             elif fault.kind == "published" and fault.how != "contradicts":
                 self._mend_published(found, fault)
@@ -227,7 +227,8 @@ class Scrub:
 
     def _mend_newest(self, found: Found) -> None:
         """Stores the newest head again as it was published, with the time of the own line under that note; if it has
-        none, it is cosigned anew, and that is true, too: it still is the largest tree of all that were signed.
+        none, it is cosigned anew, and that is true, too: it still is the largest tree of all that were signed, unless
+        by this clock it is not later than they were.
         """
         size = found.head.size
         grown = found.grown if found.whole else self._proven_frontier(found.head)
@@ -236,11 +237,14 @@ class Scrub:
         old = max((other for other in self._store.heads(self._origin) if other < size), default=0)
         note = parse_note(self._store.published(self._origin)[1])
         times = line_times(note, self._keys.at(size))
-        time = next((times[name] for name in self._names if name in times), None) or self._clock()
-        head = replace(found.head, old_size=old, frontier=grown.to_bytes(), time=time)
+        time = next((times[name] for name in self._names if name in times), 0)
         try:
+            if not time:
+                time = self._clock()
+                check_clock(max(found.time, self._store.observed(self._origin).time), time)
+            head = replace(found.head, old_size=old, frontier=grown.to_bytes(), time=time)
             self._store.mend_head(self._origin, head, partial(self._truth, found))
-        except Damaged as error:
+        except (Damaged, Refused) as error:
             self._report(f"{self._origin}: {error}")
             return
         self._mended(f"head of {size} entries: mended from the published checkpoint")

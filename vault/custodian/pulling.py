@@ -35,13 +35,16 @@ def pull(
     time: int,
     progress: Progress = lambda done, total: None,
 ) -> Head:
-    """Stores the log up to `head`, which satisfied `policy`, and returns the head as it is stored, with `time`.
+    """Stores the log up to `head`, which satisfied `policy`, and returns the head as it is stored, with `time`, or
+    that of the one before it, if that is later.
 
     Raises as `fill`; Overtaken if another process stores the same log.
     """
     grown = fill(store, keys, reader, head, policy, progress)
     held = store.newest(keys.origin)
-    new = Head(held.size, head.size, head.root, grown.to_bytes(), by_log(policy, head.note).raw, time)
+    # No head has an earlier time than a smaller one; here nothing is signed, and the clock may leap.
+    later = max(time, held.time)
+    new = Head(held.size, head.size, head.root, grown.to_bytes(), by_log(policy, head.note).raw, later)
     failpoints.at("pull.storing")
     store.append(keys.origin, new, [], [])
     failpoints.at("pull.stored")

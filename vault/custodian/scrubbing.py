@@ -37,7 +37,7 @@ Published = tuple[int, bytes | None] | None
 @dataclass(frozen=True, order=True)
 class Fault:
     """One thing that is not as it was stored. `kind`: entry, leaf, tile, head, published, tree, or of `storage.AHEAD`;
-    `how`: missing, unreadable, differs, or contradicts."""
+    `how`: missing, unreadable, differs, earlier, or contradicts."""
 
     kind: str
     level: int
@@ -60,6 +60,7 @@ class Fault:
             "missing": "is missing",
             "unreadable": "cannot be read",
             "differs": "is not as it was stored",
+            "earlier": "has an earlier time than one of fewer entries",
             "contradicts": "is of another tree than the one that is held; keep both as they are",
         }
         return f"{names[self.kind]}: {said[self.how]}"
@@ -79,6 +80,8 @@ class Found:
     whole: bool = False
     lost: bool = False
     """Whether the newest head is damaged, or gone, and `head` is what was published of it: without its frontier."""
+    time: int = 0
+    """The latest time of the heads that were read so far."""
     published: CompactRange = field(default_factory=CompactRange)
     """What is held of the tree that was published last."""
     grown: CompactRange = field(default_factory=CompactRange)
@@ -230,6 +233,11 @@ class Examination:
                 # Heads follow each other: one that stood between is gone.
                 found.faults.append(Fault("head", 0, head.old_size, "missing"))
             last = size
+            # Else who owns the database could have an old tree stated anew at a time after that of a larger one. A head
+            # that was lost has no time.
+            if head.time and head.time < found.time:
+                found.faults.append(Fault("head", 0, size, "earlier"))
+            found.time = max(found.time, head.time)
             yield head
 
     def _check_head(self, found: Found, head: Head, leaves: Sequence[bytes]) -> None:

@@ -86,6 +86,14 @@ class SqlStore(RowsAhead):
         query = select(*_HEAD).where(head.c.origin == origin, head.c.size == size)
         return self._repaired_head(origin, size) or self._head(query)
 
+    def head_after(self, origin: str, size: int) -> Head | None:
+        """The head that follows the one of `size` entries, None if there is none."""
+        stored = select(head.c.size).where(head.c.origin == origin, head.c.size > size)
+        queries = (stored.order_by(head.c.size), repaired_after(origin, HEAD, size).order_by("size"))
+        rows = [first_row(self._engine, query) for query in queries]
+        following = min((row.size for row in rows if row), default=None)
+        return None if following is None else self.head_at(origin, following)
+
     def heads(self, origin: str) -> Iterator[int]:
         """The sizes of all heads, ascending, but for those on a page that cannot be read."""
         at = 0

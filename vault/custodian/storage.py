@@ -88,6 +88,9 @@ class Store(Protocol):
     def head_at(self, origin: str, size: int) -> Head | None:
         """The head of exactly this size, None if there is none."""
 
+    def head_after(self, origin: str, size: int) -> Head | None:
+        """The head that follows the one of `size` entries, None if there is none."""
+
     def last_time(self) -> int:
         """The latest time ever cosigned, over all logs, with any key (POSIX seconds); 0 if none was."""
 
