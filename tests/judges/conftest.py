@@ -53,7 +53,7 @@ def sumdb(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     subprocess.run(["go", "build", "-o", program, source], env=environment, check=True, timeout=300)
 
     def run(*arguments: str | Path) -> str:
-        done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=300)
         if done.returncode:
             raise RuntimeError(done.stderr)
         return done.stdout.strip()

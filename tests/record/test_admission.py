@@ -75,7 +75,7 @@ FIELDS: dict[str, dict[str, Any]] = {
         "new": [Dice(11).signers("intake-1")[0].vkey],
         "old": [Dice(12).signers("intake-1")[0].vkey],
     },
-    "restart": {"least": 1, "without": ["custodian-a"]},
+    "restart": {"least": 1, "until": 1, "without": ["custodian-a"]},
 }
 SIGNER = {"roll": "issuer-1", "roll-signed": "issuer-2", "refusal": "log"}
 SIGNER |= {"ballot": "intake-1", "reconcile": "intake-1", "mix": "mixer-1"}
