@@ -17,7 +17,6 @@ from audit.log.encoding import encode_base64
 from audit.log.merkle import CompactRange, frontier
 from audit.log.tiles import HEIGHT, WIDTH, frame
 from audit.record.heads import is_rekey
-from infra import failpoints
 from vault.custodian.cosign import Head
 from vault.custodian.folder_ahead import about_head, leaves_in
 from vault.custodian.folder_store import FolderStore
@@ -109,7 +108,6 @@ class MendableFolder(FolderStore):
             # begins where the newest ends.
             while (last := self._files.highest(tree) or 0) > bad and last >= held_size(self, origin)[0]:
                 self._files.drop(tree, last)
-                failpoints.at("scrub.dropped")
             self._files.drop(tree, bad)
 
     def _pieces(self, origin: str, kind: str, size: int) -> Iterator[tuple[int, bool]]:
@@ -151,7 +149,6 @@ class MendableFolder(FolderStore):
             # crash leaves what is there without one, and the damage to be found.
             for later in sorted((one for one in numbers if one > end), reverse=True):
                 self._files.drop(tree, later)
-                failpoints.at("scrub.dropped")
         about = {"end": end, "start": number, "rekeys": self._rekeys_to(origin, number, entries)}
         self._write(origin, kind, number, about, entries)
 

@@ -145,6 +145,7 @@ class NumberedFiles:
         self._set_aside(path)
         self._disk.remove(f"{self._root}/{path}")
         self._sync_folder(_parent(path))
+        failpoints.at("scrub.dropped")
 
     def _set_aside(self, path: str) -> None:
         for attempt in itertools.count():
