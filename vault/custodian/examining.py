@@ -28,7 +28,7 @@ from vault.custodian.storage import Damaged, Mendable
 
 BETWEEN_SECONDS = 60.0
 """From the end of one examination to the beginning of the next."""
-PART = 0.05
+PART = 0.02
 """Of the time that an examination beside the service takes."""
 PIECE_SECONDS = 0.02
 """How long it works, as a rule, before it rests."""
