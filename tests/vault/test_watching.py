@@ -63,6 +63,30 @@ MISUSED = {
         "DROP TABLE head; ALTER TABLE here RENAME TO head",
     ),
     "a table that inherits": ("CREATE TABLE more () INHERITS (entry)", "DROP TABLE more"),
+    "two heads may follow one": (
+        "ALTER TABLE head DROP CONSTRAINT head_origin_old_size_key",
+        "ALTER TABLE head ADD UNIQUE (origin, old_size)",
+    ),
+    "two heads follow one until the commit": (
+        "ALTER TABLE head DROP CONSTRAINT head_origin_old_size_key, ADD UNIQUE (origin, old_size) DEFERRABLE",
+        "ALTER TABLE head DROP CONSTRAINT head_origin_old_size_key, ADD UNIQUE (origin, old_size)",
+    ),
+    "two entries in one place": (
+        "ALTER TABLE entry DROP CONSTRAINT entry_pkey",
+        "ALTER TABLE entry ADD PRIMARY KEY (origin, index)",
+    ),
+    "one entry in a place, of some": (
+        "ALTER TABLE entry DROP CONSTRAINT entry_pkey;"
+        "CREATE UNIQUE INDEX other ON entry (origin, index) WHERE index > 0",
+        "DROP INDEX other; ALTER TABLE entry ADD PRIMARY KEY (origin, index)",
+    ),
+    "one tree seen after one, of each note": (
+        "ALTER TABLE observed DROP CONSTRAINT observed_follows,"
+        "ADD UNIQUE (origin, line, old_size, time), ADD UNIQUE (line, old_size) INCLUDE (origin)",
+        "ALTER TABLE observed DROP CONSTRAINT observed_origin_line_old_size_time_key,"
+        "DROP CONSTRAINT observed_line_old_size_origin_key,"
+        "ADD CONSTRAINT observed_follows UNIQUE (origin, line, old_size)",
+    ),
     "a policy": ("ALTER TABLE entry ENABLE ROW LEVEL SECURITY", "ALTER TABLE entry DISABLE ROW LEVEL SECURITY"),
 }
 

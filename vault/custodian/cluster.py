@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, func, select, text
+from sqlalchemy import Connection, CursorResult, PrimaryKeyConstraint, UniqueConstraint, func, select, text
 
 from infra.insert_only import GUARD, GUARD_BODY
 from vault.custodian.schema import metadata
@@ -16,6 +16,17 @@ SAFE = ("fsync", "full_page_writes", "data_checksums")
 """Settings of the cluster without which a commit, or a page, may be lost or changed without anybody noticing."""
 HIDING = ("ignore_checksum_failure", "zero_damaged_pages")
 """Settings with which a damaged page is read as if it were whole, or as if nothing had been on it."""
+
+
+UNIQUE = [
+    (table.name, [column.name for column in rule.columns])
+    for table in metadata.sorted_tables
+    for rule in table.constraints
+    if isinstance(rule, PrimaryKeyConstraint | UniqueConstraint)
+]
+"""By which columns of each table two rows are in one place: of two processes that want it, or of two trees that follow
+one, the database stores the first.
+"""
 
 
 def check_settings(connection: Connection, *settings: str, want: str = "on") -> None:
@@ -49,12 +60,21 @@ def check_guard(connection: Connection) -> None:
     """Unsafe unless every table is one whose rows outlive a crash, and has its guard, which fires for everybody and
     whatever is changed, and refuses, and nothing else that acts on its rows: a rule, another trigger, a policy, a table
     that inherits or another database that is followed could change or hide what is stored, or have it stored nowhere.
+    And unless it takes no second row in a place, from the statement on that brings it.
     """
     name = connection.scalar(_UNGUARDED, {"tables": list(metadata.tables), "guard": GUARD, "body": GUARD_BODY})
     if name is not None:
         raise Unsafe(
             f"the table {name} is without its guard, or another trigger, a rule, a policy or a subscription acts on "
             "its rows, or a crash empties it: see who owns the database, then run psephos schema custodian and scrub",
+            "guard",
+        )
+    unique = {"tables": [of for of, _ in UNIQUE], "columns": [",".join(sorted(columns)) for _, columns in UNIQUE]}
+    row = connection.execute(_TAKES_TWO, unique).first()
+    if row is not None:
+        raise Unsafe(
+            f"the table {row.name} has lost what keeps a second row from a place, UNIQUE ({row.columns}), or has it "
+            "checked too late: see who owns the database, then add it again (ALTER TABLE) and scrub",
             "guard",
         )
 
@@ -83,4 +103,19 @@ _UNGUARDED = text("""
         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = c.oid AND NOT t.tgisinternal
     ))
     ORDER BY c.relname LIMIT 1
+""")
+
+# indimmediate: not deferrable, for a second row of one transaction must not wait for its end either. indpred, indexprs:
+# of all rows, and of the columns themselves.
+_TAKES_TWO = text("""
+    SELECT name, columns FROM unnest(CAST(:tables AS text[]), CAST(:columns AS text[])) wanted (name, columns)
+    WHERE to_regclass(quote_ident(name)) IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_index i WHERE i.indrelid = to_regclass(quote_ident(name))
+        AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indisready AND i.indpred IS NULL
+        AND i.indexprs IS NULL AND columns = (
+            SELECT string_agg(a.attname, ',' ORDER BY a.attname COLLATE "C") FROM pg_attribute a
+            WHERE a.attrelid = i.indrelid AND a.attnum = ANY ((CAST(i.indkey AS int2[]))[0:i.indnkeyatts - 1])
+        )
+    )
+    ORDER BY name, columns LIMIT 1
 """)
