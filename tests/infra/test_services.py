@@ -14,7 +14,7 @@ from infra.commands import root
 from infra.config import ConfigError
 from infra.http import application
 from infra.metrics import Metrics
-from infra.private import Private, shown
+from infra.private import Counting, Private, shown
 from infra.services import MOST, Condition, condition, table, written
 from tests.loopback import serving
 
@@ -75,8 +75,38 @@ def test_one_that_was_captured_says_nothing_to_the_terminal(tmp_path: Path) -> N
         path = config(tmp_path / "captured", private=url.removeprefix("http://"))
         row = condition(path).row()
         assert (row[1], row[3]) == ("wrong--2j", "open--0-x")
-        figures = "x" * (MOST + 1)
-        assert condition(path).reason == "no-answer"
+
+
+@pytest.mark.parametrize("at", ["/readyz", "/metrics"])
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_an_answer_is_read_to_its_limit_and_no_further(tmp_path: Path, at: str, beyond: int) -> None:
+    """What it says is true, and would be read, were it shorter by one byte."""
+    app = application("captured")
+    answers = {"/readyz": b'{"reason": "full"}', "/metrics": b"psephos_log_size 7\n"}
+    answers[at] += b"\n" * (MOST + beyond - len(answers[at]))
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        return Response(answers["/readyz"], 503)
+
+    @app.get("/metrics")
+    def shows() -> Response:
+        return Response(answers["/metrics"])
+
+    with serving(app) as url:
+        row = condition(config(tmp_path / "captured", private=url.removeprefix("http://"))).row()
+    assert row[1:3] == (("no-answer", "") if beyond else ("full", "7"))
+
+
+def test_what_an_honest_service_says_is_far_below_the_limit() -> None:
+    """As many routes as a service may come to have, and every reason there is."""
+    app, made = application("large"), Metrics()
+    for i in range(50):
+        app.get(f"/a-path-of-common-length/{i}")(lambda: None)
+    Counting(app, made)
+    for i in range(10):
+        made.spread(f"of_a_kind_{i}", "Took.", custodian=["1", "2", "3", "4", "5"])
+    assert len(made.text()) < MOST // 2
 
 
 def test_tallys_file_says_how_it_is_unless_it_is_old(tmp_path: Path) -> None:
