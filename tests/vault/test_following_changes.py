@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from audit.log.encoding import decode_base64
+from audit.log.merkle import leaf_hash
 from audit.log.tiles import bundle_path, frame, tile_path
+from audit.protocol.refused import Refused
 from tests.databases import Database
+from tests.vault.fixed_keys import FixedKeys
 from tests.vault.followed import Watch
 from vault.custodian.sql_store import SqlStore
 
@@ -82,6 +85,53 @@ def test_what_changed_on_the_own_disk_is_not_held_against_the_source(watch: Watc
     monkeypatch.setattr(SqlStore, "entries", lambda *a: [b"rotten", *real(*a)[1:]])
     assert watch.raised() == {"damaged": 1}
     assert watch.alarms.code == 6
+
+
+@pytest.mark.parametrize("hashed", [False, True], ids=["an entry", "an entry and its hash"])
+@pytest.mark.parametrize("size", [20, 30])
+def test_nor_is_what_changed_of_what_was_stored_before_its_head(watch: Watch, size: int, hashed: bool) -> None:
+    watch.fill(10)
+    watch.log.grow(size - 10)
+    staged = [b"rotten", *watch.log.entries[11:20]]
+    watch.store.stage(
+        watch.log.origin, 10, list(map(leaf_hash, staged if hashed else watch.log.entries[10:20])), staged
+    )
+    watch.sources[0].show()
+    assert watch.raised() == {"damaged": 1}
+    assert watch.store.newest(watch.log.origin).size == 10
+
+
+def test_nothing_is_learned_from_an_entry_that_changed(watch: Watch, monkeypatch) -> None:
+    watch.fill(10)
+    watch.log.grow(20)
+    watch.store.stage(watch.log.origin, 10, [leaf_hash(watch.log.entries[10])], [b"a rekey, and nobody has signed it"])
+    watch.sources[0].show()
+
+    def learn(keys: FixedKeys, index: int, entry: bytes) -> None:
+        if entry.startswith(b"a rekey"):
+            raise Refused("not-signed", "by no official")
+
+    monkeypatch.setattr(FixedKeys, "learn", learn)
+    assert watch.raised() == {"damaged": 1}
+
+
+def test_a_source_that_shows_another_tree_than_its_head_says_is_accused_though_something_is_staged(
+    watch: Watch,
+) -> None:
+    watch.fill(10)
+    watch.log.grow(20)
+    leaves = [watch.log.source(0, index) for index in range(10, 20)]
+    watch.store.stage(watch.log.origin, 10, leaves, watch.log.entries[10:20])
+    watch.sources[0].show()
+    bundle = [*watch.log.entries[:25], b"other", *watch.log.entries[26:]]
+    watch.sources[0].instead[bundle_path(0, 30)] = frame(bundle)
+    assert set(watch.raised()) == {"changed"}
+    # Nor does it help to have tiles that go with it.
+    watch.sources[0].instead[tile_path(0, 0, 30)] = b"".join(map(leaf_hash, bundle))
+    assert set(watch.raised()) == {"changed"}
+    watch.sources[0].instead.clear()
+    assert watch.raised() == {}
+    assert watch.held() == watch.log.entries
 
 
 def test_a_damaged_head_is_followed_no_further(watch: Watch, monkeypatch) -> None:

@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from audit.log.checkpoint import LogPolicy
-from audit.log.merkle import CompactRange
+from audit.log.merkle import CompactRange, frontier
+from audit.log.proving import TreeTiles
 from audit.log.reader import Head as SignedHead
 from audit.log.reader import Reader, ReadError, read_entries
 from audit.log.tiles import WIDTH
 from infra import failpoints
 from vault.custodian.cosign import Head
 from vault.custodian.keys import Keys
-from vault.custodian.storage import Store
-from vault.custodian.stored import by_log, hash_all, whole
+from vault.custodian.storage import Damaged, Store
+from vault.custodian.stored import by_log, hash_all, right_leaves
 
 STEP = 4 * WIDTH
 """Entries stored at a time: 64 MiB at most, about 300 KiB as a rule."""
@@ -61,21 +62,21 @@ def fill(
 ) -> CompactRange:
     """Stores the entries up to `head`, which satisfied `policy`, without it; returns the frontier there.
 
-    `keys` learns from the entries. ReadError as `read_entries`, `stale` if as many are held, `wrong-root` if what is
-    staged here is not under the head, `wrong-keys` if by the entries it is not `policy` that counts over it; all that
-    was stored by then stays. Damaged; Overtaken if another process stores the same log; SQLAlchemyError or OSError of
-    the store.
+    `keys` learns from the entries. ReadError as `read_entries`, `stale` if as many are held, `wrong-keys` if by the
+    entries it is not `policy` that counts over it; all that was stored by then stays. Damaged, also if what is staged
+    here is not under the head; Overtaken if another process stores the same log; SQLAlchemyError or OSError of the
+    store.
     """
     origin = keys.origin
     held = store.newest(origin)
     if head.size <= held.size:
         raise ReadError(f"has {head.size} entries, no more than are held", str(reader), "stale")
     grown = CompactRange.from_bytes(held.frontier)
-    for step in staged(store, origin, held.size, head.size):
+    for leaves, step in staged(store, origin, held.size, head.size):
         _learn(keys, grown.size, step)
-        grown.extend(hash_all(step))
+        grown.extend(leaves)
         progress(grown.size, head.size)
-    for step in steps(read_entries(reader, grown, head)):
+    for step in steps(_read(reader, head, held, grown)):
         leaves = hash_all(step)
         failpoints.at("pull.staging")
         store.stage(origin, grown.size, leaves, step)
@@ -83,11 +84,32 @@ def fill(
         _learn(keys, grown.size, step)
         grown.extend(leaves)
         progress(grown.size, head.size)
-    if grown.root() != head.root:
-        raise ReadError("the entries held do not lead to the root of its checkpoint", str(reader), "wrong-root")
     if keys.at(head.size) != policy:
         raise ReadError("its checkpoint is signed by keys that the entries under it replace", str(reader), "wrong-keys")
     return grown
+
+
+def _read(reader: Reader, head: SignedHead, held: Head, grown: CompactRange) -> Iterator[bytes]:
+    """As `read_entries` from `grown` on, up to which entries are staged. Damaged if the source proves that others are
+    under its head, which continues what is held: it is not accused of what has changed here.
+    """
+    try:
+        yield from read_entries(reader, grown, head)
+    except ReadError as error:
+        if error.reason != "wrong-root" or grown.size == held.size:
+            raise
+        tiles = TreeTiles(reader, head)
+        root = head.root if grown.size == head.size else frontier(tiles, grown.size).root()
+        try:
+            tiles.consistency(grown.size, root)
+            tiles.consistency(held.size, held.root)
+        except ReadError as other:
+            # One that has become silent meanwhile is not accused either.
+            raise error if other.reason == "bad-proof" else other from None
+        if root == grown.root():
+            raise
+        text = f"what is staged from entry {held.size} on is not what the log and W custodians have signed"
+        raise Damaged(text) from None
 
 
 def _learn(keys: Keys, start: int, entries: list[bytes]) -> None:
@@ -95,12 +117,15 @@ def _learn(keys: Keys, start: int, entries: list[bytes]) -> None:
         keys.learn(index, entry)
 
 
-def staged(store: Store, origin: str, start: int, end: int) -> Iterator[list[bytes]]:
-    """The entries from `start` that are stored without a head, up to `end`, in steps. Damaged if one is missing."""
+def staged(store: Store, origin: str, start: int, end: int) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    """The entries from `start` that are stored without a head, up to `end`, in steps, each after their leaf hashes.
+    Damaged if one is missing, or not the one that was stored.
+    """
     end = min(end, store.staged(origin))
     for at in range(start, end, STEP):
         until = min(at + STEP, end)
-        yield whole(store.entries(origin, at, until), until - at)
+        entries = store.entries(origin, at, until)
+        yield right_leaves(at, until, entries, store.hashes(origin, 0, at, until)), entries
 
 
 def steps(entries: Iterator[bytes]) -> Iterator[list[bytes]]:
