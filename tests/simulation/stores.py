@@ -279,6 +279,9 @@ class Store:
     def observed(self, origin: str, line: str | None = None, most: int | None = None) -> cosign.Head:
         return cosign.EMPTY
 
+    def observed_beyond(self, origin: str, size: int, most: int) -> list[cosign.Head]:
+        return []
+
     def contradict(self, origin: str, line: str, other: cosign.Head) -> None:
         """Evidence, on which nothing is built."""
 

@@ -194,6 +194,23 @@ def test_what_was_seen_within_an_append_is_told_though_a_larger_tree_was_seen(
     assert '"event": "another-tree-seen", "size": 4' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("sizes", [(5, 8), (8, 5), (6, 6)], ids=["smaller", "larger", "as large"])
+def test_of_trees_that_two_sets_of_keys_have_signed_the_false_one_is_told(
+    served: Served, capsys: pytest.CaptureFixture[str], sizes: tuple[int, int]
+) -> None:
+    served.fill(3)
+    served.log.grow(7)
+    truth = list(served.log.entries)
+    for line, size, others in (("stolen", sizes[0], [b"made up"] * 7), ("true", sizes[1], truth[3:])):
+        served.log.entries[3:] = others
+        head = served.log.head(size)
+        served.store().observe(
+            served.log.origin, line, Head(3, size, head.root, b"", served.log.note(head).raw, served.time)
+        )
+    served.cosigned(served.log.append(3))
+    assert told(capsys) == [sizes[0]]
+
+
 def test_a_witness_signs_nothing_more_once_what_is_held_contradicts_what_it_signed(served: Served) -> None:
     seen = forked(served)
     for _ in range(2):

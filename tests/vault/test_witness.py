@@ -103,7 +103,8 @@ def test_a_wrong_signature_of_the_log_is_forbidden(served: Served, key: int) -> 
     served.log.grow(1)
     note = served.log.note(served.log.head())
     lines = list(note.signatures)
-    lines[key] = type(lines[key])(lines[key].name, lines[key].key_id, lines[key].sig[:-1] + b"\0")
+    sig = lines[key].sig
+    lines[key] = type(lines[key])(lines[key].name, lines[key].key_id, sig[:-1] + bytes([sig[-1] ^ 1]))
     assert refused(served, submission(served, 0, note=Note(note.text, tuple(lines))), 403) == "not-signed-by-log"
 
 

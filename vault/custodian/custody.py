@@ -163,8 +163,8 @@ class Custodian:
         """
         held = self.kept.newest(origin)
         new, leaves = next_head(held, append, self.kept.time_to_sign)
-        seen = self._store.observed(origin, most=new.size)
-        if seen.size > held.size:
+        # Of each set of its keys, for those that were stolen may have signed a smaller one than those of now.
+        for seen in self._store.observed_beyond(origin, held.size, new.size):
             grown = CompactRange.from_bytes(held.frontier)
             grown.extend(leaves[: seen.size - held.size])
             if grown.root() != seen.root:

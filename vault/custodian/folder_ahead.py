@@ -57,6 +57,10 @@ class FilesAhead:
         """The largest tree whose head was seen here."""
         return max(self._seen(origin, line, most), key=lambda head: head.size, default=EMPTY)
 
+    def observed_beyond(self, origin: str, size: int, most: int) -> list[Head]:
+        """Of each line the largest tree of more than `size` and at most `most` entries whose head was seen here."""
+        return [head for head in self._seen(origin, None, most) if head.size > size]
+
     def observe(self, origin: str, line: str, new: Head) -> None:
         """Stores a head that was seen. Overtaken if the old size has been continued in this line already."""
         # A head of the empty tree follows no size, hence the one more.

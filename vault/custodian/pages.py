@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -42,12 +42,17 @@ def by_index(engine: Engine) -> Iterator[Connection]:
 
 def first_row(engine: Engine, query: Select[Any]) -> Row[Any] | None:
     """The first row of a query, if the page that it is on can be read; Damaged otherwise."""
+    return next(iter(rows_of(engine, query.limit(1))), None)
+
+
+def rows_of(engine: Engine, query: Select[Any]) -> Sequence[Row[Any]]:
+    """The rows of a query, if the pages that they are on can be read; Damaged otherwise."""
     with suppress(Damaged), readable(), engine.connect() as connection:
         # One statement, which needs no transaction around it.
-        return connection.execution_options(isolation_level="AUTOCOMMIT").execute(query.limit(1)).first()
+        return connection.execution_options(isolation_level="AUTOCOMMIT").execute(query).all()
     # The whole table may have been read for it.
     with by_index(engine) as connection:
-        return connection.execute(query.limit(1)).first()
+        return connection.execute(query).all()
 
 
 def numbers_by_index(engine: Engine, query: Select[Any], number: Column[Any], start: int, end: int) -> list[int]:

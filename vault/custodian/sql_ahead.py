@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from vault.custodian.cluster import SAFE, check_settings, check_stored
 from vault.custodian.cosign import EMPTY, Head
-from vault.custodian.pages import first_row, readable
+from vault.custodian.pages import first_row, readable, rows_of
 from vault.custodian.schema import brought, observed
 from vault.custodian.storage import Overtaken
 
@@ -60,6 +60,13 @@ class RowsAhead:
         query = query.where(~observed.c.line.startswith(AGAINST) if line is None else observed.c.line == line)
         query = query if most is None else query.where(observed.c.size <= most)
         return self._head(query.order_by(observed.c.size.desc())) or EMPTY
+
+    def observed_beyond(self, origin: str, size: int, most: int) -> list[Head]:
+        """Of each line the largest tree of more than `size` and at most `most` entries whose head was seen here."""
+        query = select(observed.c.line, *_SEEN).where(observed.c.origin == origin)
+        query = query.where(~observed.c.line.startswith(AGAINST), observed.c.size > size, observed.c.size <= most)
+        rows = rows_of(self._engine, query.order_by(observed.c.size))
+        return [head_of(row) for row in {row.line: row for row in rows}.values()]
 
     def observe(self, origin: str, line: str, new: Head) -> None:
         """Stores a head that was seen. Overtaken if the old size has been continued in this line already."""

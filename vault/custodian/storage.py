@@ -157,6 +157,11 @@ class Store(Protocol):
         if that is None, its entries held or not, as `observe` stored it (`cosign.EMPTY` if none was).
         """
 
+    def observed_beyond(self, origin: str, size: int, most: int) -> list[Head]:
+        """Of each line the largest tree of more than `size` and at most `most` entries whose head was seen here: those
+        before it in its line are its beginnings.
+        """
+
     def observe(self, origin: str, line: str, new: Head) -> None:
         """Stores a head that was seen and proven to follow the one of `new.old_size`, the largest that is held or was
         seen in `line`; its frontier is empty. `line`
