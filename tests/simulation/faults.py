@@ -27,6 +27,8 @@ class Faults:
             self.trouble,
             self.partition,
             self.stop,
+            self.restart_ledger,
+            self.ask_to_stop,
             self.fail_storage,
             self.fill_disk,
             self.slow_disk,
@@ -36,10 +38,14 @@ class Faults:
             self.lose_ledger,
             self.lose_what_one_holds,
         ]
+        if len(world.tallies) > 1:
+            kinds += [self.hold_up_the_leader, self.hold_up_the_leader, self.lose_a_host]
         if world.officials:
             kinds.append(self.lose_an_intake)
         befalls = world.plant.befalls
-        self._kinds = [kind for kind in kinds if self._dice.random() < 0.35 or kind.__name__ == befalls]
+        self._kinds = [kind for kind in kinds if self._dice.random() < 0.35]
+        # As often as all the others.
+        self._kinds += [kind for kind in set(kinds) if kind.__name__ == befalls] * max(1, len(self._kinds))
         if self._dice.random() < 0.5:
             world.crash_rate = self._dice.choice([0.01, 0.05, 0.2])
 
@@ -59,6 +65,8 @@ class Faults:
             # One that is away comes back by itself.
             zone.held_down = zone.held_down and zone in self._away
             zone.clock.mend()
+        for tally in world.tallies:
+            tally.to_be_stopped = 0.0
         for vault in world.vaults:
             vault.lying = False
 
@@ -69,8 +77,10 @@ class Faults:
         """A machine goes down, with its database."""
         world = self._world
         if self._dice.random() < 0.3:
-            for tally in world.tallies:
+            # On the same machine, or not.
+            for tally in world.tallies if self._dice.random() < 0.5 else ():
                 tally.crash()
+            world.server.start_anew()
             world.ledger.lose_power()
             return
         zone = self._dice.choice([*world.vaults, world.queue, *world.intakes])
@@ -83,10 +93,49 @@ class Faults:
 
     def partition(self) -> None:
         zones = (*self._world.intakes, *self._world.vaults)
-        names = ["tally", "queue", "voters", "officials", "public", *(zone.name for zone in zones)]
-        cut = frozenset(self._dice.sample(names, 2))
-        self._world.network.cuts.add(cut)
-        self._later(lambda: self._world.network.cuts.discard(cut))
+        others = ["ledger", "queue", "voters", "officials", "public", *(zone.name for zone in zones)]
+        # Who stands by is where the other is.
+        hosts = [tally.name for tally in self._world.tallies]
+        pair = self._dice.sample(["tally", *others], 2)
+        if "tally" in pair:
+            other = pair[pair.index("tally") - 1]
+            some = self._dice.sample(hosts, self._dice.randint(1, len(hosts)))
+            self._cut({frozenset((host, other)) for host in some})
+        else:
+            self._cut({frozenset(pair)})
+
+    def hold_up_the_leader(self) -> None:
+        """Who sequences is stopped, somewhere in its round, or cut off from the ledger, until another may have taken
+        over, and then goes on; or its session alone has ended, which it does not know yet.
+        """
+        world, dice = self._world, self._dice
+        leaders = [tally for tally in world.tallies if tally.leads and tally.process.alive]
+        if not leaders:
+            return
+        leader, seconds = dice.choice(leaders), dice.choice([5.0, 15.0, 30.0]) * (0.5 + dice.random())
+        how = dice.choice(["stopped", "stopped", "cut off", "ended"])
+        if how == "ended":
+            world.server.end_holder()
+        elif how == "cut off":
+            self._cut({frozenset((leader.name, "ledger"))}, seconds)
+        else:
+            leader.to_be_stopped = seconds
+
+    def restart_ledger(self) -> None:
+        """The server of the ledger is started anew: whoever has a session loses it."""
+        self._world.server.start_anew()
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM."""
+        self._dice.choice(self._world.tallies).stop.set()
+
+    def lose_a_host(self) -> None:
+        """For good, one of two: the other one sequences."""
+        world = self._world
+        if len(world.tallies) > 1 and not any(tally.gone for tally in world.tallies):
+            tally = self._dice.choice(world.tallies)
+            tally.gone = True
+            tally.crash()
 
     def stop(self) -> None:
         """SIGSTOP, and after a while SIGCONT."""
@@ -163,7 +212,8 @@ class Faults:
         # From here on no disk is lost that would have been enough.
         world.restored = True
         one = self._dice.choice(world.vaults)
-        cuts = {frozenset(("tally", vault.name)) for vault in world.vaults if vault is not one}
+        (tally,) = world.tallies
+        cuts = {frozenset((tally.name, vault.name)) for vault in world.vaults if vault is not one}
         world.network.cuts |= cuts
 
         def alone() -> bool:
@@ -227,6 +277,15 @@ class Faults:
         for tally in self._world.tallies:
             tally.held_down = False
 
+    def _cut(self, cuts: set[frozenset[str]], seconds: float | None = None) -> None:
+        network = self._world.network
+        network.cuts |= cuts
+
+        def heal() -> None:
+            network.cuts -= cuts
+
+        self._later(heal) if seconds is None else self._after(seconds, heal)
+
     def _any(self) -> Zone:
         return self._dice.choice(self._world.zones)
 
@@ -234,8 +293,9 @@ class Faults:
         self._world.network.trouble = 0.0
 
     def _later(self, call: Callable[[], object]) -> None:
-        seconds = self._dice.choice([1.0, 10.0, 60.0]) * self._dice.random()
+        self._after(self._dice.choice([1.0, 10.0, 60.0]) * self._dice.random(), call)
 
+    def _after(self, seconds: float, call: Callable[[], object]) -> None:
         def wait() -> None:
             self._world.kernel.pause(seconds)
             call()

@@ -16,6 +16,7 @@ from audit.record.entries import Entry, parse_entry
 from audit.record.manifest import Manifest
 from audit.record.seen import MemorySeen, intake_of
 from audit.record.voting import reconcile_root
+from tally.sequencer.courier import LedgerBehind
 from tests.simulation.intake import Intake
 from tests.simulation.officials import Officials
 from tests.simulation.stores import Answer, answer_of, is_answered
@@ -42,6 +43,10 @@ class Invariants:
         if not self.world.restored:
             other = self._signed.setdefault(size, root)
             self.world.expect(other == root, f"two trees of {size} entries are signed")
+
+    def be_behind(self, error: LedgerBehind) -> None:
+        """A sequencer takes the ledger for an old copy."""
+        self.world.expect(self.world.restored, f"a ledger that was never restored is taken for an old copy: {error}")
 
     def cosigned(self, vault: Vault, size: int, root: bytes) -> None:
         """A custodian has put its name to a tree."""

@@ -76,6 +76,12 @@ class Kernel:
         self.tasks.append(task)
         WORKERS.give(lambda: self._live(task, call))
 
+    def thread(self, process: Process, name: str, call: Callable[[], None]) -> Coming:
+        """As `spawn`, for who waits for its end."""
+        coming = Coming(self)
+        self.spawn(process, name, lambda: coming.come(call))
+        return coming
+
     def pause(self, seconds: float | None = 0.0, ready: Callable[[], bool] | None = None) -> bool:
         """Others run; until `ready`, or so many seconds have passed (None: for ever). Whether it was `ready`."""
         task = self.current
@@ -235,13 +241,11 @@ class Ahead:
         self._kernel, self._process = kernel, process
 
     def submit(self, call: Callable[[], Any]) -> Coming:
-        coming = Coming(self._kernel)
-        self._kernel.spawn(self._process, "ahead", lambda: coming.come(call))
-        return coming
+        return self._kernel.thread(self._process, "ahead", call)
 
 
 class Coming:
-    """As a future of that executor."""
+    """As a thread, or as a future of an executor of one."""
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
@@ -259,9 +263,12 @@ class Coming:
     def cancel(self) -> bool:
         return False
 
-    def result(self) -> Any:
+    def join(self) -> None:
         if not self._done:
             self._kernel.pause(None, lambda: self._done)
+
+    def result(self) -> Any:
+        self.join()
         if self._error is not None:
             raise self._error
         return self._result

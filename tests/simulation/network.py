@@ -125,12 +125,14 @@ def _routed(keeper: Keeper, origin: str, method: str, path: str, content: bytes)
 class Exchange:
     """A custodian as the sequencer reaches it: `tally.sequencer.custodian.Exchange`."""
 
-    def __init__(self, network: Network, target: Process, ask: Callable[[str, str, bytes | None], Answer]) -> None:
-        self._network, self._target, self._ask = network, target, ask
+    def __init__(
+        self, network: Network, source: str, target: Process, ask: Callable[[str, str, bytes | None], Answer]
+    ) -> None:
+        self._network, self._source, self._target, self._ask = network, source, target, ask
 
     def __call__(self, method: str, path: str, content: bytes | None, most: int) -> Answer:
         try:
-            return self._network.call("tally", self._target, lambda: self._ask(method, path, content))
+            return self._network.call(self._source, self._target, lambda: self._ask(method, path, content))
         except NoAnswer:
             raise Unavailable("no answer") from None
 
@@ -191,11 +193,13 @@ class Egress:
     def __init__(
         self,
         network: Network,
+        source: str,
         target: Process,
         take: Callable[[int, bool], list[Row]],
         ack: Callable[[Sequence[bytes]], None],
     ) -> None:
-        self._network, self._target, self._take, self._ack = network, target, take, ack
+        self._network, self._source, self._target = network, source, target
+        self._take, self._ack = take, ack
         self._anew = True
 
     def begin(self) -> None:
@@ -213,6 +217,6 @@ class Egress:
 
     def _ask(self, request: Callable[[], T]) -> T:
         try:
-            return self._network.call("tally", self._target, request)
+            return self._network.call(self._source, self._target, request)
         except (NoAnswer, OperationalError):
             raise QueueUnavailable("no-answer") from None

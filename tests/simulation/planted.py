@@ -29,6 +29,8 @@ class Plant:
     compares = True
     marks = True
     befalls = ""  # a kind of fault that every schedule has
+    hosts = 0  # how many tallies there are; as the seed says, if it is not said
+    locks: bool | None = None  # whether the session lock keeps one of two away; as the seed says, if it is not said
     votes: bool | None = None  # whether the whole vote is held; as the seed says, if it is not said
 
     def failpoint(self, name: str) -> None:
@@ -118,13 +120,25 @@ class NoMark(Plant):
     """An old copy of the ledger is not known by the mark that stands outside of it."""
 
     marks = False
+    hosts = 1
     befalls = "lose_what_one_holds"
 
 
 class NoSwap(Plant):
-    """Two sequencers on one ledger that does not compare."""
+    """The lock alone keeps two sequencers apart: the ledger does not compare."""
 
     compares = False
+    hosts = 2
+    locks = True
+    befalls = "hold_up_the_leader"
+
+
+class NoSwapNoLock(Plant):
+    """Nothing keeps two sequencers apart."""
+
+    compares = False
+    hosts = 2
+    locks = False
 
 
 def settled_by_anybody(entries: Sequence[Entry], intake: str, seen: Seen) -> Iterator[tuple[bytes, str]]:

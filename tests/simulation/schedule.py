@@ -92,7 +92,9 @@ def _simulated(fault: Callable[[str], None]) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(cheap_signatures())
         stack.enter_context(patch.object(log.Log, "_write", write))
-        stack.enter_context(patch.object(term, "POLL_SECONDS", 2.0))
+        # Looking costs turns; and in proportion to the others the one that leads finds out as late as it does.
+        for name, seconds in (("POLL_SECONDS", 2.0), ("STANDBY_SECONDS", 1.0), ("BEAT_SECONDS", 3.0)):
+            stack.enter_context(patch.object(term, name, seconds))
         stack.enter_context(patch.object(watch, "sign_page", sign_page))
         stack.enter_context(patch.object(record_entries, "read_text", read_text))
         for module in (watch, reception):

@@ -15,8 +15,9 @@ from audit.record.seen import MemorySeen, intake_of
 from infra import failpoints
 from infra.queue.frames import Row
 from tally.sequencer.ledger import EMPTY, Overtaken, Stage
-from tests.simulation.disk import Disk
+from tests.simulation.disk import Change, Disk, failing
 from tests.simulation.kernel import Kernel
+from tests.simulation.sessions import PATIENCE, Host, Server
 from vault.custodian import cosign, storage
 
 LEASE_SECONDS = 30.0
@@ -109,29 +110,36 @@ class Transaction:
 
 
 class Ledger:
-    """See `tally.sequencer.ledger.Ledger`. `staged` is told how many entries a stage continues, and the ledger held."""
+    """See `tally.sequencer.ledger.Ledger`, as the process at `host` reaches it. `staged` is told how many entries a
+    stage continues, and the ledger held.
+    """
 
     def __init__(
-        self, kernel: Kernel, disk: Disk, origin: str, compares: bool, staged: Callable[[int, int], None]
+        self, disk: Disk, origin: str, compares: bool, staged: Callable[[int, int], None], server: Server, host: Host
     ) -> None:
-        self._kernel, self._disk, self.origin, self._compares = kernel, disk, origin, compares
-        self._staged = staged
+        self._disk, self.origin, self._compares = disk, origin, compares
+        self._staged, self._server, self._host = staged, server, host
 
     @property
     def _state(self) -> LedgerState:
+        self._host.reach()
         self._disk.check()
         return self._disk.state
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
-        transaction = Transaction(self._state, self._compares)
+        transaction, starts = Transaction(self._state, self._compares), self._server.starts
         yield transaction
         failpoints.at("sequencer.staging")
         self._disk.wait()
+        self._host.reach(PATIENCE)
+        if starts != self._server.starts:
+            raise failing("the session has ended")
         size = self._disk.state.newest.size
         self._disk.write(transaction.change)
         if transaction.stages:
             self._staged(transaction.stages[0][0].old_size, size)
+        self._host.reach(PATIENCE)
 
     @contextmanager
     def seen(self) -> Iterator[Seen]:
@@ -163,16 +171,14 @@ class Ledger:
 
     def sign(self, size: int, note: bytes, entries: Sequence[Entry]) -> bytes:
         entries = list(entries)
-        self._disk.wait()
-        self._disk.write(lambda state: state.sign(size, note, entries))
+        self._write(lambda state: state.sign(size, note, entries))
         return self._state.signed[size]
 
     def witnessed(self, size: int) -> bytes | None:
         return self._state.witnessed.get(size)
 
     def witness(self, size: int, note: bytes) -> bytes:
-        self._disk.wait()
-        self._disk.write(lambda state: state.witnessed.setdefault(size, note))
+        self._write(lambda state: state.witnessed.setdefault(size, note))
         return self._state.witnessed[size]
 
     def entries(self, start: int, end: int) -> list[bytes]:
@@ -180,6 +186,12 @@ class Ledger:
 
     def all_entries(self, size: int | None = None) -> Iterator[bytes]:
         yield from self._state.entries[:size]
+
+    def _write(self, change: Change) -> None:
+        """Who is cut off meanwhile does not know whether it was written."""
+        self._disk.wait()
+        self._host.reach(PATIENCE)
+        self._disk.write(change)
 
 
 class Answer(NamedTuple):

@@ -18,6 +18,7 @@ from tests.simulation.planted import (
     NoFsyncOfFolders,
     NoMark,
     NoSwap,
+    NoSwapNoLock,
     Plant,
     RefusesSilently,
     SettlesAnybodys,
@@ -29,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 FEW = 30
 """Within so many schedules a planted fault is found."""
 MAY_LOSE = "custodian-[a-e] has cosigned [0-9]+ entries and may lose them"
+CONTINUES_ANOTHER = "a stage continues [0-9]+ entries of a ledger that holds [0-9]+"
 COSIGNED_TWICE = "two trees of [0-9]+ entries are cosigned, one by custodian-[a-e]"
 NOT_SIMULATED = {
     *("outbox.renewing", "outbox.renewed", "outbox.learning", "outbox.restoring", "outbox.restored"),
@@ -62,7 +64,8 @@ class Votes(Plant):
         (NoFsync(), MAY_LOSE),
         (NoFsyncOfFiles(), MAY_LOSE),
         (NoFsyncOfFolders(), MAY_LOSE),
-        (NoSwap(), "a stage continues [0-9]+ entries of a ledger that holds [0-9]+"),
+        (NoSwap(), CONTINUES_ANOTHER),
+        (NoSwapNoLock(), CONTINUES_ANOTHER),
         (NoMark(), ".* (holds|shows) another tree of [0-9]+ entries, signed by this log's keys|" + COSIGNED_TWICE),
         (SettlesAnybodys(), "intake-[12] accounts for a ballot whose answer [0-9]+ custodians hold"),
         (RefusesSilently(), "an entry is acknowledged to the queue that [0-9]+ custodians hold"),
@@ -74,6 +77,7 @@ class Votes(Plant):
         "no fsync of a custodian's file",
         "no fsync of a custodian's folder",
         "no compare-and-swap",
+        "no compare-and-swap and no lock",
         "no mark",
         "settle what came through another",
         "refuse without saying so",

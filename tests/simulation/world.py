@@ -12,6 +12,7 @@ from tests.simulation.officials import Officials
 from tests.simulation.planted import Plant
 from tests.simulation.public import Public
 from tests.simulation.rehearsal import notices, vote
+from tests.simulation.sessions import Server
 from tests.simulation.stores import LedgerState
 from tests.simulation.tally import Tally
 from tests.simulation.vault import Vault
@@ -21,6 +22,8 @@ from tests.simulation.zone import Zone
 VOTES = 0.1
 """The share of schedules in which a whole vote is held: each costs as much as some of the others."""
 
+HOSTS = 0.4
+"""The share of schedules in which two tallies run on the ledger."""
 FOLDERS = 0.2
 """The share of schedules in which one custodian keeps its log in a folder."""
 
@@ -46,7 +49,10 @@ class World:
         self.vaults = [Vault(self, i, i == folder) for i in range(custodians)]
         self.queue = QueueZone(self, 3 if self.dice.random() < 0.25 else 1)
         self.ledger = Disk(kernel, "ledger", LedgerState)
-        self.tallies = [Tally(self, i) for i in range(2 if self.dice.random() < 0.3 else 1)]
+        hosts = plant.hosts or (2 if self.dice.random() < HOSTS else 1)
+        # Half of the pairs have a lock that keeps nobody out: what decides must do without it.
+        self.server = Server(kernel, hosts == 1 or (self.dice.random() < 0.5 if plant.locks is None else plant.locks))
+        self.tallies = [Tally(self, i) for i in range(hosts)]
         self.intakes = [Intake(self, i) for i in range(2 if votes else 1)]
         self.public = Public(self)
         self.notices = None if votes else Notices(self, self.dice.randint(3, 12))
@@ -87,8 +93,15 @@ class World:
             self.broken.append(text)
 
     def failpoint(self, name: str) -> None:
-        """The hook: now and then the process that comes here ends."""
+        """The hook: now and then the process that comes here ends, or is stopped for a while."""
         self.plant.failpoint(name)
+        task = self.kernel.current
+        for tally in self.tallies:
+            # Mostly where another one may come between what it has read and what it writes.
+            share = 0.5 if name == "sequencer.staging" else 0.05
+            passes = tally.to_be_stopped and task.process is tally.process and not task.serving
+            if passes and self.dice.random() < share:
+                tally.be_stopped()
         self.may_crash()
 
     def may_crash(self, share: float = 1.0) -> None:
