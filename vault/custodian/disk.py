@@ -78,11 +78,20 @@ class RealDisk:
     def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
         # O_NONBLOCK: to open a pipe that somebody put there would otherwise not return.
         number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(number, "rb") as file:
-            if not stat.S_ISREG(os.fstat(number).st_mode):
-                raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), path)
-            file.seek(start)
-            return file.read(length)
+        try:
+            found = os.fstat(number)
+            if not stat.S_ISREG(found.st_mode):
+                wrong = errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.ENXIO
+                raise OSError(wrong, os.strerror(wrong), path)
+            # A file that is read is whole: its size does not change.
+            rest = found.st_size - start
+            end = start + (rest if length < 0 else min(length, rest))
+            raw = b""
+            while start + len(raw) < end and (more := os.pread(number, end - start - len(raw), start + len(raw))):
+                raw += more
+            return raw
+        finally:
+            os.close(number)
 
     def share(self, folder: str, sweep: Callable[[], None]) -> None:
         number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 
@@ -214,8 +215,12 @@ class FolderStore(FilesAhead):
         known = self.hashes(origin, 0, at, start) if at < start else []
         return known + self.brought_hashes(origin, line, max(at, start), end)
 
-    def _head_with(self, origin: str, index: int) -> Sealed | None:
-        """The file of the first head that covers entry `index`."""
+    def _head_with(self, origin: str, index: int, before: Sealed | None = None) -> Sealed | None:
+        """The file of the first head that covers entry `index`, with which that file begins that follows `before`."""
+        if before is not None and before.about["size"] == index:
+            # Nothing need be listed to find it.
+            with suppress(Damaged):
+                return self._open(origin, "heads", index)
         old = self._files.highest(self._tree(origin, "heads"), index)
         if old is None:
             return None
@@ -225,8 +230,9 @@ class FolderStore(FilesAhead):
     def _read(self, origin: str, start: int, end: int, part: Part) -> list[bytes]:
         """What `part` reads of the files that hold the entries [start, end), fewer if not all are stored."""
         found: list[bytes] = []
+        head: Sealed | None = None
         while start < end:
-            file = self._head_with(origin, start)
+            file = head = self._head_with(origin, start, head)
             first, last = (file.about["first"], file.about["size"]) if file else (start + 1, 0)
             if file is not None and start < first and start >= file.about.get("brought", ["", first])[1]:
                 stop = min(end, first)
