@@ -42,6 +42,7 @@ SHORTER = {
     "tally.sequencer.push.LOOK_AGAIN_SECONDS": 4.0,
     "tally.sequencer.term.RETRY_SECONDS": 0.3,
     "vault.custodian.examining.BETWEEN_SECONDS": 1.0,
+    "vault.custodian.examining.PART": 0.5,
 }
 """How long services wait here for what is not there: seconds, where it would be half a minute. The order of what they
 do is the same. With `--patient` they wait as long as in production.
