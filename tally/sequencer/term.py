@@ -34,6 +34,8 @@ STANDBY_SECONDS = 0.25
 """Between two looks of one that stands by."""
 WAITED_OUT = (*UNAVAILABLE, NotMarked)
 
+Start = Callable[[str, Callable[[], None], Callable[[], None]], threading.Thread]
+
 _log = log.Log("tally", queue_unavailable=("kind",), standing_by=(), leading=(), leading_lost=(), ledger_behind=())
 _silent = log.Seldom(10)
 
@@ -44,6 +46,18 @@ class Stop(Protocol):
     def is_set(self) -> bool: ...
 
     def wait(self, timeout: float | None = None) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Threads:
+    """What watches over a turn, and waits for what it sees: clock and threads are arguments. `start` as `lasting`'s."""
+
+    start: Start = lasting.start
+    event: Callable[[], threading.Event] = threading.Event
+    clock: Callable[[], float] = monotonic
+
+
+THREADS = Threads()
 
 
 @dataclass(frozen=True)
@@ -112,7 +126,9 @@ class Term:
             pause()
 
 
-def stand_by(make_term: Callable[[], Term], leading: Leading, stop: threading.Event) -> None:
+def stand_by(
+    make_term: Callable[[], Term], leading: Leading, stop: threading.Event, threads: Threads = THREADS
+) -> None:
     """Waits for its turn, serves, and waits again if the turn was lost, until told to stop. All else that ends a term
     ends it.
     """
@@ -142,7 +158,7 @@ def stand_by(make_term: Callable[[], Term], leading: Leading, stop: threading.Ev
                 continue
             _log.info("leading")
             said = False
-            with turn(leading, term.push, stop) as over:
+            with turn(leading, term.push, stop, threads) as over:
                 term.serve(over, behind is not None, behind.claim if behind is not None else None)
             term, behind = None, None
         except WAITED_OUT as error:
@@ -157,19 +173,19 @@ def stand_by(make_term: Callable[[], Term], leading: Leading, stop: threading.Ev
 
 
 @contextmanager
-def turn(leading: Leading, push: Push, stop: threading.Event) -> Iterator[threading.Event]:
+def turn(leading: Leading, push: Push, stop: threading.Event, threads: Threads = THREADS) -> Iterator[threading.Event]:
     """The end of a term: set when the process is told to stop, or has lost its turn; who waits in `push` is told then,
     but for a stop after FINISH_SECONDS.
     """
-    over, ended = threading.Event(), threading.Event()
+    over, ended = threads.event(), threads.event()
 
     def watch() -> None:
-        confirmed = monotonic()
+        confirmed = threads.clock()
         try:
             while not over.is_set() and not stop.wait(POLL_SECONDS):
-                if monotonic() - confirmed > BEAT_SECONDS:
+                if threads.clock() - confirmed > BEAT_SECONDS:
                     leading.confirm()
-                    confirmed = monotonic()
+                    confirmed = threads.clock()
         except UNAVAILABLE as error:
             tell(error)
             _log.warning("leading-lost")
@@ -183,7 +199,7 @@ def turn(leading: Leading, push: Push, stop: threading.Event) -> Iterator[thread
         push.close()
 
     # Without it, nobody would see that the turn is lost, or that it is time to stop: the term ends with it.
-    thread = lasting.start("turn", watch, end)
+    thread = threads.start("turn", watch, end)
     try:
         yield over
     finally:
