@@ -15,6 +15,8 @@ from tests.faults.totals import Totals, total
 TESTS = Path(__file__).parent
 NEED_ROOT = (TESTS / "faults", TESTS / "storage")
 """They make disks and networks."""
+LONG = ("end_to_end", "faults", "simulation", "judges", "officials", "register")
+"""Whose files take long. They come first, or in the end one process would be at the last and the others idle."""
 
 # Property tests try the same examples in every run, and no clock decides whether they pass.
 settings.register_profile("psephos", deadline=None, derandomize=True, max_examples=60)
@@ -35,11 +37,18 @@ def pytest_report_header() -> str | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=place_of)
     if os.geteuid() == 0:
         return
     left_out = [item for item in items if any(item.path.is_relative_to(folder) for folder in NEED_ROOT)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+def place_of(item: pytest.Item) -> int:
+    """Of a test's folder among those that come first."""
+    folder = item.path.relative_to(TESTS).parts[0]
+    return LONG.index(folder) if folder in LONG else len(LONG)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

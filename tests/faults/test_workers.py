@@ -51,8 +51,8 @@ def workers(town: Zones, name: str) -> list[int]:
 
 @contextmanager
 def killing(town: Zones) -> Iterator[dict[str, int]]:
-    """Until the block ends, one worker after another, in turn of each zone; how many of each. A service that has ended, because those it
-    started anew died as well, is started by its service manager.
+    """Until the block ends, one worker after another, in turn of each zone; how many of each. A service that has ended,
+    because those it started anew died as well, is started by its service manager.
     """
     dice, over, killed = random.Random(1), threading.Event(), dict.fromkeys(ZONES, 0)
 
