@@ -164,19 +164,17 @@ class Push:
     def next_task(self, courier: Courier) -> tuple[Stage | None, tuple[int, bytes]] | None:
         """Waits until its custodian lacks something: the stage and the witnessed note it may lack; None to end."""
         with self._changed:
-            while not self._closing:
-                size = courier.size
-                if self._stage is None:
-                    # Before the ledger has been read, nobody knows whose signatures count.
-                    self._changed.wait()
-                    continue
-                if size is None or size < self._stage.size:
-                    return self._stage, self._witnessed
-                if courier.published < self._witnessed[0] <= size:
-                    return self._stage, self._witnessed
-                if not self._changed.wait(LOOK_AGAIN_SECONDS):
-                    courier.forget()
-            return None
+            # Whatever the others do meanwhile, it does not put off the look.
+            while not self._changed.wait_for(lambda: self._closing or self._lacks(courier), LOOK_AGAIN_SECONDS):
+                courier.forget()
+            return None if self._closing else (self._stage, self._witnessed)
+
+    def _lacks(self, courier: Courier) -> bool:
+        if self._stage is None:
+            # Before the ledger has been read, nobody knows whose signatures count.
+            return False
+        size = courier.size
+        return size is None or size < self._stage.size or courier.published < self._witnessed[0] <= size
 
     def report(self, courier: Courier, size: int, name: str, lines: Lines) -> None:
         """Takes the true lines of the custodian `name` over the ledger's tree of `size` entries."""
