@@ -164,6 +164,26 @@ def test_entries_ahead_of_their_head_that_cannot_be_read_are_not_taken_for_none(
         kept.store.staged(origin)
 
 
+def test_those_on_a_page_before_the_tables_last_are_mended_from_a_peer(own: Cluster, kept: Kept) -> None:
+    origin = kept.log.origin
+    kept.log.grow(100)
+    leaves = [kept.log.source(0, index) for index in range(700, 800)]
+    kept.store.stage(origin, 700, leaves, kept.log.entries[700:])
+    Kept(kept.database)
+    damaged(own, kept, "entry", page_of(kept, "entry", "index = 799"))
+    # The first of them can be read, and how many there are cannot.
+    assert kept.store.entries(origin, 700, 701) == kept.log.entries[700:701]
+    with pytest.raises(Damaged):
+        kept.store.staged(origin)
+    assert kept.found() == ["entries from 700 on that were staged before their head: cannot be read"]
+    assert kept.scrub(kept.peer.show()) == 3, kept.said
+    assert (kept.store.staged(origin), kept.store.entries(origin, 700, 800)) == (800, kept.log.entries[700:])
+    kept.start()
+    kept.log.grow(1)
+    kept.custodian.append(origin, kept.log.append(700))
+    kept.check_whole()
+
+
 def test_a_rekey_on_a_page_that_cannot_be_read_is_known_by_its_place_and_mended(own: Cluster, kept: Kept) -> None:
     origin = kept.log.origin
     kept.log.entries += [*(b"%d " % number + b"z" * 300 for number in range(9)), FIRST_LINE + b"12", b"z" * 300]

@@ -5,6 +5,7 @@ what comes again.
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -13,11 +14,15 @@ from tests.vault.conftest import CUSTODIANS, NOW, Served
 from tests.vault.fixed_keys import FixedKeys
 from tests.vault.test_folder_scrubbing import Kept
 from tests.vault.uploading import add, brought, cosigned, info, seen, upload
+from tests.vault.witnessing import add as add_checkpoint
+from tests.vault.witnessing import cosigned as cosigned_by_witness
+from tests.vault.witnessing import refused, submission, told_size
 from vault.custodian.custody import Custodian
 from vault.custodian.examining import Examiner
 from vault.custodian.folder_mending import MendableFolder
 from vault.custodian.mending import Scrub
 from vault.custodian.storage import Damaged
+from vault.custodian.stored import line_of
 
 
 @pytest.fixture
@@ -85,12 +90,46 @@ def test_while_what_is_held_is_damaged_nothing_is_taken_away(kept: Kept) -> None
     assert kept.store.staged(kept.log.origin) == 780
 
 
+def observed(folder: Path) -> Path:
+    """The file that says that a tree of 5 entries was seen after one of 3."""
+    (file,) = folder.glob("logs/*/observed-*/000/000/000/004")
+    return file
+
+
+@pytest.mark.parametrize("byte", [40, -40], ids=["first copy", "second copy"])
+def test_which_tree_was_seen_is_known_from_the_other_copy(in_folder: Served, tmp_path: Path, byte: int) -> None:
+    served, origin = in_folder, in_folder.log.origin
+    served.fill(3)
+    seen(served, 5)
+    file = observed(tmp_path)
+    right = file.read_bytes()
+    flip(file, byte)
+    store, keys = served.store(), FixedKeys(served.log.policy)
+    assert isinstance(store, MendableFolder)
+    with pytest.raises(Refused, match="head that was seen, number 4: cannot be read"):
+        examined(store, origin, keys).check()
+    # Nothing of it is forgotten meanwhile, nor afterwards.
+    true, other = list(served.log.entries), [*served.log.entries[:3], b"other", b"other"]
+    for code, told in ((3, "observed 4: mended from its other copy"), (0, "all right")):
+        served.log.entries[:] = other
+        served.restart()
+        assert refused(served, submission(served, 5), 422) == "wrong-root"
+        assert told_size(served, submission(served, 3)) == b"5\n"
+        served.log.entries[:] = true
+        assert cosigned_by_witness(served, submission(served, 5)) == served.time
+        assert scrub(served) == (code, [ANY, f"{origin}: {told}"] if code else [f"{origin}: {told}, 3 entries"])
+        assert file.read_bytes() == right
+    examined(store, origin, keys).check()
+    served.cosigned(served.log.append(3))
+
+
 def test_which_tree_was_seen_nobody_else_knows(in_folder: Served, tmp_path: Path) -> None:
     served, origin = in_folder, in_folder.log.origin
     served.fill(3)
     seen(served, 5)
-    (file,) = tmp_path.glob("logs/*/observed-*/000/000/000/004")
-    flip(file)
+    file = observed(tmp_path)
+    for byte in (40, -40):
+        flip(file, byte)
     store, keys = served.store(), FixedKeys(served.log.policy)
     assert isinstance(store, MendableFolder)
     with pytest.raises(Damaged):
@@ -102,6 +141,31 @@ def test_which_tree_was_seen_nobody_else_knows(in_folder: Served, tmp_path: Path
     (told,) = [line for line in said if "file 4 alone says which tree was seen" in line]
     assert "rebuild this custodian" in told
     assert file.exists()
+
+
+def test_a_tree_that_an_earlier_version_saw_is_known_from_its_one_copy(in_folder: Served, tmp_path: Path) -> None:
+    served = in_folder
+    served.fill(3)
+    seen(served, 5)
+    file = observed(tmp_path)
+    raw = file.read_bytes()
+    file.write_bytes(raw[: len(raw) // 2])
+    assert scrub(served)[0] == 0
+    served.restart()
+    assert cosigned_by_witness(served, submission(served, 5)) == served.time
+
+
+def test_evidence_against_a_log_is_read_from_either_copy(in_folder: Served, tmp_path: Path) -> None:
+    served = in_folder
+    served.fill(3)
+    served.log.entries[0] = b"rewritten"
+    add_checkpoint(served, submission(served, 0))
+    line = line_of(served.log.policy)
+    kept = served.store().contradicted(served.log.origin, line)
+    assert kept is not None
+    (file,) = tmp_path.glob("logs/*/against-*/000/000/000/000")
+    flip(file)
+    assert served.store().contradicted(served.log.origin, line) == kept
 
 
 @pytest.mark.parametrize("held", [0, 100])

@@ -6,6 +6,7 @@ way of another.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
@@ -16,9 +17,11 @@ from audit.record.heads import is_rekey
 from vault.custodian.cosign import EMPTY, Head
 from vault.custodian.disk import Disk, RealDisk
 from vault.custodian.numbered_files import NumberedFiles
-from vault.custodian.sealed_files import Sealed, seal
+from vault.custodian.sealed_files import Read, Sealed, copies, seal, twice
 from vault.custodian.storage import Damaged, Overtaken
 
+TWICE = ("observed", "against")
+"""Kinds of files that are two copies in one: which tree was seen nobody else knows."""
 Part = Callable[[Sealed, int, int], list[bytes]]
 """(file, start, end) -> what is wanted of its entries [start, end)."""
 
@@ -110,6 +113,7 @@ class FilesAhead:
 
     def _put(self, origin: str, kind: str, number: int, about: dict[str, Any], **blocks: bytes) -> None:
         content = seal(kind, {**about, "origin": origin}, **blocks)
+        content = twice(content) if bare(kind) in TWICE else content
         try:
             self._files.put(self._tree(origin, kind), number, content)
         except FileExistsError:
@@ -118,10 +122,20 @@ class FilesAhead:
     def _open(self, origin: str, kind: str, number: int) -> Sealed:
         tree = self._tree(origin, kind)
         where = f"{self._root}/logs/{tree}: file {number}"
-        file = Sealed(kind, where, lambda start, length: self._files.read(tree, number, start, length))
-        if file.about["origin"] != origin:
-            raise Damaged(f"{where} is of another log")
-        return file
+
+        def sealed(read: Read) -> Sealed:
+            file = Sealed(kind, where, read)
+            if file.about["origin"] != origin:
+                raise Damaged(f"{where} is of another log")
+            return file
+
+        if bare(kind) not in TWICE:
+            return sealed(lambda start, length: self._files.read(tree, number, start, length))
+        raw = self._files.read(tree, number)
+        with suppress(Damaged):
+            # With the first copy it begins; before there were two, it was all.
+            return sealed(lambda start, length: raw)
+        return sealed(lambda start, length: copies(raw)[1])
 
     def _tree(self, origin: str, kind: str) -> str:
         return f"{self._logs[origin]}/{kind}"
@@ -133,6 +147,11 @@ class FilesAhead:
             return None
         head = head_from(self._open(origin, kind, number).about)
         return head if head.size == size else None
+
+
+def bare(kind: str) -> str:
+    """A kind without the line that it is of."""
+    return kind.partition("-")[0]
 
 
 def about_head(head: Head) -> dict[str, Any]:

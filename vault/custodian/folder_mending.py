@@ -18,11 +18,11 @@ from audit.log.merkle import CompactRange, frontier
 from audit.log.tiles import HEIGHT, WIDTH, frame
 from audit.record.heads import is_rekey
 from vault.custodian.cosign import Head
-from vault.custodian.folder_ahead import about_head, leaves_in
+from vault.custodian.folder_ahead import TWICE, about_head, bare, leaves_in
 from vault.custodian.folder_store import FolderStore
 from vault.custodian.keys import held_size
 from vault.custodian.nodes import new_nodes
-from vault.custodian.sealed_files import Sealed, seal
+from vault.custodian.sealed_files import Sealed, seal, twice
 from vault.custodian.storage import AHEAD, Damaged, Truth
 from vault.custodian.stored import hash_all
 
@@ -92,29 +92,37 @@ class MendableFolder(FolderStore):
         """
         for kind in self._kinds_ahead(origin):
             for number, right in self._pieces(origin, kind, size):
-                yield _bare(kind), number, right
+                yield bare(kind), number, right
 
-    def drop_ahead(self, origin: str, kind: str, number: int) -> None:
-        """Takes the damaged files of this kind out of their trees, and those after them, else there would be holes."""
+    def mend_ahead(self, origin: str, kind: str, number: int, truth: Truth) -> str:
+        """Makes both copies whole again of what nobody else knows; takes damaged files of another kind out of their
+        trees, and those after them, else there would be holes.
+        """
         held, _ = held_size(self, origin)
-        for one in (one for one in self._kinds_ahead(origin) if _bare(one) == kind):
+        for one in (one for one in self._kinds_ahead(origin) if bare(one) == kind):
             bad = next((at for at, right in self._pieces(origin, one, held) if not right), None)
             if bad is None:
                 continue
             tree = self._tree(origin, one)
-            if kind == "observed":
-                raise Damaged(f"{self._root}/logs/{tree}: file {bad} alone says which tree was seen")
+            if kind in TWICE:
+                file = self._try(origin, one, bad)
+                if file is None:
+                    where = f"{self._root}/logs/{tree}: file {bad} alone says which tree was seen, in neither copy"
+                    raise Damaged(f"{where}; rebuild this custodian from its peers")
+                self._files.mend(tree, bad, twice(file.lines))
+                continue
             # The last one goes first: a crash leaves the damage to be found. None of them is part of a head if it
             # begins where the newest ends.
             while (last := self._files.highest(tree) or 0) > bad and last >= held_size(self, origin)[0]:
                 self._files.drop(tree, last)
             self._files.drop(tree, bad)
+        return "mended from its other copy" if kind in TWICE else "taken away with what follows it; it comes again"
 
     def _pieces(self, origin: str, kind: str, size: int) -> Iterator[tuple[int, bool]]:
         tree, end = self._tree(origin, kind), size
         for number in self._files.ascending(tree, self._files.highest(tree, size) or 0):
             file = self._try(origin, kind, number)
-            right = file is not None and self._has_blocks(file)
+            right = file is not None and self._is_whole(origin, kind, number, file)
             if file is not None and "end" in file.about:
                 # What begins beyond the end of the one before it began where a head ended, one that came meanwhile.
                 right = right and (number <= end or number <= held_size(self, origin)[0])
@@ -122,9 +130,11 @@ class MendableFolder(FolderStore):
             yield number, right
 
     def _kinds_ahead(self, origin: str) -> list[str]:
-        return [kind for kind in self._files.trees(self._logs[origin]) if _bare(kind) in AHEAD]
+        return [kind for kind in self._files.trees(self._logs[origin]) if bare(kind) in AHEAD]
 
-    def _has_blocks(self, file: Sealed) -> bool:
+    def _is_whole(self, origin: str, kind: str, number: int, file: Sealed) -> bool:
+        if bare(kind) in TWICE:
+            return self._files.read(self._tree(origin, kind), number) in (file.lines, twice(file.lines))
         try:
             for name in file.about["blocks"]:
                 file.block(name)
@@ -233,8 +243,3 @@ class MendableFolder(FolderStore):
             return self._open(origin, kind, number)
         except Damaged:
             return None
-
-
-def _bare(kind: str) -> str:
-    """A kind without the line that it is of."""
-    return kind.partition("-")[0]

@@ -29,7 +29,7 @@ from vault.custodian.disk import Disk, RealDisk
 from vault.custodian.folder_ahead import FilesAhead, Part, about_head, entries_in, head_from, leaves_in
 from vault.custodian.nodes import new_nodes
 from vault.custodian.numbered_files import KEEPS, NumberedFiles
-from vault.custodian.sealed_files import Sealed
+from vault.custodian.sealed_files import Sealed, copies, twice
 from vault.custodian.storage import WHAT_TO_DO, Damaged, DamagedCheckpoint, DamagedHead, Overtaken, Unsafe
 
 
@@ -48,7 +48,7 @@ class FolderStore(FilesAhead):
 
     def keep(self, origin: str, keeper: str) -> bool:
         """Notes that the custodian of this name keeps a log here; False if that is noted whole, or another one is."""
-        name, content = self._logs[origin], _kept(origin, keeper) * 2
+        name, content = self._logs[origin], twice(_kept(origin, keeper))
         try:
             self._files.note(name, content)
         except FileExistsError:
@@ -63,8 +63,7 @@ class FolderStore(FilesAhead):
         said = self._files.noted(name)
         if said is None:
             return None
-        half = len(said) // 2
-        for copy in (said[:half], said[half:]):
+        for copy in copies(said):
             keeper = copy.decode(errors="replace").rpartition(f"\n{origin}\n")[2].partition("\n")[0]
             if copy == _kept(origin, keeper):
                 return keeper
@@ -273,6 +272,6 @@ def make_folder(root: str, disk: Disk | None = None) -> None:
 
 
 def _kept(origin: str, keeper: str) -> bytes:
-    """One of the two copies in the file: without it nothing that is held here can be begun with."""
+    """One of the copies in the file: without it nothing that is held here can be begun with."""
     text = f"psephos/v1 kept log\n{origin}\n{keeper}\n".encode()
     return text + sha256(text).hexdigest().encode() + b"\n"

@@ -109,9 +109,9 @@ class Scrub:
         if not found.whole:
             return
         if all(fault.kind in AHEAD for fault in found.faults):
-            # What cannot be read is part of nothing that is held.
+            # It is part of nothing that is held.
             for fault in found.faults:
-                self._drop_ahead(fault)
+                self._mend_ahead(found, fault)
         for fault in found.faults:
             if fault.kind == "tile":
                 self._mend_tile(found, fault)
@@ -273,15 +273,25 @@ class Scrub:
                 self._mended(f"published checkpoint of {size} entries: mended from {peer}")
                 return
 
-    def _drop_ahead(self, fault: Fault) -> None:
+    def _mend_ahead(self, found: Found, fault: Fault) -> None:
         try:
-            self._store.drop_ahead(self._origin, fault.kind, fault.number)
+            done = self._store.mend_ahead(self._origin, fault.kind, fault.number, partial(self._truth_ahead, found))
         except Damaged as error:
             if fault not in self._stuck:
                 self._stuck.add(fault)
-                self._report(f"{self._origin}: {error}; rebuild this custodian from its peers")
+                self._report(f"{self._origin}: {error}")
             return
-        self._mended(f"{fault.kind} {fault.number}: taken away with what follows it; it comes again")
+        self._mended(f"{fault.kind} {fault.number}: {done}")
+
+    def _truth_ahead(self, found: Found, start: int, end: int) -> list[bytes]:
+        """The right entries [start, end), beyond what is held. Damaged."""
+        for peer in self._all_peers():
+            if peer.head.size >= end:
+                try:
+                    return peer.entries_beyond(found.head.size, found.head.root, start, end)
+                except ReadError as error:
+                    self._report(f"{error}")
+        raise Damaged(f"no peer proves the entries from {start} to {end} that were staged: name one that has as many")
 
     def _all_peers(self) -> list[Peer]:
         """The peers that answer, asked once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -78,6 +79,23 @@ def numbers_by_index(engine: Engine, query: Select[Any], number: Column[Any], st
                 found.append(first)
             else:
                 ranges += [(middle, last), (first, middle)]
+    raise Damaged("an index of the database cannot be read")
+
+
+def end_by_index(engine: Engine, query: Select[Any], number: Column[Any], start: int) -> int:
+    """The end of rows that follow each other from `start` on, those included that cannot be read: the index has them.
+    Damaged if the index itself is.
+    """
+
+    def gone(place: int) -> bool:
+        with suppress(Damaged), by_index(engine) as connection:
+            return connection.execute(query.where(number == place)).first() is None
+        return False
+
+    # No row has the number -1: if that cannot be told, it is the index.
+    for most in (1 << power for power in range(60 * gone(-1))):
+        if gone(start + most):
+            return start + bisect_left(range(most), True, key=lambda offset: gone(start + offset))
     raise Damaged("an index of the database cannot be read")
 
 

@@ -6,6 +6,7 @@ from audit.log.checkpoint import LogPolicy, open_note
 from audit.log.notes import Note, parse_note, verified_lines
 from audit.log.proving import TreeTiles
 from audit.log.reader import Head, HttpReader, Reader, ReadError
+from audit.log.tiles import WIDTH
 from audit.log.treehead import parse_checkpoint
 from audit.protocol.refused import Refused
 from vault.custodian.keys import Keys
@@ -32,6 +33,15 @@ class Peer:
 
     def __str__(self) -> str:
         return str(self.reader)
+
+    def entries_beyond(self, held: int, root: bytes, start: int, end: int) -> list[bytes]:
+        """The entries [start, end) of its tree, which is as large and continues the one of `held` entries under `root`.
+        ReadError.
+        """
+        self.tiles.consistency(held, root)
+        first = start // WIDTH
+        found = [entry for bundle in range(first, -(-end // WIDTH)) for entry in self.tiles.entries(bundle)]
+        return found[start - first * WIDTH :][: end - start]
 
 
 def open_signed(note: Note, reader: Reader, keys: Keys) -> LogPolicy:

@@ -34,8 +34,19 @@ def seal(kind: str, about: dict[str, Any], **blocks: bytes) -> bytes:
     return text + sha256(text).hexdigest().encode() + b"\n" + rest
 
 
+def twice(content: bytes) -> bytes:
+    """The bytes of a file that says what nobody else knows: of a changed byte in one copy the other knows nothing."""
+    return content * 2
+
+
+def copies(raw: bytes) -> tuple[bytes, bytes]:
+    """The two copies in such a file, as they are."""
+    half = len(raw) // 2
+    return raw[:half], raw[half:]
+
+
 class Sealed:
-    """A file whose JSON is right; its blocks are read, and checked, when asked for."""
+    """A file whose JSON is right; its blocks are read, and checked, when asked for. `lines`: what is before them."""
 
     def __init__(self, kind: str, where: str, read: Read) -> None:
         self._where, self._read = where, read
@@ -44,8 +55,9 @@ class Sealed:
             raw = self._raw = read(0, -1)
         # As long as these lines are whole; whether they are is seen by what they say.
         self._start = sum(len(line) + 1 for line in raw.split(b"\n", 3)[:3])
+        self.lines = raw[: self._start]
         try:
-            self.about = _said(kind, raw[: self._start])
+            self.about = _said(kind, self.lines)
         except (Refused, ValueError):
             raise Damaged(f"{where} is not as it was written") from None
 

@@ -6,17 +6,18 @@ in an index on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from hashlib import shake_256
 from typing import Any
 
-from sqlalchemy import Engine, Table, insert
+from sqlalchemy import Engine, Table, insert, select
 
 from audit.log.encoding import MAX_NUMBER
+from audit.log.merkle import leaf_hash
 from audit.log.tiles import WIDTH
-from vault.custodian.pages import readable
+from vault.custodian.pages import end_by_index, readable
+from vault.custodian.rows import read_row
 from vault.custodian.schema import brought, entry, head, mended, node, observed, published
-from vault.custodian.storage import Damaged, Store
+from vault.custodian.storage import Damaged, Mendable, Store, Truth
 from vault.custodian.stored import staged_leaves
 
 HASH = bytes(32)
@@ -59,14 +60,33 @@ def check_growing(engine: Engine, origin: str) -> None:
             raise Damaged(f"the table {table.name} takes no further row, for a page of it cannot be read") from None
 
 
-def ahead(store: Store, origin: str, size: int) -> Iterator[tuple[str, int, bool]]:
+def ahead(store: Store, engine: Engine, origin: str, size: int) -> Iterator[tuple[str, int, bool]]:
     """As `Mendable.ahead`: what each append reads of the rows beyond `size` entries."""
     yield "observed", size, _can_be_read(store.observed, origin)
-    end = size + 1
-    with suppress(Damaged):
-        end = store.staged(origin)
+    end = _staged(store, engine, origin, size)
     for start in range(size, end, WIDTH):
         yield "staged", start, _can_be_read(staged_leaves, store, origin, start, min(start + WIDTH, end))
+
+
+def right_staged(store: Mendable, engine: Engine, origin: str, start: int, truth: Truth) -> Iterator[tuple[int, bytes]]:
+    """Of a bundle of staged entries that begins with `start` the right ones, by number, for those that are not as they
+    were stored. Damaged if one that is differs from `truth`, too: somebody has signed two trees.
+    """
+    end = min(start + WIDTH, _staged(store, engine, origin, start))
+    for place, data in enumerate(truth(start, end), start):
+        row = read_row(store, origin, place)
+        if row.data is None or row.leaf != leaf_hash(row.data):
+            yield place, data
+        elif row.data != data:
+            raise Damaged(f"entry {place}, which was staged, is another than a peer proves: keep both as they are")
+
+
+def _staged(store: Store, engine: Engine, origin: str, size: int) -> int:
+    """As `Store.staged`, where there are more than `size`, also if the last one cannot be read."""
+    try:
+        return store.staged(origin)
+    except Damaged:
+        return end_by_index(engine, select(entry.c.index).where(entry.c.origin == origin), entry.c.index, size)
 
 
 def _can_be_read(read: Callable[..., object], *of: object) -> bool:

@@ -36,7 +36,7 @@ from vault.custodian.nodes import new_nodes
 from vault.custodian.pages import by_index, first_row, numbers_by_index, on_readable_pages, readable
 from vault.custodian.schema import IS_REKEY, entry, head, keeps, node, observed, published
 from vault.custodian.sql_ahead import FIELDS, RowsAhead, insert_entries, keep_brought
-from vault.custodian.sql_growing import ahead, check_growing
+from vault.custodian.sql_growing import ahead, check_growing, right_staged
 from vault.custodian.storage import Damaged, DamagedCheckpoint, Overtaken, Truth
 
 PAGE = 1024
@@ -265,11 +265,18 @@ class SqlStore(RowsAhead):
 
     def ahead(self, origin: str, size: int) -> Iterator[tuple[str, int, bool]]:
         """The largest head that was seen, and what is staged. What was brought hinders nothing but uploads."""
-        return ahead(self, origin, size)
+        return ahead(self, self._engine, origin, size)
 
-    def drop_ahead(self, origin: str, kind: str, number: int) -> None:
-        """Damaged: rows stay."""
-        raise Damaged(f"{self} takes no row away, and what was {kind} ({number}) cannot be read")
+    def mend_ahead(self, origin: str, kind: str, number: int, truth: Truth) -> str:
+        """Stores the right bytes of staged entries beside those that are not as they were stored. Damaged for a head
+        that was seen: rows stay.
+        """
+        if kind != "staged":
+            text = f"{self} takes no row away, and what was {kind} ({number}) cannot be read"
+            raise Damaged(f"{text}; rebuild this custodian from its peers")
+        for place, data in right_staged(self, self._engine, origin, number, truth):
+            self._mend(origin, ENTRY, 0, place, data)
+        return "mended from a peer"
 
     def _mend(self, origin: str, kind: str, level: int, number: int, data: bytes) -> None:
         with self._adding(origin) as connection:

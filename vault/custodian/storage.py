@@ -208,7 +208,8 @@ class Mendable(Store, Protocol):
         which of AHEAD it is, its number, and whether it can be read.
         """
 
-    def drop_ahead(self, origin: str, kind: str, number: int) -> None:
-        """Takes such a piece out of the way, with those that follow it: nothing was signed over them, and they come
-        again. Only while nothing that is held is damaged. Damaged if it cannot come again, or must stay.
+    def mend_ahead(self, origin: str, kind: str, number: int, truth: Truth) -> str:
+        """Repairs such a piece, by what else is known of it, or takes it out of the way with those that follow it, over
+        which nothing was signed, and which come again; in words, what was done. `truth` gives what a peer proves beyond
+        what is held. Only while nothing that is held is damaged. Damaged, with what to do, if it can do neither.
         """
