@@ -141,7 +141,7 @@ class Tally(Zone):
             ledger, manifest, signers, push, egress, make_pool, lambda: int(self.clock()), mark, None, ahead
         )
         parts: Any = ledger, manifest, custodians, lambda: NOBODY, push, sequencer, mark, lambda _: None, kernel.look
-        return WatchedTerm(*parts, world.must.be_behind)
+        return WatchedTerm(*parts, behind=world.must.be_behind)
 
     def _marked(self) -> bytes | None:
         return self.disk.state.get("mark") if self.world.plant.marks else None
