@@ -102,3 +102,21 @@ def test_what_was_brought_and_is_held_in_part_is_mended_and_the_rest_comes_again
     cosigned(served, upload(served, 200, 700))
     assert store.entries(origin, 0, 700) == served.log.entries
     assert Scrub(served.store(), FixedKeys(served.log.policy), [], said.append, clock=lambda: NOW).run() == 0
+
+
+def test_what_follows_a_mended_file_that_is_held_to_its_end_stays(in_folder: Served, tmp_path: Path) -> None:
+    served, origin = in_folder, in_folder.log.origin
+    seen(served, 256, 1000)
+    assert info(served, upload(served, 0, 1000, most=3), 202) == (1000, 768)
+    cosigned(served, upload(served, 0, 256))
+    (file,) = tmp_path.glob("logs/*/brought-*/000/000/000/000")
+    raw = bytearray(file.read_bytes())
+    raw[-40] ^= 1
+    file.write_bytes(raw)
+    peer, store, said = Shown(served.log).show(256), served.store(), list[str]()
+    assert isinstance(store, MendableFolder)
+    assert Scrub(store, FixedKeys(served.log.policy), [peer], said.append, clock=lambda: NOW).run() == 3, said
+    served.restart()
+    assert brought(served) == 768
+    cosigned(served, upload(served, 768, 1000))
+    assert store.entries(origin, 0, 1000) == served.log.entries

@@ -191,3 +191,22 @@ def test_who_was_slow_to_look_makes_no_custodian_forget_what_was_cosigned_meanwh
     monkeypatch.setattr(store, "newest", lambda *_: before)
     with pytest.raises(Damaged, match="heads are missing: 8 entries are held, of 10 that were"):
         kept.newest(origin)
+
+
+def test_what_is_stored_and_published_between_two_looks_is_not_taken_for_missing(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.fill(3)
+    kept, origin, store = served.custodian.kept, served.log.origin, type(served.store())
+    served.restart()
+    served.fill(5)
+    published = store.published
+
+    def slow(*arguments: Any) -> tuple[int, bytes]:
+        """Between the newest head and what is published, another caller appends and publishes."""
+        monkeypatch.setattr(store, "published", published)
+        served.fill(2)
+        return published(*arguments)
+
+    monkeypatch.setattr(store, "published", slow)
+    assert kept.newest(origin).size == 10
