@@ -17,11 +17,8 @@ from infra.progress import bar
 from infra.sealed import lock_for
 from intake.register import letters_addressees
 from intake.register.letters_addressees import Addressee, read_addressees
-from intake.register.letters_files import Write, empty_folder, expect_addresses, write_files
-from intake.register.letters_html import write_pages
 from intake.register.letters_merge import write_merge
 from intake.register.letters_occasion import Occasion
-from intake.register.letters_pdf import write_letters
 from intake.register.numbers import read_lost
 
 CardFile = Annotated[Path, typer.Option("--election", help="The election card.", metavar="CARD.toml")]
@@ -56,7 +53,6 @@ class Format(StrEnum):
     HTML = "html"
 
 
-WRITERS: dict[Format, Write] = {Format.PDF: write_letters, Format.HTML: write_pages}
 Formats = Annotated[list[Format], typer.Option("--format", help="May be given twice.")]
 
 
@@ -84,6 +80,12 @@ def letters(
     reissued: Reissued = False,
 ) -> None:
     """Prints a letter for every account that votes: its number, how to vote, and how to know the right election."""
+    # No other command waits for fonts to be loaded.
+    from intake.register.letters_files import empty_folder, expect_addresses, write_files
+    from intake.register.letters_html import write_pages
+    from intake.register.letters_pdf import write_letters
+
+    writers = {Format.PDF: write_letters, Format.HTML: write_pages}
     found = opened(election, manifest)
     occasion = Occasion.of(found, issuer, link, sender, other_sender)
     to = chosen(read_addressees(register, numbers, lock_for(numbers, unlock), found), without_email, only, reissued)
@@ -92,7 +94,7 @@ def letters(
     warn_of_languages(to)
     warn_of_missing("postal address", [one.account.id for one in to if not one.address])
     empty_folder(out)
-    kinds = {kind.value: WRITERS[kind] for kind in dict.fromkeys(format)}
+    kinds = {kind.value: writers[kind] for kind in dict.fromkeys(format)}
     with bar("letters", len(to) * len(kinds)) as progress:
         files = write_files(out, occasion, to, per_file, kinds, progress.advance)
     print(f"{len(to)} letters of {issuer} are in {files} files in {out}, which only their owner can read")
