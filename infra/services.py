@@ -103,7 +103,10 @@ def written(name: str, status: Path, now: float | None = None) -> Condition:
     values = {name: value for name, _, value in figures}
     if (time.time() if now is None else now) > values.get("written_time", 0.0) + SECONDS:
         return Condition(name, "old-file", figures)
-    return Condition(name, "" if values.get("leading") else "standing-by", figures)
+    if not values.get("leading"):
+        return Condition(name, "standing-by", figures)
+    awaited = any(value for name, _, value in figures if name == "custodian_awaited")
+    return Condition(name, "custodian-awaited" if awaited else "", figures)
 
 
 def read(text: str) -> list[tuple[str, dict[str, str], float]]:

@@ -16,16 +16,14 @@ refuse something was not made by this program. It is not adopted, and stops nobo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from audit.log.checkpoint import open_note
 from audit.log.merkle import CompactRange, leaf_hash
-from audit.log.notes import Note
 from audit.log.treehead import Checkpoint
 from audit.protocol.refused import Refused
 from audit.record.election import Election
@@ -39,9 +37,12 @@ from tally.sequencer.ledger import PAGE, Ledger, Stage, Transaction
 from tally.sequencer.log_keys import MissingKey
 from tally.sequencer.push import Stopped
 from tally.sequencer.reading import checked, in_time
+from tally.sequencer.shown import signs
+from tally.sequencer.signed_root import START_EMPTY
 from tally.sequencer.survey import Showing
 
 Sign = Callable[[Stage, Manifest], bytes]
+Awaits = Callable[[Collection[Custodian]], None]
 
 _log = log.Log(
     "tally.adopt",
@@ -49,6 +50,7 @@ _log = log.Log(
     adopted=("size",),
     replaced_key_signs=("custodian", "size"),
     not_adopted=("custodian", "kind"),
+    claims_more=("custodian", "size"),
     inadmissible=("custodian", "index", "size", "reason"),
     fork=("custodian", "size"),
 )
@@ -56,6 +58,14 @@ _log = log.Log(
 
 class WrongCopy(Exception):
     """A custodian's entries are not those of the head that it shows with the log's signatures."""
+
+
+class Claimed(Exception):
+    """This custodian shows a tree of `size` entries that is longer than what can be adopted."""
+
+    def __init__(self, custodian: Custodian, size: int) -> None:
+        self.custodian, self.size = custodian, size
+        super().__init__(f"{custodian.label} shows a longer tree, of {size} entries")
 
 
 class Contradicted(Exception):
@@ -73,13 +83,14 @@ class Inadmissible(Exception):
 @dataclass
 class _Adoption:
     """One attempt: `roots` of the trees that somebody shows, empty until they are reached; `believed`: so many entries
-    are W custodians' word.
+    are W custodians' word; `held`: so many the ledger's own.
     """
 
     ledger: Ledger
     election: Election
     roots: dict[int, bytes]
     believed: int
+    held: int
     check: Callable[[], None]
     stages: list[Stage] = field(default_factory=list)
 
@@ -92,17 +103,20 @@ def adopt_any(
     check: Callable[[], None] = lambda: None,
     least: int = 0,
     whole: bool = False,
+    awaits: Awaits = lambda custodians: None,
 ) -> bool:
     """Fills the ledger up from the first of these custodians that has the entries of the tree it shows, which the
     others show a beginning of; False if none has, and then the ledger is as it was. A log of fewer than `least` entries
-    is not gone on with. `whole`: nothing but what they show says that the ledger is an old copy.
+    is not gone on with. `whole`: nothing but what they show says that the ledger is an old copy. `awaits` is told who
+    shows more than it gives, if that is why nothing is adopted.
 
     What the rules refuse, or W custodians' word contradicts, is not the log's, whoever signed it. The log's signatures
     say which entries are meant, so nobody need be believed: one that gives others is passed over. Fork if two show
-    trees that do not continue each other, and W custodians have not decided which is the log's.
+    trees that do not continue each other, and W custodians have not decided which is the log's; or if it is the ledger
+    itself that is not what they show.
     """
     fork: Fork | None = None
-    dead = set[Custodian]()
+    dead, claiming = set[Custodian](), set[Custodian]()
     for one in showing:
         label, size = one.custodian.label, max(one.head.size, ledger.newest().size)
         if size < least:
@@ -122,6 +136,9 @@ def adopt_any(
         except Contradicted:
             _log.error("fork", custodian=label, size=one.head.size)
             dead.add(one.custodian)
+        except Claimed as error:
+            _log.error("claims-more", custodian=error.custodian.label, size=error.size)
+            claiming.add(error.custodian)
         except Fork as error:
             # The log may be what a shorter one shows, if the longer is by a key that an entry there has replaced.
             fork = fork or error
@@ -130,6 +147,7 @@ def adopt_any(
             _log.error("not-adopted", custodian=label, kind=log.word(type(error).__name__))
     if fork is not None:
         raise fork
+    awaits(claiming)
     return False
 
 
@@ -146,22 +164,29 @@ def adopt(
     nothing. A ledger that holds as much already is left as it is, if what all show is a beginning of it.
 
     It is staged in pages of 256, each signed as a beginning of the same tree, so that custodians that hold less can be
-    sent the rest. WrongCopy; Inadmissible; Contradicted and Fork as `_check_shown`; Refused, Rejected or Unavailable as
-    the custodian gives cause.
+    sent the rest. WrongCopy; Inadmissible; Claimed, Contradicted and Fork as `_check_shown`; Fork also if what is
+    staged and not signed is no beginning of it, since the tables have no place for another; Refused, Rejected or
+    Unavailable as the custodian gives cause.
     """
     custodian, note, head = one.custodian, one.note, one.head
     published = [other.published for other in showing if other.published is not None and not other.left_out]
     roots = dict.fromkeys((*(other.head.size for other in showing), *(tree.size for tree in published)), b"")
     believed = max((tree.size for tree in published), default=0)
-    made = _Adoption(ledger, Election(manifest.hash), roots, believed, check)
-    election, signed, newest = made.election, ledger.newest_signed(), ledger.newest()
+    signed, newest = ledger.newest_signed(), ledger.newest()
+    made = _Adoption(ledger, Election(manifest.hash), roots, believed, newest.size, check)
+    election = made.election
     for raw in ledger.all_entries(signed.size):
         election.apply_recorded(parse_entry(raw))
         _note_root(made)
     staged = ledger.entries(signed.size, newest.size)
     entries: Iterator[bytes] = iter(())
+    if newest.size <= head.size and staged and list(custodian.entries(newest.size, signed.size)) != staged:
+        _expect_wrong_copy(made, one, signed)
+        raise Fork(
+            f"the ledger ends in a stage of {newest.size} entries that was never signed and is not the log's, if what "
+            f"{custodian.label} shows is: {START_EMPTY}"
+        )
     if newest.size < head.size:
-        # What is staged and not signed yet is a beginning of what is shown, or nothing is adopted.
         entries = chain(staged, in_time(custodian.entries(head.size, newest.size), max(0, believed - newest.size)))
     else:
         for raw in staged:
@@ -180,7 +205,11 @@ def adopt(
             if not roots[tree.size]:
                 raise WrongCopy(f"W custodians have cosigned a longer tree, of {tree.size} entries")
             if roots[tree.size] != tree.root:
-                raise Contradicted(f"W custodians have cosigned another tree of {tree.size} entries")
+                text = f"W custodians have cosigned another tree of {tree.size} entries"
+                if tree.size <= made.held:
+                    # It is no fault of who is asked.
+                    raise Fork(f"{text} than the ledger has: {START_EMPTY}")
+                raise Contradicted(text)
         _check_shown(made, [other for other in showing if not other.left_out], published, whole)
         if not made.stages:
             return
@@ -195,6 +224,15 @@ def adopt(
                 transaction.sign(stage.size, note_over)
     failpoints.at("sequencer.adopted")
     _log.info("adopted", size=head.size)
+
+
+def _expect_wrong_copy(made: _Adoption, one: Showing, signed: Stage) -> None:
+    """WrongCopy unless the entries that this custodian gives lead from the ledger's signed stage to what it shows."""
+    given = in_time(one.custodian.entries(one.head.size, signed.size), max(0, made.believed - signed.size))
+    tree = CompactRange.from_bytes(signed.frontier)
+    tree.extend(map(leaf_hash, checked(given, made.check)))
+    if tree.root() != one.head.root:
+        raise WrongCopy(f"{one.custodian.label} does not hold the entries of the tree that it shows")
 
 
 def _take_page(
@@ -243,37 +281,35 @@ def _check_shown(made: _Adoption, showing: Sequence[Showing], published: Sequenc
     the ledger was `whole`. What only keys have signed that an entry of this tree has replaced does not matter: who has
     stolen them can make any tree.
 
-    Contradicted if W show another tree; WrongCopy if one shows a longer tree, Fork if another, and W do not decide.
+    Contradicted if W show another tree, Fork if another than the ledger's own; Claimed if one shows a longer tree, Fork
+    if another, and W do not decide. The ledger as it is goes on beside those if it was `whole`, as it does while it
+    grows.
     """
     election, policy = made.election, made.election.manifest.log
     begins = [other for other in showing if _begins(election.manifest, other, made.roots[other.head.size])]
     apart = [other for other in showing if other not in begins and not _is_replaced(election.manifest, other)]
+    if sum(other.head.size <= made.held for other in apart) >= policy.W:
+        raise Fork(f"W custodians show other trees than the ledger has: {START_EMPTY}")
     if sum(other.head.size <= election.size for other in apart) >= policy.W:
         raise Contradicted("W custodians show another tree")
+    spared = whole and len(apart) <= len(policy.custodians) - policy.W
     for other in apart:
         label, size = other.custodian.label, other.head.size
-        if size > election.size and not (whole and len(apart) <= len(policy.custodians) - policy.W):
-            raise WrongCopy(f"{label} shows a longer tree, of {size} entries")
+        if size > election.size and not spared:
+            raise Claimed(other.custodian, size)
         backed = sum(one.head.size >= size for one in begins) >= policy.W or any(p.size >= size for p in published)
-        if size <= election.size and not backed:
+        if size <= election.size and not backed and (made.stages or not spared):
             raise Fork(f"{label} shows another tree of {size} entries, signed by this log's keys")
         _log.error("fork", custodian=label, size=size)
 
 
 def _begins(manifest: Manifest, other: Showing, root: bytes) -> bool:
     """Whether `root`, that of so many entries, none if there are fewer, is of what it shows."""
-    return root == other.head.root and _signs(manifest.at(other.head.size), other.note)
+    return root == other.head.root and signs(manifest.at(other.head.size), other.note)
 
 
 def _is_replaced(manifest: Manifest, other: Showing) -> bool:
-    if any(past.log.log != manifest.log.log and _signs(past, other.note) for past in manifest.history):
+    if any(past.log.log != manifest.log.log and signs(past, other.note) for past in manifest.history):
         _log.error("replaced-key-signs", custodian=other.custodian.label, size=other.head.size)
-        return True
-    return False
-
-
-def _signs(manifest: Manifest, note: Note) -> bool:
-    with suppress(Refused):
-        open_note(note, manifest.log, witnessed=False)
         return True
     return False

@@ -12,9 +12,9 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from audit.log.checkpoint import Checkpoint, open_note
+from audit.log.checkpoint import Checkpoint, open_note, parse_checkpoint
 from audit.log.keys import Signature
-from audit.log.merkle import leaf_hash
+from audit.log.merkle import CompactRange, leaf_hash
 from audit.log.notes import Note, parse_note
 from audit.protocol.refused import Refused
 from audit.record.manifest import Manifest
@@ -23,8 +23,9 @@ from tally.sequencer.append import Missing, Unsigned
 from tally.sequencer.claim import MOST_KEPT, Claim
 from tally.sequencer.custodian import Custodian, Elsewhere, Rejected, Unavailable
 from tally.sequencer.joining import custodian_of, lines_under
-from tally.sequencer.ledger import Ledger, Stage
-from tally.sequencer.shown import published_by, shown_by, successors
+from tally.sequencer.ledger import Damaged, Ledger, Stage
+from tally.sequencer.shown import published_by, shown_by, signs, successors
+from tally.sequencer.signed_root import START_EMPTY, signed_root
 
 if TYPE_CHECKING:
     from tally.sequencer.push import Push
@@ -70,8 +71,8 @@ class Courier:
         self._tries = CLAIM_TRIES
 
     def run(self) -> None:
-        """Goes on until called back. Whatever its custodian does is waited out; only LedgerBehind and Fork, which say
-        that the ledger or the log's keys are not what they should be, end the sequencer.
+        """Goes on until called back. Whatever its custodian does is waited out; only LedgerBehind, Fork and Damaged,
+        which say that the ledger or the log's keys are not what they should be, end the sequencer.
         """
         pause = FIRST_PAUSE
         while (task := self._push.next_task(self)) is not None:
@@ -79,7 +80,7 @@ class Courier:
                 self._serve(*task)
                 pause = FIRST_PAUSE
                 continue
-            except (LedgerBehind, Fork) as error:
+            except (LedgerBehind, Fork, Damaged) as error:
                 self._push.fail(error)
                 return
             except Unavailable as error:
@@ -123,17 +124,16 @@ class Courier:
         if note is None:
             self._agrees()
             return 0
-        newest = self._ledger.newest().size
+        signed = self._ledger.newest_signed().size
         try:
-            over = shown_by(self._custodian, note, self._push.manifest, self._missing.frontier(newest))
-            held = open_note(note, over.log, witnessed=False)
+            over, held, doubt = self._shown(note, signed)
         except Refused as refusal:
             raise Rejected(200, refusal.reason) from None
         lines = lines_under(note, over.log)
-        if (doubt := self._doubt(held, newest)) is not None:
+        if doubt is not None:
             if self._left_out(note.text, lines, over):
                 raise Rejected(200, "left-out")
-            self._judge(doubt, note, held, over, newest)
+            self._judge(doubt, note, held, over, signed)
         self._agrees()
         if not lines:
             # It says what it holds, but signs nothing until it has read it again: it is asked until it does.
@@ -146,42 +146,72 @@ class Courier:
     def _agrees(self) -> None:
         self.heard, self.apart, self.claims = True, False, False
 
-    def _doubt(self, tree: Checkpoint, newest: int) -> LedgerBehind | Fork | None:
-        """What it means if the log has this tree; None if the ledger has it."""
-        if tree.size > newest:
-            return LedgerBehind(
-                f"{self.label} holds {tree.size} signed entries, the ledger {newest}: it is an old copy"
-            )
-        if self._missing.frontier(tree.size).root() != tree.root:
-            return Fork(f"{self.label} holds another tree of {tree.size} entries, signed by this log's keys")
-        return None
+    def _shown(self, note: Note, signed: int) -> tuple[Manifest, Checkpoint, LedgerBehind | Fork | None]:
+        """With whose keys the log has signed this note, its tree, and what that means; None if nothing. Refused, if the
+        log has not; Rejected and Unavailable.
 
-    def _judge(self, doubt: Exception, note: Note, held: Checkpoint, over: Manifest, newest: int) -> None:
+        Keys that do not count over that tree may have been stolen since they were replaced; or another sequencer does
+        not know that they were, or knows it already.
+        """
+        manifest, tree = self._push.manifest, parse_checkpoint(note.text)
+        counting = manifest.at(tree.size).log.log
+        others = (past for past in manifest.history if past.log.log != counting and signs(past, note))
+        if (over := next(others, None)) is None:
+            try:
+                over = shown_by(self._custodian, note, manifest, self._missing.frontier(signed))
+                return over, open_note(note, over.log, witnessed=False), self._doubt(tree, signed)
+            except Refused:
+                if tree.size > signed or tree.origin != manifest.origin:
+                    raise
+                # By rekeys that are among its entries, and not among ours.
+                over = shown_by(self._custodian, note, manifest.history[0], CompactRange())
+        if self._doubt(tree, signed) is None:
+            raise Refused("wrong-signers", "the keys that have signed it do not count there")
+        text = f"{self.label} holds another tree of {tree.size} entries, signed by this log's keys of another time"
+        return over, tree, Fork(text)
+
+    def _doubt(self, tree: Checkpoint, signed: int) -> LedgerBehind | Fork | None:
+        """What it means if the log has this tree; None if the ledger has it. What is staged beyond the `signed` entries
+        is not the log's yet: another tree of its size says that the ledger is an old copy, as a longer one does.
+
+        Damaged if it is the ledger that is not as the log has signed it: then nobody is accused.
+        """
+        root = self._missing.frontier(tree.size).root() if tree.size <= self._ledger.newest().size else None
+        if root == tree.root:
+            return None
+        if tree.size > signed:
+            return LedgerBehind(
+                f"{self.label} holds {tree.size} signed entries, the ledger {signed}: it is an old copy"
+            )
+        if signed_root(self._ledger, self._push.manifest, tree.size) != root:
+            raise Damaged(f"the ledger's tree of {tree.size} entries is not as the log has signed it: {START_EMPTY}")
+        return Fork(f"{self.label} holds another tree of {tree.size} entries, signed by this log's keys")
+
+    def _judge(self, doubt: Exception, note: Note, held: Checkpoint, over: Manifest, signed: int) -> None:
         """Of a tree that is not the ledger's, or longer: raises LedgerBehind or Fork where more than this custodian's
         word is behind it, otherwise Rejected; Unavailable.
         """
-        if isinstance(doubt, Fork) and over.log.log != self._push.policy().log:
-            # Signed with keys that were replaced since: who has stolen them can make any tree.
-            raise Rejected(200, "replaced-key-signed")
         self.claims = isinstance(doubt, LedgerBehind)
         self._push.moved()
-        published = published_by(self._custodian, over)
-        if published is not None and (proven := self._doubt(published, newest)) is not None:
-            # W custodians have cosigned it: it is the log, or another one that readers believe as much.
-            raise proven
+        if self.claims or over.log.log == self._push.policy().log:
+            # What keys of another time have signed weighs as much as those custodians that hold it, and no more.
+            published = published_by(self._custodian, over)
+            if published is not None and (proven := self._doubt(published, signed)) is not None:
+                # W custodians have cosigned it: it is the log, or another one that readers believe as much.
+                raise proven
         if self.claims and not self._push.settled and self._tries:
             self._tries -= 1
-            if (claim := self._claimed(note, held, newest)) is not None:
+            if (claim := self._claimed(note, held, signed)) is not None:
                 raise LedgerBehind(str(doubt), claim)
         self._push.contradicted(self, note, held.size, doubt)
         raise Rejected(200, "another-tree")
 
-    def _claimed(self, note: Note, held: Checkpoint, newest: int) -> Claim | None:
-        """What it claims, if it gives entries that lead from the ledger's tree to the one that it shows."""
-        tree, end = self._missing.frontier(newest), monotonic() + CLAIM_SECONDS
+    def _claimed(self, note: Note, held: Checkpoint, signed: int) -> Claim | None:
+        """What it claims, if it gives entries that lead from what the log has signed to the tree that it shows."""
+        tree, end = self._missing.frontier(signed), monotonic() + CLAIM_SECONDS
         kept, room = list[bytes](), MOST_KEPT
         try:
-            for raw in self._custodian.entries(held.size, newest):
+            for raw in self._custodian.entries(held.size, signed):
                 tree.append(leaf_hash(raw))
                 room -= len(raw)
                 if room >= 0:
@@ -192,7 +222,7 @@ class Courier:
             return None
         if tree.root() != held.root:
             return None
-        return Claim(self.label, note, held.size, newest, kept if room >= 0 else ())
+        return Claim(self.label, note, held.size, signed, kept if room >= 0 else ())
 
     def _left_out(self, text: bytes, lines: Sequence[Signature], over: Manifest) -> bool:
         """Whether it is a custodian that the officials have named, or who has taken its place, by now or over that

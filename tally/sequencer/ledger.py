@@ -32,6 +32,10 @@ IDLE_TOO_LONG = "25P03"
 """The SQLSTATE of a transaction in which nothing was said for longer than `Transaction.hurry` allows."""
 
 
+class Damaged(Exception):
+    """The ledger's entries do not lead to the root it has committed to, or the index over them is another's."""
+
+
 class Overtaken(Exception):
     """Another sequencer has continued the log from the same size: this one must end, whatever it holds in memory."""
 

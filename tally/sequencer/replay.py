@@ -21,7 +21,7 @@ from infra.seen import SqlSeen
 from infra.seen_check import Expected
 from tally.sequencer.courier import LedgerBehind
 from tally.sequencer.decide import CheckTexts, Verdicts, check_ballots
-from tally.sequencer.ledger import EMPTY, PAGE, Ledger, Overtaken, Stage
+from tally.sequencer.ledger import EMPTY, PAGE, Damaged, Ledger, Overtaken, Stage
 
 PIECE = 2048
 """Most entries that are read before the caller can do something else: half a second."""
@@ -29,10 +29,6 @@ PIECE = 2048
 REPEATED = Refused("duplicate", "a ballot that is signed by no intake, or stands in the log already")
 
 _log = log.Log("tally.replay", index_differs=("tables",), warm=("size",))
-
-
-class Damaged(Exception):
-    """The ledger's entries do not lead to the root it has committed to, or the index over them is another's."""
 
 
 class Replay:

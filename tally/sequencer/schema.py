@@ -15,6 +15,7 @@ from sqlalchemy import (
     Column,
     Computed,
     Connection,
+    ForeignKeyConstraint,
     LargeBinary,
     MetaData,
     Table,
@@ -32,6 +33,7 @@ metadata = MetaData()
 
 LEAF = r"sha256('\x00'::bytea || data)"
 """RFC 6962's leaf hash."""
+FOLLOWS = "nullif(old_size, 0)"
 
 entry = Table(
     "entry",
@@ -49,8 +51,12 @@ stage = Table(
     Column("old_size", BigInteger, nullable=False),
     Column("root", LargeBinary, CheckConstraint("octet_length(root) = 32"), nullable=False),
     Column("frontier", LargeBinary, nullable=False),
-    # The compare-and-swap: who stages second from a size has lost.
+    # None of the first, which follows no other.
+    Column("follows", BigInteger, Computed(FOLLOWS, persisted=True)),
+    # The compare-and-swap: who stages second from a size has lost. What follows what is there, and alone does, can only
+    # stand at the end: between two stages, whose frontiers custodians are held against, there is no place.
     UniqueConstraint("origin", "old_size"),
+    ForeignKeyConstraint(["origin", "follows"], ["stage.origin", "stage.size"], name="stage_follows"),
     CheckConstraint("0 <= old_size AND old_size < size"),
 )
 
@@ -114,8 +120,28 @@ def _by_identity(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE refused_entry ADD PRIMARY KEY (origin, intake, identity)"))
 
 
-# 2: what the log refuses is kept. 3: by its leaf hash, too.
-SCHEMA = Schema("tally", "entry", _create, (adding(refused_entry), Step(_by_leaf, _by_identity)))
+def _chained(connection: Connection) -> None:
+    connection.execute(text("LOCK TABLE stage IN ACCESS EXCLUSIVE MODE"))
+    there = "SELECT 1 FROM stage AS other WHERE (other.origin, other.size) = (stage.origin, stage.old_size)"
+    apart = f"SELECT size FROM stage WHERE old_size > 0 AND NOT EXISTS ({there}) LIMIT 1"
+    if (size := connection.scalar(text(apart))) is not None:
+        why = "no sequencer has written it; make a new database, which tally fills from the custodians"
+        raise WouldLoseRows(f"the table stage holds one of {size} entries that follows no other: {why}")
+    # As above, no row is changed.
+    connection.execute(text(f"ALTER TABLE stage ADD COLUMN follows bigint GENERATED ALWAYS AS ({FOLLOWS}) STORED"))
+    references = "FOREIGN KEY (origin, follows) REFERENCES stage (origin, size)"
+    connection.execute(text(f"ALTER TABLE stage ADD CONSTRAINT stage_follows {references}"))
+
+
+def _unchained(connection: Connection) -> None:
+    # The constraint goes with the column.
+    connection.execute(text("ALTER TABLE stage DROP COLUMN follows"))
+
+
+# 2: what the log refuses is kept. 3: by its leaf hash, too. 4: each stage follows another.
+SCHEMA = Schema(
+    "tally", "entry", _create, (adding(refused_entry), Step(_by_leaf, _by_identity), Step(_chained, _unchained))
+)
 
 
 def install(connection: Connection, role: str, to: int | None = None) -> tuple[int, int]:

@@ -136,7 +136,17 @@ def run(path: Path) -> None:
             ahead,
         )
         sequencer.counted = report.round
-        return Term(ledger, manifest, custodians, lambda: counting(word, int(time())), push, sequencer, mark, report)
+        return Term(
+            ledger,
+            manifest,
+            custodians,
+            lambda: counting(word, int(time())),
+            push,
+            sequencer,
+            mark,
+            report,
+            awaits=report.awaits,
+        )
 
     report.keep(stop)
     _log.info("started", workers=config.workers)

@@ -78,6 +78,14 @@ def published_by(custodian: Custodian, over: Manifest) -> Checkpoint | None:
     return None
 
 
+def signs(manifest: Manifest, note: Note) -> bool:
+    """Whether the log has signed this note with the keys that `manifest` ends with."""
+    with suppress(Refused):
+        open_note(note, manifest.log, witnessed=False)
+        return True
+    return False
+
+
 def successors(manifest: Manifest, name: str) -> set[str]:
     """The custodian of this name in the manifest, and those that have taken its place since."""
     place = [other for other, _ in manifest.history[0].log.custodians].index(name)

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from infra.metrics import SIZES, Metrics
 from infra.reasons import REASONS
 
 if TYPE_CHECKING:
-    from tally.sequencer.custodian import Exchange
+    from tally.sequencer.custodian import Custodian, Exchange
     from tally.sequencer.decide import Decision
     from tally.sequencer.sequence import Sequencer
 
@@ -80,6 +80,8 @@ class Report:
         self._forked = metrics.level("custodian_forks", "1 if one has shown another tree.", custodian=numbers)
         for number in numbers:
             self._forked.set(0, custodian=number)
+        self._awaited = metrics.level("custodian_awaited", "1 while a start waits for one.", custodian=numbers)
+        self.awaits(())
         self._forks = list[str]()
         self._repeated = metrics.count("rows_repeated", "Rows that stood in the log already.")
         self._foreign = metrics.count("rows_foreign", "Rows that were nobody's.")
@@ -126,6 +128,12 @@ class Report:
         refusals = (entry.fields["reason"] for entry in decision.entries if entry.kind == "refusal")
         for reason, times in Counter(refusals).items():
             self._refused.add(times, reason=reason)
+
+    def awaits(self, custodians: Collection[Custodian]) -> None:
+        """Tells for which custodians a start waits: for their answer, or for the entries of what they show."""
+        labels = {custodian.label for custodian in custodians}
+        for number, label in enumerate(self._custodians, start=1):
+            self._awaited.set(label in labels, custodian=str(number))
 
     def forked(self, custodian: str, note: bytes) -> None:
         """Tells of a tree that the log's keys have signed and the ledger has not, and keeps the first such note of each

@@ -5,7 +5,7 @@ where only one custodian's claim is why they are asked, not for long.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
@@ -29,7 +29,7 @@ SILENT_SECONDS = 30.0
 
 _log = log.Log(
     "tally.survey",
-    asking=("custodian",),
+    asking=("custodian", "reason"),
     left_out=("custodian",),
     not_waited_for=("custodian",),
     misplaced=("custodian", "answering", "expected"),
@@ -58,6 +58,7 @@ def survey(
     check: Callable[[], None] = lambda: None,
     claim: Claim | None = None,
     clock: Callable[[], float] = monotonic,
+    awaits: Callable[[Collection[Custodian]], None] = lambda custodians: None,
 ) -> Sequence[Showing]:
     """What the custodians show, each the largest tree that the log signed, the longest first; none if all hold nothing.
 
@@ -69,6 +70,9 @@ def survey(
 
     `claim`: nothing else says that the ledger is an old copy. Then each is waited for no longer than SILENT_SECONDS if
     W answer; if who has claimed does not, what it has shown counts as its answer.
+
+    `awaits` is told who keeps it waiting, and nobody once it goes on: whoever has not answered; all, if none shows as
+    many entries as the officials know of.
     """
     while True:
         found: list[Showing] = []
@@ -84,7 +88,7 @@ def survey(
                 return clock() > end
 
             try:
-                answer = _ask(custodian, name, over, pause, late, once=left_out)
+                answer = _ask(custodian, name, over, pause, late, once=left_out, awaits=awaits)
             except Silent:
                 silent.append(custodian)
                 continue
@@ -105,8 +109,10 @@ def survey(
         found.sort(key=lambda one: one.head.size, reverse=True)
         longest = found[0].head.size if found else 0
         if longest >= word.least:
+            awaits(())
             return found
         _log.error("too-short", size=longest, least=word.least)
+        awaits(custodians)
         pause()
 
 
@@ -121,6 +127,7 @@ def _ask(
     pause: Callable[[], None],
     late: Callable[[], bool],
     once: bool,
+    awaits: Callable[[Collection[Custodian]], None],
 ) -> tuple[Note, Manifest] | None:
     """What it shows, and the manifest with the keys that count over it. Silent if it is `late`."""
     while True:
@@ -131,14 +138,18 @@ def _ask(
             over = judged(note)
             if _is_at_its_place(custodian, name, note, over):
                 return note, over
-        except (Unavailable, Rejected, Refused):
-            pass
+            reason = "misplaced"
+        except (Rejected, Refused) as error:
+            reason = error.reason
+        except Unavailable as error:
+            reason = str(error)
         if once:
             _log.warning("left-out", custodian=custodian.label)
             return None
         if late():
             raise Silent
-        _log.warning("asking", custodian=custodian.label)
+        _log.warning("asking", custodian=custodian.label, reason=log.word(reason))
+        awaits([custodian])
         pause()
 
 

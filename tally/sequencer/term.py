@@ -15,7 +15,7 @@ from audit.record.manifest import Manifest
 from audit.record.restart import Restart
 from infra import lasting, log
 from infra.database import RETRY_SECONDS, UNAVAILABLE, tell
-from tally.sequencer.adopt import adopt_any
+from tally.sequencer.adopt import Awaits, adopt_any
 from tally.sequencer.claim import Claim
 from tally.sequencer.courier import LedgerBehind
 from tally.sequencer.custodian import Custodian
@@ -63,7 +63,7 @@ THREADS = Threads()
 @dataclass(frozen=True)
 class Term:
     """What sequences from one beginning to the next: nothing in its memory is of use to the one that follows. `word`:
-    whom the officials leave out now.
+    whom the officials leave out now; `awaits` is told for which custodians a beginning waits.
     """
 
     ledger: Ledger
@@ -75,6 +75,7 @@ class Term:
     mark: Mark
     report: Callable[[Sequencer], None]
     clock: Callable[[], float] = monotonic
+    awaits: Awaits = lambda custodians: None
 
     def serve(self, stop: Stop, behind: bool, claim: Claim | None = None) -> None:
         """Sequences until stopped; `behind`: the ledger is known to be an old copy, or, if there is a `claim`, only
@@ -98,7 +99,8 @@ class Term:
         claim: Claim | None = None,
     ) -> None:
         """Makes sure that an empty ledger is that of a new log, or fills it, or an old copy, from the custodians;
-        `pause` waits between two attempts and raises to give up, as `check` does without waiting. Fork.
+        `pause` waits between two attempts and raises to give up, as `check` does without waiting. Fork. A ledger of
+        which nothing is signed may be either, unless it fits this host's mark.
 
         A ledger that fits this host's mark, and that one custodian's `claim` alone calls an old copy, goes on once W
         custodians have answered: as without the claim, which asks nobody, but what was claimed is judged before.
@@ -107,13 +109,18 @@ class Term:
         self.push.left_out = word.without
         while True:
             try:
-                if not behind and self.ledger.newest() != EMPTY:
+                if not behind and self.ledger.newest_signed() != EMPTY:
                     return
                 whole = self.mark.there and not self.mark.lacking()
-                alone = claim if whole and self.ledger.newest() != EMPTY else None
-                showing = survey(self.custodians, self.manifest, pause, word, check, alone, self.clock)
-                sign = self.sequencer.signed_note
-                if not showing or adopt_any(self.ledger, self.manifest, showing, sign, check, word.least, whole):
+                begun = whole and self.ledger.newest() != EMPTY
+                if not behind and begun:
+                    return
+                alone = claim if begun else None
+                showing = survey(self.custodians, self.manifest, pause, word, check, alone, self.clock, self.awaits)
+                least, sign = word.least, self.sequencer.signed_note
+                if not showing or adopt_any(
+                    self.ledger, self.manifest, showing, sign, check, least, whole, self.awaits
+                ):
                     self.push.settled = True
                     # All have answered, or the mark fitted: what was marked and is with none of them is gone, and
                     # nobody has seen it.

@@ -201,6 +201,28 @@ def test_what_was_refused_is_known_by_its_leaf_hash_from_the_third_version_on(
         place.install(tally.install, to=2)
 
 
+STAGED = "INSERT INTO stage (origin, size, old_size, root, frontier) VALUES"
+
+
+def test_from_the_fourth_version_on_stages_follow_each_other(place_of: Callable[[str], Place]) -> None:
+    place = place_of("tally")
+    place.install(tally.install)
+    place.install(tally.install, to=3)
+    place.run(f"{STAGED} ('o', 9, 5, decode('{H.hex()}', 'hex'), ''), ('o', 5, 0, decode('{H.hex()}', 'hex'), '')")
+    place.run(f"{STAGED} ('other', 7, 0, decode('{H.hex()}', 'hex'), '')")
+    before = place.sums(tally)["stage"][0]
+    assert place.install(tally.install) == (3, tally.SCHEMA.newest)
+    assert place.sums(tally)["stage"][0] == before == 3
+    between = f"{STAGED} ('o', 7, 6, decode('{H.hex()}', 'hex'), '')"
+    with pytest.raises(DBAPIError, match="stage_follows"):
+        place.run(between)
+    place.install(tally.install, to=3)
+    place.run(between)
+    # No step takes it away, and none makes it follow anything.
+    with pytest.raises(WouldLoseRows, match="stage holds one of 7 entries that follows no other: .* a new database"):
+        place.install(tally.install)
+
+
 @pytest.mark.parametrize("room", [tally, intake], ids=["tally", "intake"])
 def test_an_index_of_refusals_without_leaf_hashes_is_not_brought_forward(
     room: object, place_of: Callable[[str], Place]

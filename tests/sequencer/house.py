@@ -298,3 +298,9 @@ class House:
 
     def _no_pause(self) -> None:
         raise TimeoutError("a custodian does not answer")
+
+
+def until_it_ends(sequencer: Sequencer) -> None:
+    """Raises what a courier has found that ends the sequencer, once one has."""
+    with sequencer._push._changed:
+        sequencer._push._wait(lambda: False)

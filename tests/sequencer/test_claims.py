@@ -21,7 +21,7 @@ from tally.sequencer.claim import Claim
 from tally.sequencer.courier import LedgerBehind
 from tally.sequencer.custodian import Custodian, Rejected, Unavailable, Wire
 from tally.sequencer.push import Stopped
-from tests.sequencer.house import TOKEN, HostDisk, House, Liar
+from tests.sequencer.house import TOKEN, HostDisk, House, Liar, until_it_ends
 from tests.sequencer.test_rekeying import made_up
 
 TIME = 1_800_000_000
@@ -35,7 +35,7 @@ def claimed(house: House, folder: Path, *beyond: bytes) -> Claim:
         pass
     made_up(house, folder, [*house.ledger.all_entries(), *beyond], house.meeting.parties.log)
     with pytest.raises(LedgerBehind) as behind, house.opened() as sequencer:
-        sequencer._push._wait(lambda: False)
+        until_it_ends(sequencer)
     house.vault.down(2)
     assert behind.value.claim is not None
     return behind.value.claim

@@ -11,8 +11,7 @@ from audit.log.keys import Signer
 from audit.log.notes import Note
 from audit.record.entries import parse_entry
 from tally.sequencer.courier import LedgerBehind
-from tally.sequencer.ledger import EMPTY, Ledger, Stage
-from tally.sequencer.replay import Damaged
+from tally.sequencer.ledger import EMPTY, Damaged, Ledger, Stage
 from tally.sequencer.sequence import Sequencer
 from tests.databases import Database
 from tests.sequencer.house import House

@@ -16,7 +16,7 @@ from tally.sequencer.courier import Fork, LedgerBehind
 from tally.sequencer.custodian import Rejected
 from tally.sequencer.ledger import Ledger
 from tests.loopback import wait_until
-from tests.sequencer.house import HostDisk, House, Liar
+from tests.sequencer.house import HostDisk, House, Liar, until_it_ends
 from tests.sequencer.test_recovery import signed_and_sent_to_one
 from tests.sequencer.test_rekeying import made_up
 
@@ -82,7 +82,7 @@ def test_more_than_w_can_spare_end_it(open_house: House) -> None:
     for i in (1, 2):
         shows(open_house, i, another(open_house, size))
     with pytest.raises(Fork), open_house.opened() as sequencer:
-        sequencer._push._wait(lambda: False)
+        until_it_ends(sequencer)
 
 
 @pytest.mark.parametrize(("beyond", "means"), [(0, Fork), (1, LedgerBehind)])
@@ -95,7 +95,7 @@ def test_another_tree_that_w_custodians_have_cosigned_ends_it(
     shows(open_house, 2, another(open_house, size, *custodians[2]))
     open_house.vault.apps[2] = Liar(open_house.vault.apps[2], 200, [cosigned], where="/checkpoint", exactly=True)
     with pytest.raises(means), open_house.opened() as sequencer:
-        sequencer._push._wait(lambda: False)
+        until_it_ends(sequencer)
 
 
 def test_a_claim_that_nothing_shows_is_no_news_to_a_host_with_a_mark_alone(open_house: House) -> None:
@@ -118,7 +118,7 @@ def test_a_longer_tree_whose_entries_continue_the_ledgers_is_news_until_somethin
         with pytest.raises(Rejected, match="another-tree"):
             sequencer._push._couriers[2]._find(0)
     with pytest.raises(LedgerBehind), open_house.opened() as sequencer:
-        sequencer._push._wait(lambda: False)
+        until_it_ends(sequencer)
     # What it shows the rules would take: it is recorded as if it had come by itself.
     assert counts(open_house, behind=True) == 1 + 3
     assert list(open_house.ledger.all_entries())[: len(true) + 2] == [*true, *ballots[:2]]

@@ -9,8 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from infra.seen_check import Expected
-from tally.sequencer.ledger import Ledger, Stage
-from tally.sequencer.replay import Damaged
+from tally.sequencer.ledger import Damaged, Ledger, Stage
 from tests.databases import Database
 from tests.sequencer.house import House
 

@@ -13,9 +13,8 @@ from audit.log.treehead import Checkpoint
 from audit.record.entries import parse_entry
 from tally.sequencer import push
 from tally.sequencer.courier import LedgerBehind
-from tally.sequencer.ledger import EMPTY, Ledger, Stage
+from tally.sequencer.ledger import EMPTY, Damaged, Ledger, Stage
 from tally.sequencer.mark import NotMarked, mark_at
-from tally.sequencer.replay import Damaged
 from tests.loopback import PATIENCE
 from tests.sequencer.house import HostDisk, House
 from tests.sequencer.test_recovery import signed_and_sent_to_one

@@ -17,8 +17,7 @@ from infra.log import Seldom
 from infra.queue.frames import Row
 from tally.sequencer import term
 from tally.sequencer.egress import QueueUnavailable
-from tally.sequencer.ledger import Overtaken, Transaction
-from tally.sequencer.replay import Damaged
+from tally.sequencer.ledger import Damaged, Overtaken, Transaction
 from tally.sequencer.sequence import Sequencer
 from tests.loopback import PATIENCE, wait_until
 from tests.sequencer.house import House

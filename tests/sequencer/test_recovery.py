@@ -15,7 +15,7 @@ from tally.sequencer.ledger import Ledger
 from tally.sequencer.push import Push
 from tally.sequencer.sequence import Sequencer
 from tests.loopback import PATIENCE, wait_until
-from tests.sequencer.house import TOKEN, HostDisk, House
+from tests.sequencer.house import TOKEN, HostDisk, House, until_it_ends
 
 
 def test_a_lost_ledger_is_read_back_from_the_custodians(open_house: House, other_ledger: Ledger) -> None:
@@ -138,6 +138,6 @@ def test_of_two_trees_of_one_size_that_the_log_signed_the_one_that_w_cosign_goes
     # And the other sequencer, on its own host, stops: W custodians have cosigned against it.
     there = replace(open_house, mark=HostDisk())
     with pytest.raises(LedgerBehind), there.opened() as sequencer:
-        sequencer._push._wait(lambda: False)
+        until_it_ends(sequencer)
     with pytest.raises(TimeoutError), there.sequencer(behind=True):
         pass

@@ -234,7 +234,7 @@ def test_another_tree_by_the_stolen_old_key_stops_nobody(rotated: House, tmp_pat
         rotated.queue.put(rotated.ballot(2))
         while sequencer.step():
             pass
-        with pytest.raises(Rejected, match="replaced-key-signed"):
+        with pytest.raises(Rejected, match="another-tree"):
             sequencer._push._couriers[2]._find(0)
     assert rotated.replay(0).ballots == 3
 

@@ -13,8 +13,8 @@ from audit.log.keys import Signer
 from audit.log.merkle import CompactRange, leaf_hash
 from audit.protocol.group import b64
 from audit.record.entries import make_text, parse_entry, seal
-from tally.sequencer.ledger import PAGE, Ledger, Overtaken, Stage
-from tally.sequencer.replay import Damaged, Replay
+from tally.sequencer.ledger import PAGE, Damaged, Ledger, Overtaken, Stage
+from tally.sequencer.replay import Replay
 from tests.sequencer.house import House
 from tests.simulator.dice import Dice
 
