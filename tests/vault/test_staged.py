@@ -10,14 +10,18 @@ import pytest
 
 from audit.log.keys import Signer
 from audit.log.merkle import CompactRange, leaf_hash
+from tests.databases import Database
 from tests.simulator.rekeys import rekey
 from tests.vault import uploading
 from tests.vault.conftest import NOW, Growing, Served
+from tests.vault.damage import Damage
 from tests.vault.test_following_rekeys import NEW, Town
 from tests.vault.test_rebuilding import Lost, lost
 from tests.vault.uploading import seen, upload
 from vault.custodian.cosign import Head
 from vault.custodian.keys import stored_keys
+from vault.custodian.mending import Scrub
+from vault.custodian.storage import Damaged
 
 __all__ = ["lost"]
 
@@ -87,6 +91,19 @@ def test_one_whose_peers_went_back_meanwhile_signs_nothing_but_what_it_was_shown
         lost.custodian().append(lost.log.origin, another(lost.log, 650, 700).append(600))
     lost.log.entries[:] = entries
     assert lost.custodian().append(lost.log.origin, lost.log.append(600))
+
+
+def test_a_rebuild_goes_on_when_what_changed_of_what_it_had_stored_is_mended(lost: Lost, database: Database) -> None:
+    origin = lost.log.origin
+    assert lost.begin().step() is None
+    Damage(database, origin).flip("entry", "data", "index = 5")
+    with pytest.raises(Damaged, match="entry 5 is not as it was stored"):
+        lost.begin(at_once=True).step()
+    scrub = Scrub(lost.store, lost.keys, lost.peers, lost.said.append, clock=lambda: lost.time)
+    assert scrub.run() == 3, lost.said
+    head = lost.begin(at_once=True).step()
+    assert head is not None
+    assert lost.store.entries(origin, 0, head.size) == lost.log.entries
 
 
 def test_what_was_brought_begins_where_they_end(served: Served) -> None:

@@ -109,7 +109,7 @@ def _read(reader: Reader, head: SignedHead, held: Head, grown: CompactRange) -> 
         if root == grown.root():
             raise
         text = f"what is staged from entry {held.size} on is not what the log and W custodians have signed"
-        raise Damaged(text) from None
+        raise Damaged(f"{text}: scrub it, or, if nothing is found, rebuild in an empty place") from None
 
 
 def _learn(keys: Keys, start: int, entries: list[bytes]) -> None:
