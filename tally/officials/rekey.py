@@ -39,9 +39,17 @@ def rekey_text(desk: Desk, office: str, name: str, new: Sequence[str], to: str |
     return made
 
 
-def stands(desk: Desk, office: str, new: Sequence[str]) -> bool:
-    """Whether these keys count already: the command was run before."""
-    return list(new) in [[key.vkey for key in keys] for keys in holders(desk.manifest, office).values()]
+def stands(desk: Desk, office: str, name: str, new: Sequence[str], to: str | None) -> bool:
+    """Whether this very rekey is recorded and counts still: the command was run before. Keys that count without one,
+    as the manifest names them, are none: who hands them in again means to be rid of them.
+    """
+    taker = to or name
+    counts = [key.vkey for key in holders(desk.manifest, office).get(taker, ())] == list(new)
+    recorded = [past.rekey for past in desk.manifest.history if past.rekey is not None]
+    return counts and any(
+        (rekey.office, rekey.name, rekey.to) == (office, name, taker) and [key.vkey for key in rekey.new] == list(new)
+        for rekey in recorded
+    )
 
 
 def rekey(
@@ -64,7 +72,7 @@ def rekey(
     signers = [read_signer(path) for path in key or []]
     with open_desk(load_card(election), patience=wait) as desk:
         desk.begin()
-        if office in WHOSE and stands(desk, office, new):
+        if office in WHOSE and stands(desk, office, name, new, to):
             print("rekey is recorded already")
             return
         print(draft_or_perform(desk, lambda: rekey_text(desk, office, name, new, to), draft, signers))

@@ -36,6 +36,33 @@ def test_at_one_desk_and_again(clients: Clients, hall: Hall) -> None:
     assert len(hall.entries) == entries
 
 
+def test_the_key_that_counts_now_is_no_new_one(clients: Clients, hall: Hall) -> None:
+    # Who pastes the stolen key must not read that it is replaced.
+    entries = len(hall.entries)
+    present = hall.election.manifest.intakes[0].vkey
+    with pytest.raises(Refused, match="intake-1 has, or had, this key"):
+        clients.run(*rekey(clients, "intake", "intake-1", present), *clients.keys(hall.parties.officials[:2]))
+    with pytest.raises(Refused, match="the new keys carry the name intake-2"):
+        clients.run(*rekey(clients, "intake", "intake-2", present), *clients.keys(hall.parties.officials[:2]))
+    assert len(hall.entries) == entries
+
+
+def test_a_key_that_has_been_replaced_again_does_not_count_as_recorded(clients: Clients, hall: Hall) -> None:
+    officials = clients.keys(hall.parties.officials[:2])
+    for signer in (NEW_INTAKE, Dice(42).signers("intake-1")[0]):
+        clients.run(*rekey(clients, "intake", "intake-1", signer.vkey), *officials)
+    with pytest.raises(Refused, match="intake-1 has, or had, this key"):
+        clients.run(*rekey(clients, "intake", "intake-1", NEW_INTAKE.vkey), *officials)
+
+
+def test_a_custodian_replaced_and_again(clients: Clients, hall: Hall) -> None:
+    vkeys = [key.vkey for key in NEW_CUSTODIAN]
+    command = [*rekey(clients, "custodian", "custodian-c", *vkeys), "--to", "custodian-d"]
+    command += clients.keys(hall.parties.officials[:2])
+    assert "rekey is recorded" in clients.run(*command)
+    assert "rekey is recorded already" in clients.run(*command)
+
+
 def test_from_official_to_official(clients: Clients, hall: Hall, tmp_path: Path) -> None:
     draft = tmp_path / "rekey"
     new = [key.vkey for key in NEW_CUSTODIAN]
