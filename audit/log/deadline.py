@@ -11,6 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import httpcore
@@ -38,11 +39,19 @@ class Deadline(threading.local):
         return timeout if timeout is not None and timeout < left else left if left < float("inf") else None
 
 
+@cache
+def _authorities() -> ssl.SSLContext:
+    """By whom servers are known. Read once in a process: it takes longer than most answers, also where none is asked
+    over TLS.
+    """
+    return httpx.create_ssl_context()
+
+
 def client_with(deadline: Deadline, timeout: httpx.Timeout, direct: Iterable[str], **options: Any) -> httpx.Client:
     """A client all of whose connections keep to `deadline`; no proxy of the environment is used for the patterns
     `direct`. `options` are httpx's own.
     """
-    client = httpx.Client(timeout=timeout, mounts=dict.fromkeys(direct), **options)
+    client = httpx.Client(timeout=timeout, mounts=dict.fromkeys(direct), verify=_authorities(), **options)
     for transport in (client._transport, *client._mounts.values()):
         # httpx offers no way to say it; the tests see whether this still does.
         if isinstance(transport, httpx.HTTPTransport):
