@@ -111,6 +111,10 @@ def run(path: Path) -> None:
     one_session = engine(config.database, config.passfile, name="psephos-tally-leading", connections=1)
     leading = Leading(one_session, manifest.origin)
     report = Report(config.status, [label_of(c.url) for c in config.custodians], lambda: leading.held)
+    try:
+        report.begin()
+    except OSError as error:
+        raise ConfigError(path, [f"key `status`: {config.status} cannot be written: {error.strerror}"]) from None
     wires = [Wire(c.url, manifest.origin, read_token(c.token)) for c in config.custodians]
     custodians = [
         Custodian(label_of(c.url), report.timed(number, wire))

@@ -4,6 +4,7 @@ other, beside it, the text format of Prometheus, for the textfile collector of i
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import threading
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 SECONDS = 1.0
 """Between two writings of the files."""
+MAY_PASS = (errno.ENOSPC, errno.EDQUOT)
+"""A disk that is full gets room; what else keeps a file from being written, somebody has to mend."""
+
+_log = log.Log("tally.status", status_not_written=("cause",))
 
 
 @dataclass
@@ -68,6 +73,7 @@ class Report:
         self._path, self._custodians, self._leads = path, custodians, leads
         self._writing = threading.Lock()
         self._written = 0.0
+        self._said = log.Seldom(10)
         self._sequencer: Sequencer | None = None
         self.metrics = metrics = Metrics()
         numbers = [str(number) for number in range(1, len(custodians) + 1)]
@@ -96,6 +102,16 @@ class Report:
         if time.monotonic() - self._written > SECONDS:
             self.write()
 
+    def begin(self) -> None:
+        """Writes the metrics for the first time. OSError if that cannot succeed until somebody mends it: then neither
+        can the mark be written, which stands beside them, nor anything be signed.
+        """
+        try:
+            self._put()
+        except OSError as error:
+            if error.errno not in MAY_PASS:
+                raise
+
     def keep(self, stop: threading.Event) -> None:
         """Writes until told to stop, in a thread of its own: also while a round waits for custodians."""
 
@@ -107,16 +123,12 @@ class Report:
 
     def write(self) -> None:
         """Writes both files; a disk that is full here does not stop the log."""
-        with self._writing:
-            self._written = time.monotonic()
-            self._time.set(int(time.time()))
-            self._leading.set(self._leads())
-            try:
-                if self._sequencer is not None:
-                    self._sequencer.write_status(self._show)
-                replace(self._path.with_suffix(".prom"), self.metrics.text())
-            except OSError as error:
-                log.failure(error)
+        try:
+            self._put()
+        except OSError as error:
+            cause = log.word(str(error.strerror))
+            if self._said.due(cause):
+                _log.error("status-not-written", cause=cause)
 
     def round(self, decision: Decision, seconds: float) -> None:
         """Counts a round that is over."""
@@ -161,6 +173,16 @@ class Report:
             return answer
 
         return exchanged
+
+    def _put(self) -> None:
+        """Writes both files. OSError."""
+        with self._writing:
+            self._written = time.monotonic()
+            self._time.set(int(time.time()))
+            self._leading.set(self._leads())
+            if self._sequencer is not None:
+                self._sequencer.write_status(self._show)
+            replace(self._path.with_suffix(".prom"), self.metrics.text())
 
     def _show(self, figures: Figures) -> None:
         self._size.set(figures.size)

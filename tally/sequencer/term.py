@@ -36,8 +36,16 @@ WAITED_OUT = (*UNAVAILABLE, NotMarked)
 
 Start = Callable[[str, Callable[[], None], Callable[[], None]], threading.Thread]
 
-_log = log.Log("tally", queue_unavailable=("kind",), standing_by=(), leading=(), leading_lost=(), ledger_behind=())
-_silent = log.Seldom(10)
+_log = log.Log(
+    "tally",
+    queue_unavailable=("kind",),
+    standing_by=(),
+    leading=(),
+    leading_lost=(),
+    ledger_behind=(),
+    mark_unusable=("cause",),
+)
+_silent, _unmarked = log.Seldom(10), log.Seldom(10)
 
 
 class Stop(Protocol):
@@ -129,7 +137,7 @@ class Term:
                         self.push.tell_fork(claim.label, claim.note, claim.size)
                     return
             except WAITED_OUT as error:
-                tell(error)
+                _tell(error)
             pause()
 
 
@@ -169,7 +177,7 @@ def stand_by(
                 term.serve(over, behind is not None, behind.claim if behind is not None else None)
             term, behind = None, None
         except WAITED_OUT as error:
-            tell(error)
+            _tell(error)
             stop.wait(RETRY_SECONDS)
         except LedgerBehind as error:
             # A copy of the ledger from before: the log is read back, as if it were lost.
@@ -224,7 +232,7 @@ def sequence(sequencer: Sequencer, stop: Stop, report: Callable[[Sequencer], Non
             sequencer.open()
             _rounds(sequencer, stop, report)
         except WAITED_OUT as error:
-            tell(error)
+            _tell(error)
             stop.wait(RETRY_SECONDS)
 
 
@@ -258,3 +266,11 @@ def checking(stop: Stop) -> Callable[[], None]:
             raise Stopped
 
     return check
+
+
+def _tell(error: BaseException) -> None:
+    """Logs what is waited out; of the mark, what is wrong with its file."""
+    if not isinstance(error, NotMarked):
+        tell(error)
+    elif _unmarked.due(str(error)):
+        _log.error("mark-unusable", cause=log.word(str(error)))

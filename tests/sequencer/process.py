@@ -24,9 +24,11 @@ def place(url: str) -> str:
 class Tally:
     """Its settings, and the process that runs by them."""
 
-    def __init__(self, folder: Path, house: House, ledger: Database, egress_url: str) -> None:
+    def __init__(
+        self, folder: Path, house: House, ledger: Database, egress_url: str, status: Path | None = None
+    ) -> None:
         folder.mkdir(exist_ok=True)
-        self.status = folder / "status.json"
+        self.status = status or folder / "status.json"
         self._log = folder / "log"
         self._config = folder / "tally.toml"
         write_secret(folder / "token", TOKEN + "\n")
@@ -63,3 +65,8 @@ class Tally:
     def said(self, event: str) -> bool:
         """Whether it has logged this, in any of its runs."""
         return self._log.exists() and f'"event": "{event}"' in self._log.read_text()
+
+    @property
+    def said_last(self) -> str:
+        """The last line that it has written."""
+        return self._log.read_text().splitlines()[-1]

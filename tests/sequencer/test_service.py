@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +16,17 @@ from audit.record.restart import Restart
 from infra.commands import root
 from infra.config import ConfigError
 from infra.exchange import Answer
+from infra.log import Seldom
 from infra.metrics import series
+from tally.sequencer import status, term
 from tally.sequencer.decide import Decision
+from tally.sequencer.mark import NotMarked
 from tally.sequencer.service import Place, TallyConfig, check_office, counting, run
 from tally.sequencer.status import Figures, Report, write_status
 from tally.sequencer.survey import NOBODY
+from tests.databases import Database
+from tests.sequencer.house import House
+from tests.sequencer.process import Tally
 from tests.simulator.meeting import Meeting
 
 
@@ -173,7 +180,49 @@ def test_how_long_a_custodian_takes_to_cosign_is_noted_and_nothing_else_of_it(tm
 
 def test_where_nothing_can_be_written_the_log_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Report(tmp_path / "nowhere" / "status.json", [])(Shown(Figures()))  # type: ignore[arg-type]
-    assert "filenotfounderror" in capsys.readouterr().err
+    said = json.loads(capsys.readouterr().err)
+    assert (said["event"], said["cause"]) == ("status-not-written", "no-such-file-or-directory")
+
+
+def test_a_full_disk_lets_the_service_begin_and_a_missing_folder_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(FileNotFoundError):
+        Report(tmp_path / "nowhere" / "status.json", []).begin()
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(status, "replace", full)
+    Report(tmp_path / "status.json", []).begin()
+
+
+def test_where_the_mark_can_never_be_written_it_ends_with_one_sentence(
+    open_house: House, ledger_databases: list[Database], tmp_path: Path
+) -> None:
+    missing = tmp_path / "nowhere" / "status.json"
+    tally = Tally(tmp_path, open_house, ledger_databases[0], "http://127.0.0.1:1", missing)
+    with tally.running() as process:
+        assert process.wait(20) == 1
+    wrong = f"key `status`: {missing} cannot be written: No such file or directory"
+    assert tally.said_last == f"psephos: {tmp_path / 'tally.toml'}: {wrong}"
+    assert not tally.said("leading")
+
+
+def test_a_mark_that_can_no_longer_be_written_is_told_by_what_is_wrong_and_seldom(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(term, "_unmarked", Seldom(10))
+    left = iter([False, False, True])
+
+    class Blocked:
+        def follow(self) -> None:
+            raise NotMarked("Permission denied")
+
+    stop = SimpleNamespace(is_set=lambda: next(left), wait=lambda seconds: None)
+    term.sequence(Blocked(), stop, lambda sequencer: None)  # type: ignore[arg-type]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (json.loads(line)["event"], json.loads(line)["cause"]) == ("mark-unusable", "permission-denied")
 
 
 def test_the_rooms_commands_are_there() -> None:
