@@ -17,7 +17,7 @@ import typer
 from audit.log import keys
 from audit.protocol.refused import Refused
 from infra.config import ConfigError
-from infra.keys import KeyFileError, read_signer, write_secret
+from infra.keys import KeyFileError, new_token, read_signer, write_secret
 
 GROUP = "psephos.commands"
 ROOMS = frozenset({"audit", "infra", "intake", "tally", "vault"})
@@ -79,10 +79,11 @@ KEY_TYPES = {KeyType.ED25519: keys.ED25519, KeyType.COSIGNATURE: keys.COSIGNATUR
 
 
 def register(app: typer.Typer) -> None:
-    """Adds `services`, `key new` and `key show`."""
-    key = group(app, "key", "Keys that sign entries, log heads and cosignatures.")
+    """Adds `services`, `key new`, `key show` and `key token`."""
+    key = group(app, "key", "Keys that sign entries, log heads and cosignatures; tokens that services ask for.")
     key.command("new")(new_key)
     key.command("show")(show_key)
+    key.command("token")(make_token)
     app.command("services")(show_services)
 
 
@@ -101,6 +102,14 @@ def new_key(
 def show_key(file: Annotated[Path, typer.Argument(help="A private key's file.", metavar="FILE")]) -> None:
     """Prints the verifier key that belongs to a private key."""
     print(read_signer(file).vkey)
+
+
+def make_token(
+    out: Annotated[Path, typer.Option("--out", help="The file to keep the token in.", metavar="FILE")],
+) -> None:
+    """Makes a bearer token, in a file only its owner may read: for one service, and for the one that asks it."""
+    new_token(out)
+    print(f"{out}: copy it to who asks the service, as a file of mode 0600")
 
 
 def show_services(

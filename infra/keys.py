@@ -84,7 +84,8 @@ def read_token(path: Path) -> str:
     alphabet."""
     token = read_secret(path).decode("ascii", errors="replace").strip()
     if len(token) < TOKEN_BYTES or not token.replace("-", "").replace("_", "").isalnum():
-        raise KeyFileError(f"{path}: does not hold a bearer token")
+        wanted = f"one line of at least {TOKEN_BYTES} letters, digits, - and _"
+        raise KeyFileError(f"{path}: is no bearer token, which is {wanted} (`psephos key token` makes one)")
     return token
 
 

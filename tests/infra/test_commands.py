@@ -18,7 +18,7 @@ from infra import commands
 from infra.config import ConfigError
 from infra.database import NoDatabaseUrl
 from infra.http import CannotListen
-from infra.keys import KeyFileError
+from infra.keys import KeyFileError, read_token
 from infra.log import Undeclared
 
 
@@ -152,6 +152,14 @@ def test_a_key_is_never_written_over_another(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="exists already"):
         run("key", "new", "a", "--out", str(path))
     assert path.read_text() == kept
+
+
+def test_a_token_is_kept_and_not_printed(tmp_path: Path) -> None:
+    code, out = run("key", "token", "--out", str(tmp_path / "token"))
+    assert code == 0
+    assert read_token(tmp_path / "token") not in out
+    with pytest.raises(KeyFileError, match="exists already"):
+        run("key", "token", "--out", str(tmp_path / "token"))
 
 
 def test_a_name_that_no_note_can_bear_is_refused_and_nothing_written(tmp_path: Path) -> None:

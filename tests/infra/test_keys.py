@@ -75,7 +75,7 @@ def test_tokens_are_long_different_and_read_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["short", "x" * 42 + "!", "y" * 20 + " " + "y" * 22, "z" * 42 + "\u00e9", "\n"])
 def test_what_is_no_token_is_refused(tmp_path: Path, text: str) -> None:
     write_secret(tmp_path / "token", text)
-    with pytest.raises(KeyFileError, match="does not hold a bearer token"):
+    with pytest.raises(KeyFileError, match="is no bearer token.*`psephos key token` makes one"):
         read_token(tmp_path / "token")
 
 
