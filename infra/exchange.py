@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from audit.log.deadline import Deadline, client_with
+from infra import log
 
 # A proxy of the environment cannot reach what listens on this machine only.
 LOOPBACK = ("all://127.0.0.1", "all://[::1]", "all://localhost")
@@ -23,7 +24,7 @@ _deadline = Deadline()
 
 
 class Unusable(Exception):
-    """There was an answer, and it is too long, or came too slowly, to be one."""
+    """There was an answer, and it is too long, came too slowly, or is too strange, to be one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +69,25 @@ def ask(
 ) -> Answer:
     """The answer, its body at most `most` bytes, if it is whole after `seconds`.
 
-    Unusable if it is not; httpx.HTTPError if there is none.
+    Unusable if it is not; httpx.HTTPError if there is none; RuntimeError if the client has been closed.
     """
     end = time.monotonic() + seconds
     _deadline.set(seconds)
     body = bytearray()
-    with client.stream(method, url, content=content, **options) as answer:
-        for part in answer.iter_raw():
-            body += part
-            if len(body) > most:
-                raise Unusable(f"the answer is longer than {most} bytes")
-            if time.monotonic() > end:
-                raise Unusable(f"the answer is not whole after {seconds:g} seconds")
-        return Answer(answer.status_code, answer.headers.get("content-type", ""), bytes(body))
+    try:
+        with client.stream(method, url, content=content, **options) as answer:
+            for part in answer.iter_raw():
+                body += part
+                if len(body) > most:
+                    raise Unusable(f"the answer is longer than {most} bytes")
+                if time.monotonic() > end:
+                    raise Unusable(f"the answer is not whole after {seconds:g} seconds")
+            return Answer(answer.status_code, answer.headers.get("content-type", ""), bytes(body))
+    except (httpx.HTTPError, Unusable):
+        raise
+    except Exception as error:
+        if client.is_closed:
+            raise
+        # Nothing but httpx's work on a stranger's answer: what nobody foresaw there is that stranger's failure, too.
+        log.failure(error)
+        raise Unusable("the answer cannot be read") from None

@@ -25,6 +25,7 @@ from audit.record.entries import Entry, parse_entry
 from audit.record.heads import is_rekey, open_head
 from audit.record.manifest import Manifest, open_manifest
 from audit.record.seen import MemorySeen, Seen
+from infra import log
 
 MOST = 256
 """Entries taken in by one `poll`, so that memory does not grow with the length of the log."""
@@ -130,6 +131,11 @@ class Follower:
             except (ReadError, Refused) as error:
                 faults.append(str(error))
                 over += isinstance(error, ReadError) and error.reason in KEYS_OVER
+                continue
+            except Exception as error:
+                # What a stranger shows is looked at, and nothing else: what nobody foresaw in it leaves the others.
+                log.failure(error)
+                faults.append(f"{reader}: {type(error).__name__}")
                 continue
             finally:
                 if (took := self._clock() - begun) > SLOW_SECONDS:

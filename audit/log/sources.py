@@ -131,6 +131,11 @@ class HttpReader:
                     raise ReadError(f"cannot be reached: {_cause(error)}", where, "unreachable") from None
             except httpx.HTTPError as error:
                 raise ReadError(f"cannot be read: {_cause(error)}", where) from None
+            except ReadError:
+                raise
+            except Exception as error:
+                # Nothing but httpx's work on a stranger's answer: whatever it stumbles over, another can be asked.
+                raise ReadError(f"cannot be read: {type(error).__name__}", where) from error
         raise AssertionError("unreachable code")
 
     def _get_once(self, where: str, most: int) -> bytes | None:
@@ -138,7 +143,7 @@ class HttpReader:
             if answer.status_code == 404:
                 return None
             if answer.status_code != 200:
-                raise ReadError(f"answered {answer.status_code} {answer.reason_phrase}".strip(), where, "unreachable")
+                raise ReadError(f"answered {answer.status_code}", where, "unreachable")
             body = bytearray()
             for part in _unpacked(answer, most, where):
                 body += part
@@ -235,6 +240,9 @@ def _unpacked(answer: httpx.Response, most: int, where: str) -> Iterator[bytes]:
             yield unpacking.decompress(part, most + 1)
             if unpacking.unconsumed_tail:
                 raise ReadError(f"is longer than the {most} bytes it may have", where, "wrong-length")
+            # Not at the end alone: zlib keeps whatever comes after it.
+            if unpacking.unused_data:
+                break
     except zlib.error:
         raise ReadError("is not the gzip it says it is", where, "bad-encoding") from None
     if not unpacking.eof or unpacking.unused_data:

@@ -151,6 +151,7 @@ MANY = bytes(17 << 20)
         ("deflate", b"", "is packed as"),
         ("gzip", gzip.compress(b"x", mtime=0)[:-1], "ends before its gzip does"),
         ("gzip", gzip.compress(b"x", mtime=0) + b"more", "ends before its gzip does, or goes on after it"),
+        ("gzip", gzip.compress(b"x", mtime=0) + MANY, "ends before its gzip does, or goes on after it"),
         ("gzip", b"none", "is not the gzip"),
     ],
 )
