@@ -157,6 +157,11 @@ class Push:
         judged = CLAIM_TRIES * CLAIM_SECONDS
         self._changed.wait_for(lambda: all(c.heard or not c.claims for c in self._couriers) or self._over(), judged)
 
+    def sent(self) -> tuple[int, Manifest]:
+        """How many entries the largest stage has that was sent, and so was signed; and the manifest with its rekeys."""
+        with self._changed:
+            return self._stage.size if self._stage else 0, self.manifest
+
     def sizes(self) -> dict[str, int]:
         """How many entries each custodian is known to hold."""
         return {courier.label: courier.size or 0 for courier in self._couriers}
@@ -214,6 +219,11 @@ class Push:
         if self._forks.due(custodian):
             _log.error("fork", custodian=custodian, size=size)
         self.told(custodian, note.raw)
+
+    def check(self) -> None:
+        """Raises as `witness`, without waiting: what a courier finds while nothing is waited for."""
+        with self._changed:
+            self._check()
 
     def fail(self, failure: Exception) -> None:
         """A courier cannot go on, and nor may the sequencer."""

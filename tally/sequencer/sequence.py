@@ -137,7 +137,10 @@ class Sequencer:
         """One round; False if the queue had nothing. QueueUnavailable, before anything is changed; otherwise as
         `finish`, or SQLAlchemyError, and then `open` must come before the next step.
         """
+        # What a custodian has shown since the last round: another tree must not be signed beside it first.
+        self._push.check()
         checked = self._next()
+        self._push.check()
         if not checked.rows:
             return False
         decision, stage = self._stage(checked)

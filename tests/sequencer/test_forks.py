@@ -85,6 +85,18 @@ def test_more_than_w_can_spare_end_it(open_house: House) -> None:
         until_it_ends(sequencer)
 
 
+def test_what_is_found_while_nothing_comes_is_heeded_before_anything_is_signed(open_house: House) -> None:
+    before = open_house.ledger.newest()
+    with open_house.opened() as sequencer:
+        sequencer._push.fail(LedgerBehind("a custodian holds more"))
+        with pytest.raises(LedgerBehind):
+            sequencer.step()
+        open_house.queue.put(open_house.ballot(0))
+        with pytest.raises(LedgerBehind):
+            sequencer.step()
+    assert open_house.ledger.newest() == before
+
+
 @pytest.mark.parametrize(("beyond", "means"), [(0, Fork), (1, LedgerBehind)])
 def test_another_tree_that_w_custodians_have_cosigned_ends_it(
     open_house: House, beyond: int, means: type[Exception]
