@@ -124,16 +124,17 @@ class Courier:
         if note is None:
             self._agrees()
             return 0
-        signed = self._ledger.newest_signed().size
+        # What is signed beyond may be by keys of which that manifest does not know yet.
+        signed, manifest = self._push.sent()
         try:
-            over, held, doubt = self._shown(note, signed)
+            over, held, doubt = self._shown(note, signed, manifest)
         except Refused as refusal:
             raise Rejected(200, refusal.reason) from None
         lines = lines_under(note, over.log)
         if doubt is not None:
             if self._left_out(note.text, lines, over):
                 raise Rejected(200, "left-out")
-            self._judge(doubt, note, held, over, signed)
+            self._judge(doubt, note, held, over, signed, manifest)
         self._agrees()
         if not lines:
             # It says what it holds, but signs nothing until it has read it again: it is asked until it does.
@@ -146,33 +147,36 @@ class Courier:
     def _agrees(self) -> None:
         self.heard, self.apart, self.claims = True, False, False
 
-    def _shown(self, note: Note, signed: int) -> tuple[Manifest, Checkpoint, LedgerBehind | Fork | None]:
+    def _shown(
+        self, note: Note, signed: int, manifest: Manifest
+    ) -> tuple[Manifest, Checkpoint, LedgerBehind | Fork | None]:
         """With whose keys the log has signed this note, its tree, and what that means; None if nothing. Refused, if the
         log has not; Rejected and Unavailable.
 
         Keys that do not count over that tree may have been stolen since they were replaced; or another sequencer does
         not know that they were, or knows it already.
         """
-        manifest, tree = self._push.manifest, parse_checkpoint(note.text)
+        tree = parse_checkpoint(note.text)
         counting = manifest.at(tree.size).log.log
         others = (past for past in manifest.history if past.log.log != counting and signs(past, note))
         if (over := next(others, None)) is None:
             try:
                 over = shown_by(self._custodian, note, manifest, self._missing.frontier(signed))
-                return over, open_note(note, over.log, witnessed=False), self._doubt(tree, signed)
+                return over, open_note(note, over.log, witnessed=False), self._doubt(tree, signed, manifest)
             except Refused:
                 if tree.size > signed or tree.origin != manifest.origin:
                     raise
                 # By rekeys that are among its entries, and not among ours.
                 over = shown_by(self._custodian, note, manifest.history[0], CompactRange())
-        if self._doubt(tree, signed) is None:
+        if self._doubt(tree, signed, manifest) is None:
             raise Refused("wrong-signers", "the keys that have signed it do not count there")
         text = f"{self.label} holds another tree of {tree.size} entries, signed by this log's keys of another time"
         return over, tree, Fork(text)
 
-    def _doubt(self, tree: Checkpoint, signed: int) -> LedgerBehind | Fork | None:
+    def _doubt(self, tree: Checkpoint, signed: int, manifest: Manifest) -> LedgerBehind | Fork | None:
         """What it means if the log has this tree; None if the ledger has it. What is staged beyond the `signed` entries
         is not the log's yet: another tree of its size says that the ledger is an old copy, as a longer one does.
+        `manifest`: with the rekeys under those.
 
         Damaged if it is the ledger that is not as the log has signed it: then nobody is accused.
         """
@@ -183,20 +187,22 @@ class Courier:
             return LedgerBehind(
                 f"{self.label} holds {tree.size} signed entries, the ledger {signed}: it is an old copy"
             )
-        if signed_root(self._ledger, self._push.manifest, tree.size) != root:
+        if signed_root(self._ledger, manifest, tree.size) != root:
             raise Damaged(f"the ledger's tree of {tree.size} entries is not as the log has signed it: {START_EMPTY}")
         return Fork(f"{self.label} holds another tree of {tree.size} entries, signed by this log's keys")
 
-    def _judge(self, doubt: Exception, note: Note, held: Checkpoint, over: Manifest, signed: int) -> None:
+    def _judge(
+        self, doubt: Exception, note: Note, held: Checkpoint, over: Manifest, signed: int, manifest: Manifest
+    ) -> None:
         """Of a tree that is not the ledger's, or longer: raises LedgerBehind or Fork where more than this custodian's
         word is behind it, otherwise Rejected; Unavailable.
         """
         self.claims = isinstance(doubt, LedgerBehind)
         self._push.moved()
-        if self.claims or over.log.log == self._push.policy().log:
+        if self.claims or over.log.log == manifest.log.log:
             # What keys of another time have signed weighs as much as those custodians that hold it, and no more.
             published = published_by(self._custodian, over)
-            if published is not None and (proven := self._doubt(published, signed)) is not None:
+            if published is not None and (proven := self._doubt(published, signed, manifest)) is not None:
                 # W custodians have cosigned it: it is the log, or another one that readers believe as much.
                 raise proven
         if self.claims and not self._push.settled and self._tries:

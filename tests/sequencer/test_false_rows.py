@@ -24,7 +24,7 @@ from tests.sequencer.test_forks import another, shows
 from tests.sequencer.test_staged import another_frontier
 
 COLUMNS = "origin, size, old_size, root, frontier"
-STAGE = f"INSERT INTO stage ({COLUMNS}) VALUES (:origin, :size, :old_size, :root, :frontier)"
+STAGE = f"INSERT INTO public.stage ({COLUMNS}) VALUES (:origin, :size, :old_size, :root, :frontier)"
 
 
 def add(connection: Connection, origin: str, old_size: int, size: int) -> None:
@@ -37,10 +37,10 @@ def add(connection: Connection, origin: str, old_size: int, size: int) -> None:
 def put_between(database: Database, origin: str, old_size: int, size: int, table: str = "stage") -> None:
     """As the owner of the tables can, who takes the constraint away for it."""
     with database.owner.begin() as connection:
-        connection.execute(text("ALTER TABLE stage DROP CONSTRAINT stage_follows"))
+        connection.execute(text("ALTER TABLE public.stage DROP CONSTRAINT stage_follows"))
         add(connection, origin, old_size, size)
-        again = "FOREIGN KEY (origin, follows) REFERENCES stage (origin, size) NOT VALID"
-        connection.execute(text(f"ALTER TABLE stage ADD CONSTRAINT stage_follows {again}"))
+        again = "FOREIGN KEY (origin, follows) REFERENCES public.stage (origin, size) NOT VALID"
+        connection.execute(text(f"ALTER TABLE public.stage ADD CONSTRAINT stage_follows {again}"))
 
 
 @pytest.fixture
@@ -80,7 +80,8 @@ def test_by_a_false_stage_no_custodian_is_accused(
         wait_until(lambda: courier.heard)
         put_between(ledger_databases[1], read_back.meeting.origin, size - 1, size)
         # At a size that it does not touch, another tree is a fork as before.
-        assert isinstance(courier._doubt(parse_checkpoint(parse_note(another(read_back, size - 1)).text), newest), Fork)
+        held = parse_checkpoint(parse_note(another(read_back, size - 1)).text)
+        assert isinstance(courier._doubt(held, *sequencer._push.sent()), Fork)
         courier.forget()
         read_back.queue.put(read_back.ballot(2))
         with pytest.raises(Damaged, match=f"tree of {size} entries .* empty database"):

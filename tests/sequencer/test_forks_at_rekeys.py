@@ -74,3 +74,16 @@ def test_more_than_w_can_spare_end_it(rotated: House) -> None:
         shows(rotated, i, signed(rotated, size + i, OTHER, rotated.log_keys[:2]))
     with pytest.raises(Fork, match="of another time"), rotated.opened() as sequencer:
         until_it_ends(sequencer)
+
+
+def test_what_is_signed_by_keys_that_couriers_do_not_know_yet_is_no_damage(rotated: House) -> None:
+    """The tree with the rekey is signed, and not sent yet, when custodian 2 shows another of its size."""
+    size, before = rotated.ledger.newest().size - 1, rotated.meeting.manifest.history[0]
+    with rotated.opened() as sequencer:
+        push = sequencer._push
+        wait_until(lambda: push._couriers[2].heard)
+        stage = rotated.ledger.stage_up_to(size - 1)
+        push.send(stage, rotated.ledger.signed(stage.size) or b"", before)
+        shows(rotated, 2, signed(rotated, size, OTHER, rotated.log_keys[:2]))
+        with pytest.raises(Rejected, match="another-tree"):
+            push._couriers[2]._find(0)
