@@ -60,8 +60,18 @@ class _Figure:
 class Count(_Figure):
     """Something that happens again and again."""
 
+    def __init__(self, inner: Any, labels: Mapping[str, frozenset[str]]) -> None:
+        super().__init__(inner, labels)
+        self._reached: dict[tuple[str, ...], float] = {}
+
     def add(self, times: float = 1, **labels: str) -> None:
         self._one(labels).inc(times)
+
+    def reach(self, total: float, **labels: str) -> None:
+        """Adds what has come since the last time to a total that is counted elsewhere, and only ever grows."""
+        place = tuple(self._values(labels).values())
+        self.add(total - self._reached.get(place, 0), **labels)
+        self._reached[place] = total
 
 
 class Level(_Figure):
@@ -106,8 +116,8 @@ class Metrics:
         self._lock = threading.Lock()
         self._text: tuple[float, bytes] | None = None
         lines = "Log lines that were too many, or could not be written, since the start."
-        dropped = self.level("log_lines_dropped", lines)
-        self.look(lambda: dropped.set(log.dropped()))
+        dropped = self.count("log_lines_dropped", lines)
+        self.look(lambda: dropped.reach(log.dropped()))
 
     def count(self, name: str, help: str, *, coarse: bool = False, **labels: Iterable[str]) -> Count:
         """A counter; every series of it is there from the beginning, at 0."""

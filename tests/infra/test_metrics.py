@@ -58,7 +58,7 @@ def test_nothing_is_there_that_was_not_declared_and_no_time_of_the_first() -> No
     metrics.spread("seconds", "Took.", (1.0,)).note(0.5)
     names = {name.partition("{")[0] for name in series(metrics.text())}
     parts = {"psephos_seconds_bucket", "psephos_seconds_count", "psephos_seconds_sum"}
-    assert names == {"psephos_refusals_total", "psephos_log_lines_dropped", *parts}
+    assert names == {"psephos_refusals_total", "psephos_log_lines_dropped_total", *parts}
 
 
 def test_every_series_of_a_count_is_there_before_the_first() -> None:

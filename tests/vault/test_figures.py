@@ -71,15 +71,22 @@ def test_it_is_ready_unless_it_may_not_sign(served: Served) -> None:
 
 def test_a_followers_alarms_are_figures_and_the_worst_is_why_it_is_not_ready() -> None:
     metrics, raised = Metrics(), Counter({"shrunken": 2, MARK: 1})
-    follower = SimpleNamespace(alarms=SimpleNamespace(raised=raised), compared=7, rounds=0)
+    follower = SimpleNamespace(alarms=SimpleNamespace(raised=raised), compared=7, rounds=0, whole=False)
     add_following(metrics, follower)  # type: ignore[arg-type]
     ready = follower_readiness(follower)  # type: ignore[arg-type]
     assert ready() == "not-ready"
-    follower.rounds = 3
+    follower.rounds, follower.whole = 3, True
     assert ready() == ""
     figures = told(metrics)
-    assert (figures['alarms{alarm="shrunken"}'], figures["compared_bundles"], figures["rounds"]) == (2, 7, 3)
-    assert all(f'alarms{{alarm="{kind}"}}' in metrics.text().decode() for kind in CODES)
+    assert figures['alarms_total{alarm="shrunken"}'] == 2
+    assert (figures["compared_bundles_total"], figures["rounds_total"]) == (7, 3)
+    assert all(f'alarms_total{{alarm="{kind}"}}' in metrics.text().decode() for kind in CODES)
+    # They are counters, which a restart alone sets back: what has been told is not added again.
+    raised["shrunken"], follower.rounds = 3, 4
+    assert {'alarms_total{alarm="shrunken"}': 3.0, "compared_bundles_total": 7.0, "rounds_total": 4.0}.items() <= (
+        told(metrics).items()
+    )
+    assert "# TYPE psephos_alarms_total counter" in metrics.text().decode()
     assert MARK not in metrics.text().decode()
     raised["fork"] += 1
     assert ready() == "fork"

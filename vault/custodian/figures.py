@@ -73,25 +73,26 @@ def readiness(custodian: Custodian, origins: Iterable[str]) -> Ready:
 
 def add_following(metrics: Metrics, follower: Follower) -> None:
     """Declares what a follower has found."""
-    alarms = metrics.level("alarms", "Alarms raised since the start, by kind.", alarm=CODES)
-    compared = metrics.level("compared_bundles", "Bundles of entries read again since the start.")
-    rounds = metrics.level("rounds", "How often all sources have been asked since the start.")
+    alarms = metrics.count("alarms", "Alarms, by kind: each counts in every round in which it is raised.", alarm=CODES)
+    compared = metrics.count("compared_bundles", "Bundles of entries read again.")
+    rounds = metrics.count("rounds", "Rounds in which all sources were asked, and nothing was wrong here.")
 
     def look() -> None:
-        alarms.only(follower.alarms.raised)
-        compared.set(follower.compared)
-        rounds.set(follower.rounds)
+        for kind in CODES:
+            alarms.reach(follower.alarms.raised[kind], alarm=kind)
+        compared.reach(follower.compared)
+        rounds.reach(follower.rounds)
 
     metrics.look(look)
 
 
 def follower_readiness(follower: Follower) -> Ready:
-    """Whether it follows: it has asked its sources, and no alarm tells that what it serves may be of no use."""
+    """Whether it follows: it has asked its sources, could store what they gave, and no alarm tells that what it serves
+    may be of no use.
+    """
 
     def ready() -> str:
-        if not follower.rounds:
-            return "not-ready"
         worst = [kind for kind in ("fork", "rekey", "damaged") if follower.alarms.raised[kind]]
-        return worst[0] if worst else ""
+        return worst[0] if worst else "" if follower.whole else "not-ready"
 
     return ready

@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from audit.log.checkpoint import LogPolicy, open_note
 from audit.log.encoding import encode_base64
 from audit.log.merkle import consistency_proof, frontier, verify_consistency
@@ -28,13 +30,13 @@ from audit.protocol.refused import Refused
 from infra import failpoints
 from vault.custodian.alarms import Alarms
 from vault.custodian.comparing import Comparison
-from vault.custodian.cosign import Head
+from vault.custodian.cosign import EMPTY, Head
 from vault.custodian.keys import Keys
-from vault.custodian.peers import line_times
 from vault.custodian.pulling import Progress, pull
+from vault.custodian.silence import Silence
 from vault.custodian.sources import Memory, Patient, Source
 from vault.custodian.storage import Damaged, Store
-from vault.custodian.stored import StoreReader, check_head, readable_published, root_at, tree
+from vault.custodian.stored import StoreReader, check_head, root_at, tree
 
 Clock = Callable[[], float]
 
@@ -54,7 +56,8 @@ class Follower:
     seconds; `choose(n)` any number below n. `memory` is the file in which it remembers what each source showed;
     `silence` and `idle` are seconds, see `FollowConfig`; `published` is told when there is a newer checkpoint to serve.
 
-    Not for several threads. Figures: `alarms.raised`, `size`, `compared` (bundles), `rounds`.
+    Not for several threads. Figures: `alarms.raised`, `size`, `compared` (bundles), `rounds`; `whole`: whether the
+    last round was gone through, with nothing wrong here.
     """
 
     def __init__(
@@ -75,35 +78,59 @@ class Follower:
     ) -> None:
         self._store, self._keys, self.alarms = store, keys, alarms
         self._clock, self._now, self._choose = clock, now, choose
-        self._silence, self._idle, self._sample, self._published = silence, idle, sample, published
+        self._sample, self._published = sample, published
+        self._silence = Silence(store, keys, alarms, clock=clock, now=now, limit=silence, idle=idle)
         # A round with all of them slow takes half of `silence`, so that the alarm for it is not late.
         share = silence / 2 / max(len(readers), 1)
         self.sources = [Source(Patient(reader, clock, share), heard=clock()) for reader in readers]
         self._memory = Memory(memory, self.sources)
-        self._signed = 0, now()
+        self._newest = EMPTY
         self.size = self.compared = self.rounds = 0
+        self.whole = False
 
     def round(self) -> None:
-        """Asks every source once. Fork, after which nothing more is stored; SQLAlchemyError or OSError of the store."""
-        began = self._clock()
+        """Asks every source once. Fork, after which nothing more is stored. What else goes wrong here, such as
+        SQLAlchemyError or OSError of the store, is raised when all have been asked: it hides no fork and no silence.
+        """
+        began, self.whole = self._clock(), False
+        try:
+            self._ask_all(began)
+        except Exception:
+            self._silence.check_followed(began)
+            raise
+        self._silence.followed()
+        self.whole = True
+        self.rounds += 1
+
+    def _ask_all(self, began: float) -> None:
+        fault: Exception | None = None
         for source in self.sources:
             source.reader.begin()
             source.gave = False
             try:
                 self._ask(source)
+            except Fork:
+                raise
             except ReadError as error:
                 self.alarms.unusable(source.label, error.reason)
             except Refused as refusal:
                 self.alarms.unusable(source.label, refusal.reason)
             except Damaged:
                 self.alarms("damaged", what="stored")
-        self._memory.keep()
-        self._listen(began)
-        self.rounds += 1
+            except Exception as error:
+                # It is here that nothing can be stored: no source is silent for that.
+                source.gave = True
+                fault = fault or error
+        try:
+            self._silence.check(self.sources, began)
+        finally:
+            self._memory.keep()
+        if fault:
+            raise fault
 
     def _ask(self, source: Source) -> None:
-        held = self._held()
         raw = source.reader.checkpoint()
+        held = self._held()
         if raw is None:
             if source.largest:
                 self.alarms("shrunken", source=source.label, size=0, was=source.largest)
@@ -178,9 +205,15 @@ class Follower:
         return policy
 
     def _held(self) -> Head:
-        held = self._store.newest(self._keys.origin)
+        try:
+            held = self._store.newest(self._keys.origin)
+        except (OSError, SQLAlchemyError):
+            # Nothing can be stored now; what the source shows must continue what was held all the same.
+            if not self._newest.size:
+                raise
+            return self._newest
         check_head(held, self._keys.at(held.size))
-        self.size = held.size
+        self._newest, self.size = held, held.size
         return held
 
     def _grow(self, source: Source, held: Head, head: SignedHead, policy: LogPolicy) -> Head:
@@ -201,7 +234,12 @@ class Follower:
             if error.reason in ("wrong-root", "wrong-entry"):
                 self.alarms("changed", source=source.label, what=error.reason, number=held.size)
             raise
-        self.size = new.size
+        except Exception:
+            # What cannot be stored must continue what is held all the same.
+            with suppress(Refused, ReadError):
+                self._check_fork(source, held, head)
+            raise
+        self._newest, self.size = new, new.size
         self.alarms.stored(source.label, new.size, new.size - held.size)
         return new
 
@@ -278,29 +316,3 @@ class Follower:
             if lacking and source.reader.checkpoint() == source.shown:
                 self.alarms("shrunken", source=source.label, size=place * WIDTH, was=source.largest)
             self.compared += 1
-
-    def _listen(self, began: float) -> None:
-        """Silence: of a source that gives nothing, or stands behind what others gave, for longer than the limit. A log
-        in which nothing happens is not silent, unless somebody has said within what time it is to go on.
-
-        `began`: when this round did. However long others keep it, whoever has given something is not silent for that,
-        nor in the next round, for nobody has asked it in between.
-        """
-        for source in self.sources:
-            if source.gave:
-                source.heard = self._clock()
-            elif began - source.heard >= self._silence:
-                self.alarms("silence", source=source.label, seconds=int(self._silence))
-        if self._idle is not None and self._now() - self._signed_at() >= self._idle:
-            self.alarms("silence", source="all", seconds=int(self._idle))
-
-    def _signed_at(self) -> int:
-        """When the newest checkpoint was cosigned, by the custodian that says the earliest time; when this process
-        began if there is none. Of W custodians one that is honest suffices: it has not signed since.
-        """
-        size, raw = readable_published(self._store, self._keys.origin)
-        if size != self._signed[0]:
-            with suppress(Refused):
-                times = line_times(parse_note(raw), self._keys.at(size))
-                self._signed = size, min(times.values(), default=self._signed[1])
-        return self._signed[1]
