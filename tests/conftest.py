@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
+import httpx
 import pytest
 from hypothesis import settings
 
@@ -28,6 +31,13 @@ def cluster() -> Iterator[Cluster]:
     """A running PostgreSQL cluster for the whole test run; each test makes databases of its own names in it."""
     with temporary_cluster("tests") as running:
         yield running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def authorities() -> Iterator[None]:
+    """httpx reads by whom servers are known once, and not for every client: that takes longer than most answers."""
+    with patch.object(httpx._transports.default, "create_ssl_context", cache(httpx.create_ssl_context)):
+        yield
 
 
 def pytest_report_header() -> str | None:

@@ -27,8 +27,6 @@ LENGTH = 300
 """Bytes of an entry."""
 TIMEOUT = httpx.Timeout(5.0)
 PATIENT = httpx.Timeout(30.0)
-PLAIN = httpx.create_ssl_context()
-"""Nobody here is asked over TLS, and to make one for each question takes longer than the answer."""
 
 
 class Client:
@@ -91,7 +89,7 @@ class Client:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         with self._lock:
             self.offered.update(entries)
-        with httpx.Client(timeout=TIMEOUT, headers=headers, trust_env=False, verify=PLAIN) as http:
+        with httpx.Client(timeout=TIMEOUT, headers=headers, trust_env=False) as http:
             while True:
                 try:
                     answer = post(http)
@@ -144,8 +142,7 @@ class Client:
     def held(self, name: str) -> int:
         """How many entries a custodian has cosigned, published or not, as it says to the log itself."""
         url = f"{self.zones.url(name)}/{self.zones.meeting.origin}/held"
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        answer = httpx.get(url, headers=headers, timeout=PATIENT, trust_env=False, verify=PLAIN)
+        answer = httpx.get(url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=PATIENT, trust_env=False)
         return 0 if answer.status_code == 204 else parse_checkpoint(parse_note(answer.content).text).size
 
     def grows(self, name: str = "custodian-0", by: int = 1, patience: float = PATIENCE) -> None:
