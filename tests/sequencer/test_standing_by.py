@@ -119,6 +119,35 @@ def test_one_stopped_while_it_stages_holds_nobody_up(
     assert isinstance(ended[0], database.UNAVAILABLE)
 
 
+def test_of_two_that_stage_at_once_the_one_that_commits_later_is_refused(
+    open_house: House, ledger_databases: list[Database]
+) -> None:
+    ledger, newest, refused = open_house.ledger, open_house.ledger.newest(), list[Overtaken]()
+    new = replace(newest, old_size=newest.size, size=newest.size + 1)
+
+    def stage() -> None:
+        try:
+            with ledger.begin() as transaction:
+                transaction.append(new, [b"second"])
+        except Overtaken as error:
+            refused.append(error)
+
+    def waits() -> bool:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        with ledger_databases[0].engine.connect() as connection:
+            return bool(connection.scalar(text(query)))
+
+    second = threading.Thread(target=stage, daemon=True)
+    with ledger.begin() as transaction:
+        transaction.append(new, [b"first"])
+        second.start()
+        # It has seen the ledger as it was before: what it reads does not tell it.
+        wait_until(waits)
+    second.join(PATIENCE)
+    assert len(refused) == 1 and "by another sequencer" in str(refused[0])
+    assert ledger.entries(newest.size, new.size) == [b"first"]
+
+
 STOPPED = """
 import os, signal
 from tally.sequencer import adopt, leading
