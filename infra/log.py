@@ -85,13 +85,15 @@ def _written(lines: Sequence[Mapping[str, Value]]) -> bool:
             # One write, so that lines of threads and processes sharing a file do not mix.
             sys.stderr.write("".join(json.dumps({"time": round(time.time(), 3), **line}) + "\n" for line in lines))
             sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):
-        # The disk is full, the reader has gone; it is closed; there was none when the process began.
+    except (OSError, ValueError, AttributeError, RuntimeError):
+        # The disk is full, the reader has gone; it is closed; there was none when the process began; or this thread is
+        # at another line.
         return False
     return True
 
 
-_writing = threading.Lock()
+# While a thread is at a line, it may come to have another: what garbage collection ends there, may say so.
+_writing = threading.RLock()
 
 
 def _takes(stream: TextIO) -> bool:
@@ -132,7 +134,8 @@ class Room:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        # As with `_writing`.
+        self._lock = threading.RLock()
         self._all = Allowance(clock)
         self._places: dict[str, Allowance] = {}
         self._untold = 0

@@ -18,6 +18,8 @@ from infra import log
 
 STOP_SECONDS = 20.0
 """From the first signal to the end, whatever is under way."""
+SAYING_SECONDS = 1.0
+"""In which a service says that it has not ended by itself."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _log = log.Log("infra.stopping", overdue=("seconds",))
@@ -43,7 +45,10 @@ def on_signal(stop: Callable[[], None]) -> None:
         os.read(told, 1)
         stop()
         time.sleep(STOP_SECONDS)
-        _log.error("overdue", seconds=STOP_SECONDS)
+        # Whatever does not end may hold up who logs, too.
+        saying = threading.Thread(target=_log.error, args=("overdue",), kwargs={"seconds": STOP_SECONDS}, daemon=True)
+        saying.start()
+        saying.join(SAYING_SECONDS)
         # Not sys.exit, which would wait for what does not end.
         os._exit(1)
 

@@ -6,15 +6,16 @@ import asyncio
 import os
 import sys
 import threading
+from contextlib import nullcontext
 
 from fastapi import Request, Response
 
-from infra import http, stopping
+from infra import http, log, stopping
 from infra.metrics import Metrics
 from infra.private import Private, serve
 
 
-def main(listen: str, bound: float, hangs: bool) -> None:
+def main(listen: str, bound: float, how: str) -> None:
     app = http.application("slow")
 
     @app.post("/wait/{seconds}")
@@ -26,11 +27,16 @@ def main(listen: str, bound: float, hangs: bool) -> None:
 
     stopping.STOP_SECONDS = bound
     serve(app, listen, Private(None, Metrics(), lambda: ""))
-    if hangs:
+    if how != "ends":
         # Something that does not end, as a thread that waits for a database may not.
-        threading.Thread(target=threading.Event().wait).start()
+        threading.Thread(target=never_ends, args=(how,)).start()
     print("ended", os.getpid(), flush=True)
 
 
+def never_ends(how: str) -> None:
+    with log._writing if how == "hangs-in-the-log" else nullcontext():
+        threading.Event().wait()
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]), sys.argv[3] == "hangs")
+    main(sys.argv[1], float(sys.argv[2]), sys.argv[3])

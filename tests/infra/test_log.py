@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import subprocess
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
@@ -19,6 +21,9 @@ from hypothesis import strategies as st
 
 from infra import log
 from infra.log import WORD, Log, Undeclared
+from tests.loopback import PATIENCE
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -182,6 +187,39 @@ def test_a_line_that_cannot_be_written_is_counted_and_changes_nothing(
         ("sequenced", None, 3),
         ("sequenced", None, 4),
     ]
+
+
+ENDS_WHILE_LOGGING = """
+import gc
+from infra import log
+
+class Bad:
+    def __init__(self):
+        self.myself = self
+    def __del__(self):
+        raise ValueError("in the middle of a line")
+
+log.quieten_libraries()
+line = log.Log("test", line=("number",))
+gc.set_threshold(7)
+for number in range(900):
+    Bad()
+    line.info("line", number=number)
+print("ended")
+"""
+
+
+def test_what_is_ended_while_a_line_is_written_has_a_line_of_its_own() -> None:
+    """Garbage collection comes at any moment, and what it ends may fail: that is logged in the same thread."""
+    command = [sys.executable, "-c", ENDS_WHILE_LOGGING]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True, cwd=ROOT)
+    assert done.stdout == "ended\n"
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    told = [line["number"] for line in lines if line["event"] == "line"]
+    assert told == sorted(told)
+    # Whatever could not be written is counted with the next.
+    assert len(told) + sum(line.get("lines", 0) for line in lines) >= 900
+    assert any(line["event"] == "failure" and line["kind"] == "valueerror" for line in lines)
 
 
 def test_what_comes_from_one_place_again_and_again_leaves_room_for_others() -> None:

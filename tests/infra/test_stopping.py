@@ -108,8 +108,9 @@ def test_who_goes_on_sending_byte_by_byte_is_cut_off() -> None:
             thread.join()
 
 
-def test_what_does_not_end_by_itself_is_ended() -> None:
-    with slow(2, "hangs") as service:
+@pytest.mark.parametrize("how", ["hangs", "hangs-in-the-log"])
+def test_what_does_not_end_by_itself_is_ended(how: str) -> None:
+    with slow(1, how) as service:
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(PATIENCE) == 1
 
