@@ -71,9 +71,16 @@ def survey(
     `claim`: nothing else says that the ledger is an old copy. Then each is waited for no longer than SILENT_SECONDS if
     W answer; if who has claimed does not, what it has shown counts as its answer.
 
-    `awaits` is told who keeps it waiting, and nobody once it goes on: whoever has not answered; all, if none shows as
-    many entries as the officials know of.
+    `awaits` is told who keeps it waiting, and nobody once it goes on after that: whoever has not answered; all, if none
+    shows as many entries as the officials know of.
     """
+    waited = False
+
+    def waits(those: Collection[Custodian]) -> None:
+        nonlocal waited
+        waited = True
+        awaits(those)
+
     while True:
         found: list[Showing] = []
         silent, answered = list[Custodian](), 0
@@ -88,7 +95,7 @@ def survey(
                 return clock() > end
 
             try:
-                answer = _ask(custodian, name, over, pause, late, once=left_out, awaits=awaits)
+                answer = _ask(custodian, name, over, pause, late, once=left_out, awaits=waits)
             except Silent:
                 silent.append(custodian)
                 continue
@@ -109,10 +116,11 @@ def survey(
         found.sort(key=lambda one: one.head.size, reverse=True)
         longest = found[0].head.size if found else 0
         if longest >= word.least:
-            awaits(())
+            if waited:
+                awaits(())
             return found
         _log.error("too-short", size=longest, least=word.least)
-        awaits(custodians)
+        waits(custodians)
         pause()
 
 

@@ -96,6 +96,7 @@ class Term:
         except Stopped:
             pass
         finally:
+            self.awaits(())
             self.push.close()
             self.sequencer.close()
 
@@ -129,6 +130,7 @@ class Term:
                 if not showing or adopt_any(
                     self.ledger, self.manifest, showing, sign, check, least, whole, self.awaits
                 ):
+                    self.awaits(())
                     self.push.settled = True
                     # All have answered, or the mark fitted: what was marked and is with none of them is gone, and
                     # nobody has seen it.

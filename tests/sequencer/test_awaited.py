@@ -4,6 +4,7 @@ reads.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +61,7 @@ def test_one_that_claims_more_than_it_gives(open_house: House, capsys: pytest.Ca
     """And not those that are honest."""
     label, size = open_house.vault.urls[2].removeprefix("http://"), open_house.ledger.newest().size + 1
     shows(open_house, 2, another(open_house, size))
-    assert begins(replace(open_house, mark=HostDisk()), behind=True)[-1] == [label]
+    assert begins(replace(open_house, mark=HostDisk()), behind=True) == [[label]]
     said = capsys.readouterr().err
     assert f'"event": "claims-more", "custodian": "{label}", "size": {size}' in said
     assert all(url.removeprefix("http://") not in said for url in open_house.vault.urls[:2])
@@ -81,3 +82,17 @@ def test_it_is_not_ready_meanwhile(tmp_path: Path) -> None:
         assert written("tally", tmp_path / "status.json").reason == reason
         said = f'psephos_custodian_awaited{{custodian="2"}} {float(bool(awaited))}\n'
         assert said in (tmp_path / "status.prom").read_text()
+
+
+def test_of_a_turn_that_is_lost_nothing_is_awaited(open_house: House, other_ledger: Ledger) -> None:
+    told, over = list[int](), threading.Event()
+
+    def awaits(custodians: Collection[Custodian]) -> None:
+        told.append(len(custodians))
+        over.set()
+
+    open_house.vault.down(2)
+    made = replace(replace(open_house, ledger=other_ledger).term(), awaits=awaits)
+    made.serve(over, behind=False)
+    open_house.hang_up(made)
+    assert told == [1, 0]
