@@ -69,6 +69,8 @@ class Faults:
             tally.to_be_stopped = 0.0
         for vault in world.vaults:
             vault.lying = False
+        if world.thief is not None:
+            world.thief.end()
 
     def kill(self) -> None:
         self._any().crash()
@@ -175,6 +177,8 @@ class Faults:
         """At most one custodian, so that W of them hold one honest copy."""
         world = self._world
         liars = [vault for vault in world.vaults if vault.liar]
+        if world.thief is not None:
+            return
         if not liars and (world.restored or any(vault.lost for vault in world.vaults)):
             return
         liar: Vault = liars[0] if liars else self._dice.choice(world.vaults)
@@ -198,7 +202,7 @@ class Faults:
     def lose_ledger(self) -> None:
         """Lost as a whole; or an old copy of it is put in its place, and nobody says so."""
         world = self._world
-        if any(vault.lost or vault.liar for vault in world.vaults):
+        if not world.may_restore:
             return
         self._put_in_place(self._old_copy() if self._dice.random() < 0.5 else 0)
 
@@ -207,7 +211,7 @@ class Faults:
         when the sequencer begins again. Of two hosts, one may have been away while the other signed: it cannot know.
         """
         world = self._world
-        if any(vault.lost or vault.liar for vault in world.vaults) or len(world.tallies) > 1:
+        if not world.may_restore or len(world.tallies) > 1:
             return
         # From here on no disk is lost that would have been enough.
         world.restored = True

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from tests.simulation.disk import Disk
 from tests.simulation.kernel import Crash, Kernel, Process
-from tests.simulation.stores import VaultState, answer_of
+from tests.simulation.stores import VaultState, answers_of
 from tests.vault.power import MemoryDisk
 from vault.custodian.folder_mending import MendableFolder
 from vault.custodian.folder_store import FolderStore, make_folder
@@ -108,7 +108,7 @@ def _take(state: VaultState, store: FolderStore, origin: str, size: int) -> None
     if head is None or len(entries) < size - start:
         raise Damaged(f"of {size} entries some are gone")
     state.entries += entries
-    state.answers.update(map(answer_of, entries))
+    state.answers.update(answers_of(entries))
     state.heads[size] = state.newest = head
 
 

@@ -20,6 +20,7 @@ from tally.sequencer.courier import LedgerBehind
 from tests.simulation.intake import Intake
 from tests.simulation.officials import Officials
 from tests.simulation.stores import Answer, answer_of, is_answered
+from tests.simulation.thief import Tree
 from tests.simulation.vault import Vault
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ class Invariants:
         self.world = world
         self.roots: dict[int, bytes] = {}
         self._signed: dict[int, bytes] = {}
+        self._said: dict[Vault, dict[int, bytes]] = {}
+        self._witnessed: dict[Vault, Tree] = {}
+        self._told: set[str] = set()
 
     def staged(self, old_size: int, held: int) -> None:
         """A sequencer has continued the ledger, which held so many entries."""
@@ -45,16 +49,57 @@ class Invariants:
             self.world.expect(other == root, f"two trees of {size} entries are signed")
 
     def be_behind(self, error: LedgerBehind) -> None:
-        """A sequencer takes the ledger for an old copy."""
-        self.world.expect(self.world.restored, f"a ledger that was never restored is taken for an old copy: {error}")
+        """A sequencer takes the ledger for an old copy: it is one, or a thief's tree continues it."""
+        world, claim = self.world, error.claim
+        if world.restored:
+            return
+        text = f"a ledger that was never restored is taken for an old copy: {error}"
+        tree = None
+        if claim is not None and world.thief is not None:
+            head = parse_checkpoint(claim.note.text)
+            tree = world.thief.made.get((head.size, head.root))
+        shown = claim is not None and tree is not None and tree.continues(world.ledger.state.entries[: claim._first])
+        world.expect(shown, text)
+
+    def told(self, custodian: str, raw: bytes) -> None:
+        """A sequencer says that the log's keys have signed another tree, and shows it."""
+        head = parse_checkpoint(parse_note(raw).text)
+        forged = self.world.restored or self._is_forged(head.size, head.root)
+        self.world.expect(forged, f"what {custodian} holds is called a fork and is none")
+        self._told.add(custodian)
+
+    def forks_are_told(self) -> bool:
+        """Whether each custodian that shows another tree has been named, as long as no key is replaced."""
+        thief = self.world.thief
+        within = thief.within if thief is not None and self.world.officials is None else []
+        return all(vault.name in self._told or not self._shows_another(vault) for vault in within)
+
+    def _shows_another(self, vault: Vault) -> bool:
+        shown = vault.disk.state.entries if vault.other is None else vault.other.entries
+        return list(shown) != self.world.ledger.state.entries[: len(shown)]
+
+    def witnessed(self, vault: Vault, tree: Tree) -> None:
+        """The witness beside a custodian has put its name to a tree."""
+        before = self._witnessed.get(vault, tree)
+        kept = tree.continues(before.entries)
+        self.world.expect(kept, f"the witness of {vault.name} has signed two trees that do not continue each other")
+        self._witnessed[vault] = tree if len(tree.entries) > len(before.entries) else before
 
     def cosigned(self, vault: Vault, size: int, root: bytes) -> None:
         """A custodian has put its name to a tree."""
         if not vault.liar:
-            other = self.roots.setdefault(size, root)
-            self.world.expect(other == root, f"two trees of {size} entries are cosigned, one by {vault.name}")
+            said = self._said.setdefault(vault, {}).setdefault(size, root)
+            self.world.expect(said == root, f"{vault.name} has cosigned two trees of {size} entries")
+            if not self._is_forged(size, root):
+                other = self.roots.setdefault(size, root)
+                self.world.expect(other == root, f"two trees of {size} entries are cosigned, one by {vault.name}")
             kept = size == 0 or size in vault.disk.durable().heads
             self.world.expect(kept, f"{vault.name} has cosigned {size} entries and may lose them")
+
+    def _is_forged(self, size: int, root: bytes) -> bool:
+        stages = self.world.ledger.state.stages
+        made = self.world.thief is not None and self.world.thief.has_made(size, root)
+        return made and not any((stage.size, stage.root) == (size, root) for stage in stages)
 
     def published(self, raw: bytes, manifest: Manifest) -> None:
         """A custodian has taken a checkpoint as the one to serve; `manifest`: with the keys that it knows."""
@@ -99,7 +144,9 @@ class Invariants:
         """What must hold when everything is at rest: one history, and in it all that was acknowledged, once."""
         world, entries = self.world, self.world.ledger.state.entries
         for vault in world.vaults:
-            world.expect(vault.disk.state.entries == entries, f"{vault.name} holds another log than the ledger")
+            if world.thief is None or not world.thief.left_behind(vault):
+                world.expect(vault.disk.state.entries == entries, f"{vault.name} holds another log than the ledger")
+            self._is_one_log(vault)
             times = [head.time for _, head in sorted(vault.disk.state.heads.items())]
             world.expect(times == sorted(times), f"the times of {vault.name} go back")
         identities = [parse_entry(raw).identity for raw in entries]
@@ -108,16 +155,21 @@ class Invariants:
         world.expect(len(answers) == len(entries), "an entry is answered twice")
         twice = [one for one in answers if one.intake and one.refused and one._replace(refused=b"") in answers]
         world.expect(not twice, "a ballot is recorded and refused")
-        tree, roots = CompactRange(), {}
-        for raw in entries:
-            tree.append(leaf_hash(raw))
-            roots[tree.size] = tree.root()
+        roots = roots_of(entries)
         for size, root in self.roots.items():
             world.expect(roots.get(size) == root, f"a tree of {size} entries was cosigned that is not of this log")
         for raw in world.notices.promised if world.notices else ():
             world.expect(entries.count(raw) == 1, "an entry that was promised is not in the log")
         if world.officials:
             self._vote_holds(world.officials, answers)
+
+    def _is_one_log(self, vault: Vault) -> None:
+        """All that a custodian has ever cosigned is a beginning of what it holds."""
+        said = {} if vault.liar else self._said.get(vault, {})
+        if self.world.thief is not None:
+            roots = roots_of(vault.disk.state.entries)
+            for size, root in said.items():
+                self.world.expect(roots.get(size) == root, f"{vault.name} has cosigned {size} entries that it lacks")
 
     def _vote_holds(self, officials: Officials, answers: set[Answer]) -> None:
         """Every ballot that was promised is recorded or refused, once, and nothing else is; what the intakes account
@@ -157,6 +209,15 @@ class Invariants:
         except Refused:
             return True
         return False
+
+
+def roots_of(entries: Sequence[bytes]) -> dict[int, bytes]:
+    """The root of each tree of the first of these."""
+    tree, roots = CompactRange(), dict[int, bytes]()
+    for raw in entries:
+        tree.append(leaf_hash(raw))
+        roots[tree.size] = tree.root()
+    return roots
 
 
 def replay(manifest: Manifest, entries: Sequence[bytes]) -> tuple[Election, MemorySeen]:

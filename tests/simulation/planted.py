@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+from audit.log.notes import Note
+from audit.log.treehead import Checkpoint
 from audit.record.entries import Entry
 from audit.record.seen import Seen
 from intake.door import watch
 from intake.door.watch import settled_by
 from tally.sequencer import decide
+from tally.sequencer.claim import Claim
+from tally.sequencer.courier import Courier
 from tally.sequencer.decide import Decision
 from tally.sequencer.ledger import Stage
+from tally.sequencer.push import Push
 from tally.sequencer.sequence import Checked, Sequencer
+from vault.custodian import witness
+from vault.custodian.cosign import cosignatures, parse_append
+from vault.custodian.custody import Custodian
 from vault.custodian.numbered_files import NumberedFiles
+
+real_append = Custodian.append
 
 
 class Plant:
@@ -31,6 +42,7 @@ class Plant:
     befalls = ""  # a kind of fault that every schedule has
     hosts = 0  # how many tallies there are; as the seed says, if it is not said
     locks: bool | None = None  # whether the session lock keeps one of two away; as the seed says, if it is not said
+    thief: bool | None = None  # whether somebody has the log's keys; as the seed says, if it is not said
     votes: bool | None = None  # whether the whole vote is held; as the seed says, if it is not said
 
     def failpoint(self, name: str) -> None:
@@ -121,6 +133,7 @@ class NoMark(Plant):
 
     marks = False
     hosts = 1
+    thief = False
     befalls = "lose_what_one_holds"
 
 
@@ -163,3 +176,62 @@ class RefusesSilently(Plant):
 
     def planted(self) -> AbstractContextManager[object]:
         return patch.object(decide, "refuse", lambda *_: None)
+
+
+def append_anything(keeper: Any, origin: str, body: bytes) -> bytes:
+    """As `vault.custodian.custody.Custodian.append`, but another tree of the size that is held is cosigned, too."""
+    append = parse_append(body)
+    held = keeper.kept.newest(origin)
+    if append.checkpoint.size == held.size and append.checkpoint.root != held.root:
+        return cosignatures(keeper.kept._signers, replace(held, note=append.note.raw))
+    return real_append(keeper, origin, body)
+
+
+class CosignsAnother(Plant):
+    """A custodian cosigns any tree of the size that it holds."""
+
+    thief = True
+
+    def planted(self) -> AbstractContextManager[object]:
+        return patch.object(Custodian, "append", append_anything)
+
+
+class WitnessesAnything(Plant):
+    """The witness beside a custodian does not ask whether a tree continues the one that it saw last."""
+
+    thief = True
+
+    def planted(self) -> AbstractContextManager[object]:
+        return patch.object(witness, "verify_consistency", lambda *_: None)
+
+
+def claimed_without_entries(courier: Any, note: Note, held: Checkpoint, newest: int) -> Claim:
+    """As `Courier._claimed`, but no entry is asked for."""
+    return Claim(courier.label, note, held.size, newest, ())
+
+
+class BelievesClaims(Plant):
+    """That a custodian holds more than the ledger is believed before it has shown the entries."""
+
+    thief = True
+
+    def planted(self) -> AbstractContextManager[object]:
+        return patch.object(Courier, "_claimed", claimed_without_entries)
+
+
+class OneWordEnds(Plant):
+    """Another tree that one custodian shows ends the sequencer."""
+
+    thief = True
+
+    def planted(self) -> AbstractContextManager[object]:
+        return patch.object(Push, "contradicted", lambda push, courier, note, size, doubt: push.fail(doubt))
+
+
+class TellsNobody(Plant):
+    """A sequencer goes on beside another tree, and does not say so."""
+
+    thief = True
+
+    def planted(self) -> AbstractContextManager[object]:
+        return patch.object(Push, "tell_fork", lambda *_: None)

@@ -1,197 +1,27 @@
-"""The ledger, a custodian's store and the queue, as the code under test asks for them, each over a simulated disk."""
+"""A custodian's store and the queue, as the code under test asks for them, each over a simulated disk; and what the
+entries of a log answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
 from audit.log.merkle import leaf_hash
-from audit.record.entries import Entry, parse_entry
+from audit.protocol.refused import Refused
+from audit.record.entries import parse_entry
 from audit.record.heads import is_rekey
-from audit.record.seen import MemorySeen, intake_of
+from audit.record.seen import intake_of
 from infra import failpoints
 from infra.queue.frames import Row
-from tally.sequencer.ledger import EMPTY, Overtaken, Stage
-from tests.simulation.disk import Change, Disk, failing
+from tests.simulation.disk import Disk
 from tests.simulation.kernel import Kernel
-from tests.simulation.sessions import PATIENCE, Host, Server
 from vault.custodian import cosign, storage
 
 LEASE_SECONDS = 30.0
-
-
-class Seen(MemorySeen):
-    """The index over the log within one transaction."""
-
-    def __init__(self, of: MemorySeen) -> None:
-        self.identities = dict(of.identities)
-        self.refusals = {entry: set(leaves) for entry, leaves in of.refusals.items()}
-        self.by_intake = {intake: list(found) for intake, found in of.by_intake.items()}
-        self.latest = dict(of.latest)
-        self.added: list[Entry] = []
-
-    def __enter__(self) -> Seen:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def look_up(self, entries: Sequence[Entry]) -> None:
-        pass
-
-    def add(self, entry: Entry) -> None:
-        super().add(entry)
-        self.added.append(entry)
-
-
-@dataclass
-class LedgerState:
-    entries: list[bytes] = field(default_factory=list)
-    stages: list[Stage] = field(default_factory=list)
-    signed: dict[int, bytes] = field(default_factory=dict)
-    witnessed: dict[int, bytes] = field(default_factory=dict)
-    seen: MemorySeen = field(default_factory=MemorySeen)
-
-    @property
-    def newest(self) -> Stage:
-        return self.stages[-1] if self.stages else EMPTY
-
-    @property
-    def newest_signed(self) -> Stage:
-        return next((stage for stage in reversed(self.stages) if stage.size in self.signed), EMPTY)
-
-    def sign(self, size: int, note: bytes, entries: Sequence[Entry]) -> None:
-        if size not in self.signed:
-            self.signed[size] = note
-            for entry in entries:
-                self.seen.add(entry)
-
-
-class Transaction:
-    """See `tally.sequencer.ledger.Transaction`."""
-
-    def __init__(self, state: LedgerState, compares: bool) -> None:
-        self._compares = compares
-        self._index = Seen(state.seen)
-        self.stages: list[tuple[Stage, list[bytes]]] = []
-        self.signed: dict[int, bytes] = {}
-
-    def seen(self) -> Seen:
-        return self._index
-
-    def hurry(self) -> None:
-        pass
-
-    @contextmanager
-    def lasting(self, check: Callable[[], None]) -> Iterator[None]:
-        yield
-
-    def append(self, new: Stage, entries: Sequence[bytes]) -> None:
-        self.stages.append((new, list(entries)))
-
-    def keep(self, refused: Sequence[Entry]) -> None:
-        pass
-
-    def sign(self, size: int, note: bytes) -> None:
-        self.signed[size] = note
-
-    def change(self, state: LedgerState) -> None:
-        if self._compares and self.stages and self.stages[0][0].old_size != state.newest.size:
-            raise Overtaken("another sequencer has continued the log")
-        for stage, entries in self.stages:
-            state.stages.append(stage)
-            state.entries += entries
-        state.signed.update(self.signed)
-        for entry in self._index.added:
-            state.seen.add(entry)
-
-
-class Ledger:
-    """See `tally.sequencer.ledger.Ledger`, as the process at `host` reaches it. `staged` is told how many entries a
-    stage continues, and the ledger held.
-    """
-
-    def __init__(
-        self, disk: Disk, origin: str, compares: bool, staged: Callable[[int, int], None], server: Server, host: Host
-    ) -> None:
-        self._disk, self.origin, self._compares = disk, origin, compares
-        self._staged, self._server, self._host = staged, server, host
-
-    @property
-    def _state(self) -> LedgerState:
-        self._host.reach()
-        self._disk.check()
-        return self._disk.state
-
-    @contextmanager
-    def begin(self) -> Iterator[Transaction]:
-        transaction, starts = Transaction(self._state, self._compares), self._server.starts
-        yield transaction
-        failpoints.at("sequencer.staging")
-        self._disk.wait()
-        self._host.reach(PATIENCE)
-        if starts != self._server.starts:
-            raise failing("the session has ended")
-        size = self._disk.state.newest.size
-        self._disk.write(transaction.change)
-        if transaction.stages:
-            self._staged(transaction.stages[0][0].old_size, size)
-        self._host.reach(PATIENCE)
-
-    @contextmanager
-    def seen(self) -> Iterator[Seen]:
-        yield Seen(self._state.seen)
-
-    def differing(self, expected_at: Callable[[Stage], object]) -> list[str]:
-        expected_at(self.newest_signed())
-        return []
-
-    def newest(self) -> Stage:
-        return self._state.newest
-
-    def newest_signed(self) -> Stage:
-        return self._state.newest_signed
-
-    def stage_up_to(self, size: int) -> Stage:
-        return max((s for s in self._state.stages if s.size <= size), key=lambda s: s.size, default=EMPTY)
-
-    def stages(self, start: int, end: int) -> list[Stage]:
-        return [stage for stage in self._state.stages if start < stage.size <= end]
-
-    def furthest(self, start: int, most: int) -> tuple[Stage, bytes] | None:
-        state = self._state
-        found = [s for s in state.stages if start < s.size <= start + most and s.size in state.signed]
-        return (found[-1], state.signed[found[-1].size]) if found else None
-
-    def signed(self, size: int) -> bytes | None:
-        return self._state.signed.get(size)
-
-    def sign(self, size: int, note: bytes, entries: Sequence[Entry]) -> bytes:
-        entries = list(entries)
-        self._write(lambda state: state.sign(size, note, entries))
-        return self._state.signed[size]
-
-    def witnessed(self, size: int) -> bytes | None:
-        return self._state.witnessed.get(size)
-
-    def witness(self, size: int, note: bytes) -> bytes:
-        self._write(lambda state: state.witnessed.setdefault(size, note))
-        return self._state.witnessed[size]
-
-    def entries(self, start: int, end: int) -> list[bytes]:
-        return self._state.entries[start:end]
-
-    def all_entries(self, size: int | None = None) -> Iterator[bytes]:
-        yield from self._state.entries[:size]
-
-    def _write(self, change: Change) -> None:
-        """Who is cut off meanwhile does not know whether it was written."""
-        self._disk.wait()
-        self._host.reach(PATIENCE)
-        self._disk.write(change)
 
 
 class Answer(NamedTuple):
@@ -211,6 +41,13 @@ def answer_of(raw: bytes) -> Answer:
     return Answer(entry.identity, intake_of(entry))
 
 
+def answers_of(entries: Iterable[bytes]) -> Iterator[Answer]:
+    """What these entries of a custodian's answer. What stolen keys have made it take need not be an entry."""
+    for raw in entries:
+        with suppress(Refused):
+            yield answer_of(raw)
+
+
 def is_answered(identity: bytes, intake: str, leaf: bytes, answers: Container[Answer]) -> bool:
     """Whether an entry is recorded, or refused in the very bytes with this leaf hash."""
     return Answer(identity, intake) in answers or Answer(identity, intake, leaf) in answers
@@ -218,17 +55,21 @@ def is_answered(identity: bytes, intake: str, leaf: bytes, answers: Container[An
 
 @dataclass
 class VaultState:
-    """`answers`: what its entries are the answers to."""
+    """`answers`: what its entries are the answers to. By line of trees: `observed`, heads by the size that they follow;
+    `brought`, entries by their number.
+    """
 
     entries: list[bytes] = field(default_factory=list)
     heads: dict[int, cosign.Head] = field(default_factory=dict)
     newest: cosign.Head = cosign.EMPTY
     published: tuple[int, bytes] = (0, b"")
     answers: set[Answer] = field(default_factory=set)
+    observed: dict[str, dict[int, cosign.Head]] = field(default_factory=dict)
+    brought: dict[str, dict[int, bytes]] = field(default_factory=dict)
 
 
 class Store:
-    """See `vault.custodian.storage.Store`; without what only witnesses, mirrors and scrubbing ask."""
+    """See `vault.custodian.storage.Store`; without what only scrubbing asks."""
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
@@ -259,8 +100,10 @@ class Store:
         def change(state: VaultState) -> None:
             if state.newest.size != new.old_size:
                 raise storage.Overtaken(origin)
-            state.entries += entries
-            state.answers.update(map(answer_of, entries))
+            brought = state.brought.get(line or "", {})
+            added = [brought[index] for index in range(new.old_size, new.size - len(entries))] + entries
+            state.entries += added
+            state.answers.update(answers_of(added))
             state.heads[new.size] = state.newest = new
 
         failpoints.at("custodian.committing")
@@ -288,11 +131,46 @@ class Store:
     def rekeys(self, origin: str) -> list[int]:
         return [index for index, entry in enumerate(self._state.entries) if is_rekey(entry)]
 
+    def brought(self, origin: str, line: str) -> int:
+        return max(self._state.brought.get(line, {}), default=-1) + 1
+
+    def bring(self, origin: str, line: str, start: int, leaves: Sequence[bytes], entries: Sequence[bytes]) -> None:
+        entries = list(entries)
+
+        def change(state: VaultState) -> None:
+            brought = state.brought.setdefault(line, {})
+            if start in brought:
+                raise storage.Overtaken(origin)
+            brought.update(enumerate(entries, start))
+
+        self._disk.write(change)
+
+    def brought_hashes(self, origin: str, line: str, start: int, end: int) -> list[bytes]:
+        return list(map(leaf_hash, self.brought_entries(origin, line, start, end)))
+
+    def brought_entries(self, origin: str, line: str, start: int, end: int) -> list[bytes]:
+        brought = self._state.brought.get(line, {})
+        return [brought[index] for index in range(start, end) if index in brought]
+
     def observed(self, origin: str, line: str | None = None, most: int | None = None) -> cosign.Head:
-        return cosign.EMPTY
+        lines = self._state.observed
+        heads = [head for one in (lines if line is None else (line,)) for head in lines.get(one, {}).values()]
+        found = (head for head in heads if most is None or head.size <= most)
+        return max(found, key=lambda head: head.size, default=cosign.EMPTY)
 
     def observed_beyond(self, origin: str, size: int, most: int) -> list[cosign.Head]:
-        return []
+        lines = self._state.observed.values()
+        found = [[head for head in one.values() if size < head.size <= most] for one in lines]
+        return [max(heads, key=lambda head: head.size) for heads in found if heads]
+
+    def observe(self, origin: str, line: str, new: cosign.Head) -> None:
+        def change(state: VaultState) -> None:
+            observed = state.observed.setdefault(line, {})
+            if new.old_size in observed:
+                raise storage.Overtaken(origin)
+            observed[new.old_size] = new
+
+        self._disk.write(change)
 
     def contradict(self, origin: str, line: str, other: cosign.Head) -> None:
         """Evidence, on which nothing is built."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from audit.log.keys import Signature
 from audit.log.treehead import parse_checkpoint
-from tally.sequencer.claim import Claim
 from tally.sequencer.courier import LedgerBehind
 from tally.sequencer.custodian import Custodian
 from tally.sequencer.leading import Leading
@@ -16,13 +15,13 @@ from tally.sequencer.ledger import Overtaken
 from tally.sequencer.mark import Mark
 from tally.sequencer.push import Push
 from tally.sequencer.survey import NOBODY
-from tally.sequencer.term import Stop, Term, Threads, stand_by
+from tally.sequencer.term import Term, Threads, stand_by
 from tests.simulation import network as net
 from tests.simulation.disk import Disk, failing
 from tests.simulation.kernel import Ahead, Condition, Event, Process
+from tests.simulation.ledger import Ledger
 from tests.simulation.proofs import Pool
 from tests.simulation.sessions import Engine
-from tests.simulation.stores import Ledger
 from tests.simulation.zone import Zone
 
 if TYPE_CHECKING:
@@ -51,9 +50,9 @@ class WatchedTerm(Term):
 
     behind: Callable[[LedgerBehind], None] = lambda _: None
 
-    def serve(self, stop: Stop, behind: bool, claim: Claim | None = None) -> None:
+    def serve(self, *arguments: Any) -> None:
         try:
-            super().serve(stop, behind, claim)
+            super().serve(*arguments)
         except LedgerBehind as error:
             self.behind(error)
             raise
@@ -133,6 +132,7 @@ class Tally(Zone):
             changed=Condition(kernel),
             start=lambda name, run, _: kernel.spawn(self.process, name, run),
         )
+        push.told = world.must.told
         signers: Any = [Signer(world, signer) for signer in world.made.keys(world.made.parties.log)]
         ahead: Any = Ahead(kernel, self.process) if self._looks_ahead else None
         make_pool: Any = Pool

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from audit.log.keys import COSIGNATURE, Signer
+from audit.log.tiles import frame
 from infra.exchange import Answer
 from tests.simulation import network as net
 from tests.simulation.disk import Disk
 from tests.simulation.folder import FolderDisk
 from tests.simulation.kernel import Crash
 from tests.simulation.stores import Store, VaultState
-from tests.simulation.zone import Zone
+from tests.simulation.thief import Tree
+from tests.simulation.zone import BASE_TIME, Zone
 from vault.custodian.custody import Custodian as Keeper
 from vault.custodian.keys import stored_keys
+from vault.custodian.mirror import Beginning, Mirror, Package
 from vault.custodian.storage import Unsafe
+from vault.custodian.witness import Witness, parse_submission
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
 class Vault(Zone):
-    """A custodian. `lost`: what was on its disk when that went; `liar`: it answers what it likes now and then."""
+    """A custodian. `lost`: what was on its disk when that went; `liar`: it answers what it likes now and then; `other`:
+    the tree that it shows instead of what it holds, for it is in league with a thief.
+    """
 
     def __init__(self, world: World, index: int, in_folder: bool) -> None:
         name = f"custodian {index}"
@@ -33,7 +40,9 @@ class Vault(Zone):
         self.liar = self.lying = False
         self.slow = 0.0
         self.signers = world.made.keys(world.made.parties.custodians[index])
+        self.other: Tree | None = None
         self._said: list[Answer] = []
+        self._witness = Signer(f"witness-{index}", COSIGNATURE, bytes([index]) * 32)
         super().__init__(world, world.policy.custodians[index][0])
 
     def boot(self) -> None:
@@ -42,6 +51,7 @@ class Vault(Zone):
         store: Any = self.disk.open(self.process) if isinstance(self.disk, FolderDisk) else Store(self.disk)
         self.keys = stored_keys(store, world.made.manifest)
         self.keeper = Keeper(store, {world.origin: self.keys}, self.signers, lambda: int(self.clock()))
+        self.witness, self.mirror = Witness(self.keeper.kept, [self._witness]), Mirror(self.keeper.kept)
 
     def lose(self) -> None:
         """Its disk goes, and an empty one takes its place."""
@@ -63,6 +73,8 @@ class Vault(Zone):
         world = self.world
         if self.lying and world.dice.random() < 0.5:
             return self._lie(method)
+        if self.other is not None and (answer := self._instead(self.other, path)) is not None:
+            return answer
         try:
             answer = net.answer_of(self.keeper, world.origin, method, path, content)
         except Unsafe:
@@ -77,9 +89,47 @@ class Vault(Zone):
             self._said.append(answer)
         return answer
 
+    def submit(self, path: str, tree: Tree, old: int) -> None:
+        """What somebody who has the log's keys asks of it, in the terms of the standard calls: to take a tree, of which
+        it knows so many entries. Refused.
+        """
+        must, origin = self.world.must, self.world.origin
+        head, append = tree.checkpoint, tree.after(old)
+        try:
+            if path == "add-checkpoint":
+                header = int.from_bytes(append.body[:4], "big")
+                self.witness.add_checkpoint(parse_submission(append.body[4 : 4 + header]))
+                must.witnessed(self, tree)
+                return
+            if path == "append":
+                self.keeper.append(origin, append.body)
+            else:
+                target = self.mirror.begin(Beginning(origin, old, head.size, 0))
+                self.mirror.take(origin, target, Package(old, tuple(append.entries), ()))
+                self.mirror.finish(origin, target)
+            must.cosigned(self, head.size, head.root)
+        except Unsafe:
+            self.crash()
+            raise Crash from None
+
+    def _instead(self, tree: Tree, path: str) -> Answer | None:
+        """What it answers if it shows this tree; None if it answers as one that is honest."""
+        dice, size = self.world.dice, len(tree.entries)
+        lines = "".join(signer.sign(tree.checkpoint.text, BASE_TIME).line for signer in self.signers[:2]).encode()
+        if path == "held":
+            return Answer(200, "text/plain", tree.note + lines)
+        if path.startswith("held/"):
+            start, end = map(int, path.split("/")[1:])
+            entries = tree.entries[start:end] if tree.gives and end <= size else ()
+            return Answer(200, "text/plain", frame(entries)) if entries else Answer(404, "", b"")
+        if path == "append" and dice.random() < 0.7:
+            return dice.choice([Answer(200, "text/plain", lines), Answer(403, "", b""), self._lie(path)])
+        return None
+
     def checkpoint_keeper(self) -> Any:
         """What it shows to readers."""
-        return Forger(self) if self.lying and self.world.dice.random() < 0.5 else self.keeper
+        lies = self.lying or self.other is not None
+        return Forger(self) if lies and self.world.dice.random() < 0.5 else self.keeper
 
     def _lie(self, method: str) -> Answer:
         dice = self.world.dice
@@ -105,7 +155,9 @@ class Forger:
     def checkpoint(self, origin: str) -> bytes | None:
         newest = self._vault.disk.state.newest.note
         lines = b"".join(answer.body for answer in self._vault._said[-1:])
-        return self._dice.choice([None, b"", self._dice.randbytes(90), newest, newest + lines])
+        other = self._vault.other
+        forged = [] if other is None else [other.note, other.note + lines]
+        return self._dice.choice([None, b"", self._dice.randbytes(90), newest, newest + lines, *forged])
 
     def rekeys(self, origin: str) -> bytes:
         return self._dice.choice([b"", b"1\n", b"3\n14\n", self._dice.randbytes(4)])

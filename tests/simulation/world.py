@@ -8,13 +8,14 @@ from tests.simulation.disk import Disk
 from tests.simulation.intake import Intake, QueueZone
 from tests.simulation.invariants import Invariants
 from tests.simulation.kernel import Crash, Kernel, Killed, Process
+from tests.simulation.ledger import LedgerState
 from tests.simulation.officials import Officials
 from tests.simulation.planted import Plant
 from tests.simulation.public import Public
 from tests.simulation.rehearsal import notices, vote
 from tests.simulation.sessions import Server
-from tests.simulation.stores import LedgerState
 from tests.simulation.tally import Tally
+from tests.simulation.thief import Thief
 from tests.simulation.vault import Vault
 from tests.simulation.voters import Notices, Voter
 from tests.simulation.zone import Zone
@@ -24,6 +25,8 @@ VOTES = 0.1
 
 HOSTS = 0.4
 """The share of schedules in which two tallies run on the ledger."""
+THIEVES = 0.2
+"""The share of schedules in which somebody has the log's keys."""
 FOLDERS = 0.2
 """The share of schedules in which one custodian keeps its log in a folder."""
 
@@ -54,6 +57,8 @@ class World:
         self.server = Server(kernel, hosts == 1 or (self.dice.random() < 0.5 if plant.locks is None else plant.locks))
         self.tallies = [Tally(self, i) for i in range(hosts)]
         self.intakes = [Intake(self, i) for i in range(2 if votes else 1)]
+        thieves = self.dice.random() < THIEVES if plant.thief is None else plant.thief
+        self.thief = Thief(self) if thieves else None
         self.public = Public(self)
         self.notices = None if votes else Notices(self, self.dice.randint(3, 12))
         self.voters = [Voter(self, texts) for texts in self.made.ballots]
@@ -81,8 +86,15 @@ class World:
     def may_lose(self, vault: Vault) -> bool:
         """Whether this custodian's disk may be lost: those of N - W may, unless what is to be survived is worse."""
         gone = sum(one.lost is not None for one in self.vaults)
-        spared = self.restored or vault.lost is not None or len(self.honest) < len(self.vaults)
+        spared = (
+            self.restored or self.thief is not None or vault.lost is not None or len(self.honest) < len(self.vaults)
+        )
         return not spared and gone < len(self.vaults) - self.policy.W
+
+    @property
+    def may_restore(self) -> bool:
+        """Whether the ledger may be lost, or put back to what it was: all custodians must tell what they hold then."""
+        return self.thief is None and not any(vault.lost or vault.liar for vault in self.vaults)
 
     def readers(self, source: str) -> list[Reader]:
         """The custodians, as whoever is called so reads them."""
@@ -116,9 +128,12 @@ class World:
 
     def at_rest(self) -> bool:
         """Everything has gone where it should be."""
-        people = (*self.voters, *(one for one in (self.notices, self.officials) if one is not None))
+        people = (*self.voters, *(one for one in (self.notices, self.officials, self.thief) if one is not None))
         if not all(one.done for one in people) or self.queue.disk.state:
             return False
         size = self.ledger.state.newest.size
         settled = all(intake.gone or not intake.disk.state.waiting for intake in self.intakes)
-        return settled and all(vault.disk.state.published[0] == size for vault in self.vaults)
+        return settled and all(v.disk.state.published[0] == size for v in self.vaults if not self._is_spared(v))
+
+    def _is_spared(self, vault: Vault) -> bool:
+        return self.thief is not None and self.thief.left_behind(vault)
