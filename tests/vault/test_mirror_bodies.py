@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import random
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -15,6 +18,8 @@ from audit.protocol.refused import Refused
 from tests.vault.conftest import Served
 from tests.vault.uploading import add, beginning, cosigned, refused, seen, upload
 from vault.custodian.mirror import NoPackage, Packages, parse_beginning
+from vault.custodian.standard_calls import STEP, _unpacked
+from vault.custodian.uploads import Upload
 
 
 @pytest.mark.parametrize("cut", range(0, 60, 7))
@@ -61,6 +66,55 @@ def test_what_is_packed_without_end_is_not_unpacked_further_than_asked(served: S
     seen(served, 2)
     body = upload(served, 0, 2) + bytes(1 << 26)
     cosigned(served, gzip.compress(body, 9), **{"Content-Encoding": "gzip"})
+
+
+@pytest.mark.parametrize("coding", ["GZIP", "x-gzip"])
+def test_a_coding_is_named_in_any_case(in_folder: Served, coding: str) -> None:
+    seen(in_folder, 2)
+    cosigned(in_folder, gzip.compress(upload(in_folder, 0, 2)), **{"Content-Encoding": coding})
+
+
+@pytest.mark.parametrize("kind", ["Application/Octet-Stream", "application/octet-stream ; x=y"])
+def test_a_type_is_named_in_any_case_and_may_have_parameters(in_folder: Served, kind: str) -> None:
+    seen(in_folder, 2)
+    cosigned(in_folder, upload(in_folder, 0, 2), **{"Content-Type": kind})
+
+
+@pytest.mark.parametrize("cut", [20, 5000])
+def test_a_packed_body_may_have_several_members(in_folder: Served, cut: int) -> None:
+    seen(in_folder, 600)
+    body = upload(in_folder, 0, 600)
+    packed = gzip.compress(body[:cut]) + gzip.compress(b"") + gzip.compress(body[cut:])
+    cosigned(in_folder, packed, **{"Content-Encoding": "gzip"})
+
+
+def test_a_packed_body_whose_second_member_is_none_is_taken_as_far_as_it_goes(in_folder: Served) -> None:
+    seen(in_folder, 600)
+    packed = gzip.compress(upload(in_folder, 0, 600, most=1)) + b"\x1f\x8b, and then no gzip"
+    answer = add(in_folder, packed, **{"Content-Encoding": "gzip"})
+    assert (answer.status_code, answer.content) == (202, b"600\n256\n\n")
+
+
+def test_each_member_is_unpacked_in_steps() -> None:
+    """The bound on what is unpacked at a time holds for each, and members that hold nothing take no room."""
+    packed = gzip.compress(bytes(STEP * 3 + 7), 9) + gzip.compress(b"") * 1000 + gzip.compress(bytes(STEP * 5), 9)
+
+    async def stream() -> AsyncIterator[bytes]:
+        for at in range(0, len(packed), 4096):
+            yield packed[at : at + 4096]
+
+    request = SimpleNamespace(headers={"content-encoding": "gzip"}, stream=stream)
+
+    async def unpacked() -> list[int]:
+        return [len(piece) async for piece in _unpacked(request, Upload(0.0))]  # type: ignore[arg-type]
+
+    lengths = asyncio.run(unpacked())
+    assert sum(lengths) == STEP * 8 + 7
+    assert max(lengths) == STEP
+
+
+def test_a_log_that_is_not_kept_is_told_before_what_else_is_wrong(served: Served) -> None:
+    assert refused(served, beginning("vote.example/another", 5, 2), 404) == "unknown-log"
 
 
 @pytest.mark.parametrize("headers", [{"Content-Encoding": "br"}, {"Content-Type": "text/plain"}])

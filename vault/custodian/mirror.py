@@ -78,8 +78,6 @@ def parse_beginning(raw: bytes) -> Beginning | None:
     length = at + 18 + int.from_bytes(raw[at + 16 : at + 18], "big")
     if len(raw) < length:
         return None
-    if start > end:
-        raise Refused("syntax", f"the upload begins at {start}, after its end at {end}")
     try:
         return Beginning(raw[2:at].decode(), start, end, length)
     except UnicodeDecodeError:
@@ -163,11 +161,14 @@ class Mirror:
     def begin(self, beginning: Beginning) -> Target:
         """The tree that the upload leads to.
 
-        Refused `unknown-log` (404); NothingSeen (422); Elsewhere (409) if no such tree has been seen, if all of a
-        larger one is held, if entries before the first are missing, or if more are there already than one call brings.
+        Refused `unknown-log` (404), `syntax` (400) if it ends before it begins; NothingSeen (422); Elsewhere (409) if
+        no such tree has been seen, if all of a larger one is held, if entries before the first are missing, or if more
+        are there already than one call brings.
         """
         origin, start, end = beginning.origin, beginning.start, beginning.end
         self._kept.keys(origin)
+        if start > end:
+            raise Refused("syntax", f"the upload begins at {start}, after its end at {end}")
         seen, held = self._kept.seen(origin), self._kept.newest(origin)
         if not seen.note:
             raise NothingSeen

@@ -35,7 +35,7 @@ from vault.custodian.mirror import (
     Unfinished,
     parse_beginning,
 )
-from vault.custodian.public import TEXT, add_checkpoint_of, add_tiles
+from vault.custodian.public import OCTETS, TEXT, add_checkpoint_of, add_tiles
 from vault.custodian.uploads import Upload, Uploads
 from vault.custodian.witness import Witness, parse_submission
 
@@ -44,6 +44,7 @@ MAX_UPLOADS = 8
 STEP = 1 << 18
 """Bytes that are unpacked at a time."""
 GZIP = {"Accept-Encoding": "gzip"}
+_PACKED = ("gzip", "x-gzip")
 
 
 def add_standard_calls(
@@ -126,24 +127,36 @@ async def _packages(packages: Packages, chunks: AsyncIterator[bytes]) -> AsyncIt
 
 async def _unpacked(request: Request, upload: Upload) -> AsyncIterator[bytes]:
     """The body as it comes, without its content encoding, up to where it breaks off, or its place is taken."""
-    unpack = zlib.decompressobj(wbits=31) if request.headers.get("content-encoding") == "gzip" else None
+    unpack = _member() if _encoding(request) in _PACKED else None
     try:
         async for chunk in upload.chunks(request.stream()):
             if unpack is None:
                 yield chunk
                 continue
-            while chunk and not unpack.eof:
+            while chunk:
                 yield unpack.decompress(chunk, STEP)
                 chunk = unpack.unconsumed_tail
+                if unpack.eof:
+                    # Another member may follow, now or later (RFC 1952, 2.2).
+                    chunk, unpack = unpack.unused_data, _member()
     except (ClientDisconnect, zlib.error):
         return
 
 
+def _member() -> zlib._Decompress:
+    return zlib.decompressobj(wbits=31)
+
+
+def _encoding(request: Request) -> str:
+    # Without regard to case, as media types are (RFC 9110, 8.4.1 and 8.3.1).
+    return request.headers.get("content-encoding", "identity").strip().lower()
+
+
 def _check_form(request: Request) -> None:
     """Problem 415 for a body of another type, or in an encoding that is not read here."""
-    if request.headers.get("content-type", "") != "application/octet-stream":
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != OCTETS:
         raise Problem(415, "wrong-type", "the body must be application/octet-stream")
-    if request.headers.get("content-encoding", "identity") not in ("identity", "gzip"):
+    if _encoding(request) not in ("identity", *_PACKED):
         raise Problem(415, "bad-encoding", "the body may be packed with gzip, or not at all")
 
 
