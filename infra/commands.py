@@ -109,7 +109,7 @@ def make_token(
 ) -> None:
     """Makes a bearer token, in a file only its owner may read: for one service, and for the one that asks it."""
     new_token(out)
-    print(f"{out}: copy it to who asks the service, as a file of mode 0600")
+    print(f"{out}: 256 random bits, for nobody else to read")
 
 
 def show_services(
