@@ -33,6 +33,8 @@ OTHER = "other"
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds of the classes of a duration."""
+LOOK_SECONDS = 3.0
+"""In which all that is looked at for a text must have been seen: a database that is stopped does not even refuse."""
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 # When a series began is when something happened for the first time.
@@ -113,6 +115,8 @@ class Metrics:
         self._pause, self._step, self._clock = pause, step, clock
         self._coarse: set[str] = set()
         self._looks: list[tuple[Callable[[], None], Sequence[Level]]] = []
+        self._looking: threading.Thread | None = None
+        self._unseen: Sequence[Sequence[Level]] = ()
         self._lock = threading.Lock()
         self._text: tuple[float, bytes] | None = None
         lines = "Log lines that were too many, or could not be written, since the start."
@@ -143,7 +147,9 @@ class Metrics:
         return Spread(inner, allowed)
 
     def look(self, look: Callable[[], None], *levels: Level) -> None:
-        """Has `look` called before a text is made, to bring levels up to date; if it fails, `levels` are unknown."""
+        """Has `look` called before a text is made, to bring levels up to date; if it fails, or is not back in time,
+        `levels` are unknown. It is called by a thread of its own, once at a time.
+        """
         self._looks.append((look, levels))
 
     def text(self) -> bytes:
@@ -164,7 +170,17 @@ class Metrics:
             yield family
 
     def _refresh(self) -> None:
-        for look, levels in self._looks:
+        if self._looking is None or not self._looking.is_alive():
+            self._unseen = [levels for _, levels in self._looks]
+            self._looking = threading.Thread(target=self._look, name="figures", daemon=True)
+            self._looking.start()
+        self._looking.join(LOOK_SECONDS)
+        for levels in self._unseen:
+            for level in levels:
+                level.unknown()
+
+    def _look(self) -> None:
+        for look, levels in tuple(self._looks):
             try:
                 look()
             except Exception as error:
@@ -172,6 +188,7 @@ class Metrics:
                 tell(error)
                 for level in levels:
                     level.unknown()
+            self._unseen = self._unseen[1:]
 
     def _round(self, value: float) -> float:
         return value if math.isnan(value) else value // self._step * self._step

@@ -28,6 +28,8 @@ from infra.reasons import REASONS
 MAX_CONNECTIONS = 16
 READY_SECONDS = 1.0
 """How old the answer to `readyz` may be: however often it is asked, what it looks at is not."""
+PATIENCE_SECONDS = 3.0
+"""In which what readiness looks at must have answered: a database that is stopped does not even refuse."""
 CLASSES = ("2xx", "3xx", "4xx", "5xx", "none")
 """Of an answer's status; none: there was no answer, for the client had gone."""
 
@@ -57,9 +59,7 @@ def check_private(private: str | None, listen: str) -> None:
         raise ValueError("`private` must have another port than `listen`: what it shows is not for everybody")
 
 
-def serve(
-    app: FastAPI, listen: str, private: Private, *, protocol: type[BoundedProtocol] = BoundedProtocol
-) -> None:
+def serve(app: FastAPI, listen: str, private: Private, *, protocol: type[BoundedProtocol] = BoundedProtocol) -> None:
     """As `http.serve`, and shows on the private port how it goes, as long as it does."""
     with shown(private):
         http.serve(Counting(app, private.metrics), listen, protocol=protocol)
@@ -104,29 +104,39 @@ def private_app(metrics: Metrics, ready: Ready) -> FastAPI:
 
 
 class Recent:
-    """`ready`, asked once a second at most, by one caller at a time; whatever it raises is a reason too."""
+    """`ready`, asked once a second at most, by one thread at a time; whatever it raises is a reason too, and so is that
+    it is not back in time: it is then asked again once it is.
+    """
 
     def __init__(self, ready: Ready, clock: Callable[[], float] = time.monotonic) -> None:
         self._ready, self._clock = ready, clock
         self._lock = threading.Lock()
+        self._asking: threading.Thread | None = None
+        self._begun = 0.0
         self._last: tuple[float, str] | None = None
 
     def __call__(self) -> str:
         with self._lock:
-            if self._last is None or self._clock() >= self._last[0] + READY_SECONDS:
-                reason = self._ask()
-                self._last = self._clock(), reason
-            return self._last[1]
+            if self._asking is None and (self._last is None or self._clock() >= self._last[0] + READY_SECONDS):
+                self._asking, self._begun = threading.Thread(target=self._ask, daemon=True), self._clock()
+                self._asking.start()
+            asking = self._asking
+        if asking is not None:
+            asking.join(max(0.0, self._begun + PATIENCE_SECONDS - self._clock()))
+        with self._lock:
+            return "too-slow" if self._last is None or asking is self._asking is not None else self._last[1]
 
-    def _ask(self) -> str:
+    def _ask(self) -> None:
         try:
-            return self._ready()
+            reason = self._ready()
         except UNAVAILABLE as error:
             tell(error)
-            return "database-away"
+            reason = "database-away"
         except Exception as error:
             tell(error)
-            return "failure"
+            reason = "failure"
+        with self._lock:
+            self._last, self._asking = (self._clock(), reason), None
 
 
 class PrivateProtocol(BoundedProtocol):

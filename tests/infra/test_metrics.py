@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import math
+import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra import metrics as metrics_module
 from infra.metrics import Metrics, Undeclared, series
 from infra.reasons import REASONS
+from tests.loopback import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -105,6 +108,21 @@ def test_a_figure_that_cannot_be_had_is_not_what_it_was(capsys: pytest.CaptureFi
     assert math.isnan(value(metrics, "psephos_depth"))
     assert value(metrics, "psephos_size") == 3
     assert "zerodivisionerror" in capsys.readouterr().err
+
+
+def test_a_figure_that_is_looked_for_without_end_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_module, "LOOK_SECONDS", 0.2)
+    metrics, there = Metrics(), threading.Event()
+    depth, size, room = (metrics.level(name, "Some.") for name in ("depth", "size", "room"))
+    metrics.look(lambda: size.set(3), size)
+    metrics.look(lambda: depth.set(there.wait(PATIENCE)), depth)
+    metrics.look(lambda: room.set(5), room)
+    for _ in range(2):
+        assert value(metrics, "psephos_size") == 3
+        assert math.isnan(value(metrics, "psephos_depth"))
+        assert math.isnan(value(metrics, "psephos_room"))
+    there.set()
+    wait_until(lambda: (value(metrics, "psephos_depth"), value(metrics, "psephos_room")) == (1, 5))
 
 
 PLACES = {"Refused": 0, "Problem": 1, "problem": 1, "MixerFault": 1, "TrusteeFault": 1}

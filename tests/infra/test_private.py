@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,10 +14,10 @@ from fastapi.testclient import TestClient
 from sqlalchemy.exc import OperationalError
 
 from audit.protocol.refused import Refused
-from infra import http
+from infra import http, private
 from infra.metrics import Metrics, series
 from infra.private import Counting, Private, Recent, check_private, private_app, shown
-from tests.loopback import PATIENCE
+from tests.loopback import PATIENCE, wait_until
 
 MARK = "3fa5c1d2e4b60789"
 
@@ -74,6 +75,23 @@ def test_readiness_is_looked_at_once_a_second_however_often_it_is_asked() -> Non
         now[0] = tenth / 10
         assert recent() == ""
     assert asked == [0.0, 1.0]
+
+
+def test_readiness_that_does_not_come_back_is_a_reason_and_looked_at_by_one_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(private, "PATIENCE_SECONDS", 0.2)
+    asked, there = list[int](), threading.Event()
+
+    def ready() -> str:
+        asked.append(1)
+        return "" if there.wait(PATIENCE) else "failure"
+
+    recent = Recent(ready)
+    assert [recent(), recent()] == ["too-slow", "too-slow"]
+    there.set()
+    wait_until(lambda: recent() == "")
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("private", ["127.0.0.1:80", "0.0.0.0:80", "[::1]:80", "192.0.2.1:80"])

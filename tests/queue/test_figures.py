@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import pytest
+import os
+import signal
 
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+
+from infra import metrics as metrics_module
+from infra import private
 from infra.metrics import Metrics
+from infra.private import private_app, reachable
 from infra.queue import waiting
 from infra.queue.egress import Outlet, add_figures
 from infra.queue.ingress import Inlet
 from infra.queue.waiting import Waiting
 from tests.infra.test_private import told
+from tests.loopback import wait_until
 from tests.queue.conftest import Queue
 from tests.queue.test_egress import Clock
 
@@ -54,3 +63,26 @@ def test_rows_that_are_gone_are_forgotten_and_memory_is_bounded(monkeypatch: pyt
     assert made.depth == 2
     made.are([])
     assert (made.depth, made.oldest) == (0, 0)
+
+
+@pytest.mark.parametrize(("path", "told_of_it"), [("/readyz", "too-slow"), ("/metrics", "psephos_queue_depth NaN")])
+def test_a_database_that_is_stopped_is_told(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, path: str, told_of_it: str
+) -> None:
+    """It does not answer, and does not refuse either: nothing that asks it comes back."""
+    monkeypatch.setattr(private, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(metrics_module, "LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(private, "READY_SECONDS", 0.0)
+    metrics = Metrics()
+    add_figures(metrics, Outlet(queue.egress, Clock()))
+    told_at = TestClient(private_app(metrics, lambda: reachable(queue.egress)))
+    with queue.egress.connect() as connection:
+        backend = connection.scalar(text("SELECT pg_backend_pid()"))
+    assert backend is not None
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        assert told_of_it in told_at.get(path).text
+        assert told_at.get("/healthz").status_code == 204
+    finally:
+        os.kill(backend, signal.SIGCONT)
+    wait_until(lambda: told_of_it not in told_at.get(path).text)
