@@ -22,6 +22,7 @@ from tests.simulator.rekeys import rekey
 from tests.vault.conftest import NOW
 from tests.vault.folders import opened
 from tests.vault.uploading import packages
+from vault.custodian.cosign import Head, WrongOldSize
 from vault.custodian.custody import Custodian
 from vault.custodian.keys import stored_keys
 from vault.custodian.mirror import Beginning, Mirror, Packages, Unfinished
@@ -246,3 +247,27 @@ def test_a_witness_signs_no_other_tree_than_its_own_also_by_keys_that_came_later
     kept.begin()
     kept.show(kept.new, held)
     assert kept.bring(held)
+
+
+def test_who_was_overtaken_is_told_the_size_by_which_the_witness_goes(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one process decides, another stores two trees that it has seen: by the keys of now a smaller one."""
+    kept = Stolen(open_store, 20)
+    key = Signer("witness", kept.old_keys[0].verifier.type, bytes([80] * 32))
+    kept.witness = Witness(kept.custodian.kept, [key])
+    assert kept.grow(kept.size)
+    held, other = kept.size, kept.open_store(kept.origin)
+    kept.lengthen(3)
+    real = kept.store.observe
+
+    def observe(origin: str, line: str, new: Head) -> None:
+        small, false = kept.head(held + 1), kept.made_up
+        other.observe(origin, line, Head(held, small.size, small.root, b"", small.text + b"\n", NOW))
+        other.observe(origin, kept.line, Head(0, false.size, false.root, b"", false.text + b"\n", NOW))
+        real(origin, line, new)
+
+    monkeypatch.setattr(kept.store, "observe", observe)
+    with pytest.raises(WrongOldSize) as wrong:
+        kept.show(kept.new, held)
+    assert wrong.value.size == kept.made_up.size

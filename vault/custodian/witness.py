@@ -124,7 +124,7 @@ class Witness:
         try:
             self._kept.store.observe(head.origin, line, new)
         except Overtaken:
-            raise WrongOldSize(self._kept.seen(head.origin).size) from None
+            raise WrongOldSize(self._last(head.origin)[0].size) from None
         return new
 
 
