@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -70,11 +71,13 @@ def dispute(
         wanted = hash_in(pinned)
         raw = read(file, MAX_EVIDENCE)
         refused = b"" if kept is None else read(kept, MAX_ENTRY)
-        before = parse_evidence(raw) if is_evidence(raw) else None
+        with of_file(file):
+            before = parse_evidence(raw) if is_evidence(raw) else None
         if before is not None and not elections:
-            finding, evidence, asked = proved(before, wanted), before, Asked()
+            with of_file(file):
+                finding, evidence, asked = proved(before, wanted), before, Asked()
         else:
-            finding, evidence, asked = decide(raw, refused, before, elections, wanted)
+            finding, evidence, asked = decide(file, raw, refused, before, elections, wanted)
     except (Refused, ReadError, OSError) as error:
         fail(error, as_json)
     if out is not None:
@@ -89,11 +92,21 @@ def dispute(
     raise typer.Exit(EXITS[finding.verdict])
 
 
+@contextmanager
+def of_file(file: Path) -> Iterator[None]:
+    """What is refused of this file is told with its name, and if it is nothing of the kind, with what it should be."""
+    try:
+        yield
+    except Refused as refusal:
+        wanted = "is no receipt, ballot or evidence: " if refusal.reason == "syntax" else ""
+        raise Refused(refusal.reason, f"{file}: {wanted}{refusal}") from None
+
+
 def decide(
-    raw: bytes, refused: bytes, before: Evidence | None, elections: Sequence[str], wanted: bytes | None
+    file: Path, raw: bytes, refused: bytes, before: Evidence | None, elections: Sequence[str], wanted: bytes | None
 ) -> tuple[Finding, Evidence, Asked]:
     """The log's answer by whichever source shows it, the longest log first, the evidence of it, and who was asked.
-    `refused`: a refused entry, if it is at hand. ReadError; Refused.
+    `raw` is what the file holds; `refused`: a refused entry, if it is at hand. ReadError; Refused.
     """
     if not elections:
         raise Refused("missing-field", "a receipt or a ballot is looked for in a log: give --election")
@@ -103,13 +116,15 @@ def decide(
         readers += named
     earlier: Checkpoint | None = None
     if before is not None:
-        _, claim, earlier = open_evidence(before, wanted)
+        with of_file(file):
+            _, claim, earlier = open_evidence(before, wanted)
         raw, refused = claim.raw, refused or before.refused
     found, faults = newest(readers, wanted)
     failed: list[ReadError | Refused] = []
     for one in found:
         try:
-            claim = open_claim(raw, one.manifest)
+            with of_file(file):
+                claim = open_claim(raw, one.manifest)
             kept = read_kept(refused, claim.identity) if refused else None
             finding = search(one.reader, one.head, claim, one.manifest, earlier, kept)
             others = tuple(str(other.reader) for other in found if other is not one)

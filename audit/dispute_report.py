@@ -86,7 +86,9 @@ def refused(finding: Finding, place: Place) -> Iterator[str]:
 
 
 def described(entry: Entry) -> str:
-    return f"{entry.kind} that {entry.signatures[0].name} passed on" if entry.kind == "ballot" else entry.kind
+    return (
+        f"the ballot that {entry.signatures[0].name} passed on" if entry.kind == "ballot" else f"of type {entry.kind}"
+    )
 
 
 def undecided(finding: Finding) -> str:

@@ -40,6 +40,8 @@ def test_a_recorded_ballot(voter: Voter) -> None:
     code, shown = asked(voter, voter.receipt(entry))
     assert (code, shown["verdict"], shown["index"]) == (RECORDED, "recorded", len(voter.meeting.entries) - 1)
     assert (shown["through"], shown["pinned"], shown["entry"]) == ("intake-1", True, entry.raw.decode())
+    said = run(voter.receipt(entry), "--election", voter.record).stdout
+    assert f"recorded: {b64(entry.identity)} is the ballot that intake-1 passed on, entry {shown['index']} of" in said
 
 
 def test_a_ballot_recorded_through_another_intake(voter: Voter) -> None:
@@ -274,6 +276,18 @@ def test_another_manifest_than_the_pinned_one(voter: Voter) -> None:
 )
 def test_a_file_that_is_neither(voter: Voter, content: bytes, reason: str) -> None:
     assert nothing(voter.file("file", content), "--election", voter.export()) == reason
+
+
+def test_a_damaged_file_is_named_with_what_it_should_be(voter: Voter) -> None:
+    record = voter.export()
+    receipt = voter.receipt(voter.ballot())
+    raw = receipt.read_bytes()
+    cut = voter.file("cut.receipt", raw[:50])
+    said = run(cut, "--election", record).stderr
+    assert f"psephos: {cut}: is no receipt, ballot or evidence: an entry's text is three lines" in said
+    changed = voter.file("changed.receipt", raw.replace(b'"deadline":', b'"deadline":9', 1))
+    assert changed.read_bytes() != raw
+    assert f"psephos: {changed}: the signature by intake-1 " in run(changed, "--election", record).stderr
 
 
 def test_a_log_that_is_damaged_decides_nothing(voter: Voter) -> None:
