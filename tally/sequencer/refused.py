@@ -44,7 +44,10 @@ def keep(connection: Connection, origin: str, entries: Sequence[Entry]) -> None:
 
 def write_all(engine: Engine, origin: str, folder: Path) -> int:
     """Writes every kept entry to a new folder, named as `file_name` says; how many. OSError."""
-    folder.mkdir()
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        raise FileExistsError(f"{folder}: exists already and is not overwritten") from None
     count = 0
     for raw in kept(engine, origin):
         (folder / file_name(parse_entry(raw))).write_bytes(raw)

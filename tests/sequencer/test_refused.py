@@ -46,7 +46,7 @@ def test_a_refused_entry_is_kept_as_it_was_handed_in(open_house: House, tmp_path
         entry = parse_entry(raw)
         name = f"{b64(entry.identity)}{intake}.{b64(entry.leaf)}.entry"
         assert (tmp_path / "refused" / name).read_bytes() == raw
-    with pytest.raises(FileExistsError):
+    with pytest.raises(FileExistsError, match="refused: exists already and is not overwritten"):
         write_all(open_house.ledger.engine, open_house.meeting.origin, tmp_path / "refused")
 
 

@@ -110,7 +110,8 @@ def test_a_lost_custodian_is_rebuilt_damaged_scrubbed_and_runs(town: Town) -> No
         raw = bytearray(file.read_bytes())
         raw[-40 - 32 * size] ^= 1
         file.write_bytes(raw)
-        assert town.run("scrub")[0] == 4
+        code, said = town.run("scrub")
+        assert code == 4 and said.endswith("needs another custodian's bytes: give --peer URL\n")
         code, said = town.run("scrub", "--peer", url)
         assert code == 3
         assert f"mended from {url}/{origin}" in said

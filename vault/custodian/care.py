@@ -75,7 +75,10 @@ def scrub(path: Path, peers: Sequence[str]) -> int:
             keys = proven_keys(store, manifest, readers)
             work = Scrub(store, keys, readers, say, progress, clock=system_clock(), names=names)
             codes.append(work.run())
-    return max(codes, default=CODES["whole"])
+    code = max(codes, default=CODES["whole"])
+    if code == CODES["damaged"] and not peers:
+        say("what is not repaired needs another custodian's bytes: give --peer URL")
+    return code
 
 
 def rebuild(path: Path, peers: Sequence[str], *, at_once: bool, clock: Clock | None = None) -> None:
