@@ -44,8 +44,9 @@ class GaveUp(Exception):
 
 @dataclass
 class Act:
-    """An entry on its way: its newest receipt, `again` when it is handed in once more, with which intake that begins
-    (`turn`), for how many seconds intakes are `relied` on, and why it could not be handed in when last tried.
+    """An entry on its way: its newest receipt, `again` when it is handed in once more (by `Desk.monotonic`), with which
+    intake that begins (`turn`), for how many seconds intakes are `relied` on, and why it could not be handed in when
+    last tried.
     """
 
     entry: Entry
@@ -70,7 +71,8 @@ class Act:
 @dataclass
 class Desk:
     """Where one client stands. `patience`: seconds that one act may take in all, and with `relies` as many more as
-    intakes that have taken it may be relied on; `pause`: seconds between two looks at the log.
+    intakes that have taken it may be relied on; `pause`: seconds between two looks at the log. Waiting is
+    measured by `monotonic`: a clock that is set back makes nobody wait.
     """
 
     card: Card
@@ -80,6 +82,7 @@ class Desk:
     patience: float = PATIENCE_SECONDS
     pause: float = 0.2
     clock: Callable[[], float] = field(default=time.time)
+    monotonic: Callable[[], float] = field(default=time.monotonic)
     sleep: Callable[[float], None] = field(default=time.sleep)
     relies: bool = False
 
@@ -109,7 +112,7 @@ class Desk:
 
     def wait_for(self, done: Callable[[], bool], what: Callable[[], str]) -> None:
         """Reads the log until `done`; GaveUp after `patience` seconds, saying `what` it waited for."""
-        end = self.clock() + self.patience
+        end = self.monotonic() + self.patience
         fault = ""
         while True:
             try:
@@ -119,7 +122,7 @@ class Desk:
                 fault = f" ({error})"
             if not fault and done():
                 return
-            if self.clock() >= end:
+            if self.monotonic() >= end:
                 raise GaveUp(f"waited {self.patience:.0f} s for {what()}{fault}")
             self.sleep(self.pause)
 
@@ -133,14 +136,14 @@ class Desk:
         # Whoever runs this again because an intake kept an entry to itself does not always begin with that one.
         turn = int(self.clock())
         acts = [Act(parse_entry(raw), turn) for raw in raws]
-        begun = self.clock()
+        begun = self.monotonic()
         self._read_quietly()
         while waiting := [act for act in acts if not self._recorded(act.entry)]:
             patience = self.patience + (waiting[0].relied if self.relies else 0.0)
-            if waiting[0].tried and self.clock() >= begun + patience:
+            if waiting[0].tried and self.monotonic() >= begun + patience:
                 raise GaveUp(waiting[0].why(patience))
             for act in waiting:
-                if act.receipt is None or self.clock() > act.again:
+                if act.receipt is None or self.monotonic() > act.again:
                     self._try(act)
             self.sleep(self.pause)
             for other in self._read_quietly():
@@ -158,7 +161,7 @@ class Desk:
             allowed = BEHIND
             manifest = self._manifest_for(act.entry)
             act.receipt = hand_in(self.card, manifest, act.entry.raw, self.client, act.turn)
-            act.again, act.turn = act.receipt.until(manifest, self.clock()), act.turn + 1
+            act.again, act.turn = self.monotonic() + act.receipt.patience(manifest, self.clock()), act.turn + 1
             act.relied = reliance(manifest, len(self.card.intakes))
         except NoDoor as error:
             act.early = str(error)

@@ -55,11 +55,11 @@ class Receipt:
         """The leaf hash under which the entry will be found (32 bytes)."""
         return self.entry.leaf
 
-    def until(self, manifest: Manifest, now: float) -> float:
-        """How long to wait before another intake is asked (POSIX seconds): to the deadline, but no longer than for what
-        an honest intake promises now, so that no deadline holds anybody off for ever."""
+    def patience(self, manifest: Manifest, now: float) -> float:
+        """Seconds to wait before another intake is asked, `now` being POSIX seconds: to the deadline, but no longer
+        than for what an honest intake promises now, so that no deadline holds anybody off for ever."""
         step = max(1.0, manifest.batch_wait)
-        return min(float(self.deadline), now + WAITS * manifest.batch_wait + step)
+        return min(self.deadline - now, WAITS * manifest.batch_wait + step)
 
 
 def reliance(manifest: Manifest, intakes: int) -> float:

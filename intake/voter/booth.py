@@ -22,6 +22,7 @@ from intake.voter.witnessed import WitnessedLog
 class Booth:
     """`patience`: seconds without any progress after which it is given up, and with `relies` as many more as intakes
     that have taken something may be relied on; `pause`: seconds between two looks at the log.
+    Waiting is measured by `monotonic`: a clock that is set back makes nobody wait.
     """
 
     card: Card
@@ -30,6 +31,7 @@ class Booth:
     patience: float = PATIENCE_SECONDS
     pause: float = 0.2
     clock: Callable[[], float] = field(default=time.time)
+    monotonic: Callable[[], float] = field(default=time.monotonic)
     sleep: Callable[[float], None] = field(default=time.sleep)
     relies: bool = False
 

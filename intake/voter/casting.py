@@ -45,7 +45,8 @@ def ballot_text(opening: Opening, holder: Holder, selections: Selections, revisi
 class Ballot:
     """One account's ballot on its way; `text` gives what is handed in, the same each time until `anew` has been told
     which revision the next is to have at least. `entries`: what the log may hold of it, by leaf; `fate`: what is known
-    of it so far; `deadline`: until when an intake's word is relied on; `turn`: how many intakes have been tried before.
+    of it so far; `deadline`: until when an intake's word is relied on, and `posted`: when one took it (both by
+    `Booth.monotonic`); `turn`: how many intakes have been tried before.
 
     Entries may be several: each intake that took it put its own line on it, and only one of them will stand in the log.
     """
@@ -133,7 +134,7 @@ class Caster:
         booth's patience nothing has become of any.
         """
         self._todo.extend(ballots)
-        self._moved = self._booth.clock()
+        self._moved = self._booth.monotonic()
         with ThreadPoolExecutor(self._threads, "voter") as pool:
             while self._todo or self._posting or self._posted or self._doubtful:
                 self._submit(pool)
@@ -141,7 +142,7 @@ class Caster:
                 self._look()
                 self._look_into_doubts()
                 self._hand_in_again()
-                if self._booth.clock() - self._moved > self._patience:
+                if self._booth.monotonic() - self._moved > self._patience:
                     self._give_up()
         return self._tally
 
@@ -167,10 +168,11 @@ class Caster:
         for future in done:
             ballot = self._posting.pop(future)
             # Another receipt for what was promised before is no progress.
-            moved = self._moved if ballot.posted else self._booth.clock()
+            moved = self._moved if ballot.posted else self._booth.monotonic()
             try:
-                receipt, now = future.result(), self._booth.clock()
-                ballot.promised(receipt, now, receipt.until(self._booth.manifest, now))
+                receipt, now = future.result(), self._booth.monotonic()
+                patience = receipt.patience(self._booth.manifest, self._booth.clock())
+                ballot.promised(receipt, now, now + patience)
             except Refused as refusal:
                 if refusal.reason in OVERTAKEN:
                     ballot.fate = f"an intake says: {refusal}; the log does not show it"
@@ -196,9 +198,9 @@ class Caster:
     def _look(self) -> None:
         """Looks for what is posted, at most once a pause, however fast intakes answer."""
         entries = [entry for ballot in self._posted.values() for entry in ballot.entries.values()]
-        if not entries or self._booth.clock() < self._looked + self._booth.pause:
+        if not entries or self._booth.monotonic() < self._looked + self._booth.pause:
             return
-        self._looked = self._booth.clock()
+        self._looked = self._booth.monotonic()
         try:
             found = self._sightings.look(entries)
             self._unread = ""
@@ -209,7 +211,7 @@ class Caster:
         for identity, proof in found.items():
             ballot = self._posted.pop(identity)
             ballot.kept.keep_proof(proof, self._sightings.rekeys.values())
-            now = self._moved = self._booth.clock()
+            now = self._moved = self._booth.monotonic()
             self._tally.places[ballot.kept.name] = proof.index
             if ballot.posted:
                 self._tally.waits.append(now - ballot.posted)
@@ -241,7 +243,7 @@ class Caster:
         elif highest >= mine.fields["revision"]:
             self._tally.others[ballot.kept.name] = history.of(ballot.pseudonym)
             ballot.overtaken(highest)
-            self._moved = self._booth.clock()
+            self._moved = self._booth.monotonic()
         else:
             return False
         return True
@@ -259,7 +261,7 @@ class Caster:
         """Of what is not found by its deadline: what stands in the log under a line that no receipt showed is looked
         for by that, what the log refuses has failed, and the rest is handed in again, at another intake first.
         """
-        now = self._booth.clock()
+        now = self._booth.monotonic()
         overdue = [ballot for ballot in self._posted.values() if now > ballot.deadline]
         # Handing in again tells nothing either while no custodian can be read.
         history = self._history(overdue, self._start) if overdue else None
@@ -281,7 +283,7 @@ class Caster:
 
     def _fail(self, ballot: Ballot, why: str) -> None:
         self._tally.failed[ballot.kept.name] = why
-        self._moved = self._booth.clock()
+        self._moved = self._booth.monotonic()
 
     def _give_up(self) -> None:
         """Everything that is left has failed; run again, the same texts are handed in."""

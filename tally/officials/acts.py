@@ -80,14 +80,14 @@ def perform(desk: Desk, draw_up: Callable[[], bytes], signers: Sequence[Signer])
         # Before what the act lacks is waited for.
         wanted = f"{desk.manifest.officials.threshold} of the {len(held)} officials"
         raise Refused("wrong-signers", f"{wanted} sign an act; keys of {len(signers)} are given")
-    end = desk.clock() + desk.patience
+    end = desk.monotonic() + desk.patience
     while True:
         entry = drawn_up(desk, draw_up)
         try:
             desk.record(with_lines(entry, signers))
             return entry
         except Refused as refusal:
-            if refusal.reason != "out-of-date" or desk.clock() >= end:
+            if refusal.reason != "out-of-date" or desk.monotonic() >= end:
                 raise
         wait_for_more(desk, entry.fields["size"])
 

@@ -25,12 +25,12 @@ def verified(desk: Desk, far_enough: Callable[[Report], bool], workers: Executor
     NotVerified if the log breaks a rule, or if none of the custodians shows a log that leads to its head; GaveUp when
     patience ends.
     """
-    end = desk.clock() + desk.patience
+    end = desk.monotonic() + desk.patience
     while True:
         report = _from_any(desk, workers)
         if far_enough(report):
             return report
-        if desk.clock() > end:
+        if desk.monotonic() > end:
             raise GaveUp(f"after {desk.patience:.0f} s no custodian shows more than {report.head.size} entries")
         desk.sleep(desk.pause)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from math import inf
@@ -226,15 +226,31 @@ def test_who_is_quicker_is_kept(tmp_path: Any) -> None:
     assert stored(path, slow) == b"theirs"
 
 
-def test_no_deadline_holds_an_official_off_for_ever(desk: Desk, hall: Hall, entry: Entry) -> None:
-    """It is handed in again when an honest intake's word would be broken: ten batch waits of half a second, rounded."""
+@pytest.mark.parametrize("set_back", [0, 172_800])
+def test_no_deadline_holds_an_official_off_for_ever(desk: Desk, hall: Hall, entry: Entry, set_back: float) -> None:
+    """It is handed in again when an honest intake's word would be broken: ten batch waits of half a second, rounded.
+    Also if the clock is set back by two days a second after it was taken."""
     hall.hold, hall.wait = 1, 1 << 40
-    now = [float(int(time.time()))]
-    waiting = replace(desk, patience=60, clock=lambda: now[0], sleep=lambda _: now.append(now.pop() + 0.5))
-    begun, posts = now[0], len(hall.posts)
-    (receipt,) = waiting.record(entry.raw)
-    assert receipt is not None and receipt.deadline > begun + (1 << 39)
-    assert len(hall.posts) == posts + 2 and now[0] - begun <= 8
+    posts = len(hall.posts)
+    waiting, passed = by_its_pauses(desk, set_back)
+    (receipt,) = replace(waiting, patience=60).record(entry.raw)
+    assert receipt is not None and receipt.deadline > time.time() + (1 << 39)
+    assert len(hall.posts) == posts + 2 and passed() <= 8
+
+
+def by_its_pauses(desk: Desk, set_back: float = 0.0) -> tuple[Desk, Callable[[], float]]:
+    """For this desk half a second passes with each pause, and nothing else; its clock is set back after the first. And
+    how many seconds have passed."""
+    begun, passed = float(int(time.time())), [0.0]
+
+    def sleep(seconds: float) -> None:
+        passed[0] += 0.5
+        assert passed[0] < 100
+
+    def clock() -> float:
+        return begun + passed[0] - (set_back if passed[0] > 1 else 0)
+
+    return replace(desk, clock=clock, monotonic=lambda: passed[0], sleep=sleep), lambda: passed[0]
 
 
 @pytest.mark.parametrize("relies", [True, False])
@@ -243,10 +259,7 @@ def test_patience_outlasts_what_intakes_promise_unless_it_is_bounded(
 ) -> None:
     """It is kept to themselves twice, for six seconds each."""
     hall.hold, hall.wait = 2, 1 << 40
-    now = [float(int(time.time()))]
-    waiting = replace(
-        desk, patience=10, relies=relies, clock=lambda: now[0], sleep=lambda _: now.append(now.pop() + 0.5)
-    )
+    waiting = replace(by_its_pauses(desk)[0], patience=10, relies=relies)
     with nullcontext() if relies else pytest.raises(GaveUp, match="not recorded after 10 s"):
         (receipt,) = waiting.record(entry.raw)
         assert receipt is not None
@@ -263,7 +276,7 @@ def test_who_is_not_told_how_long_to_wait_asks_every_intake_in_one_run(desk: Des
 
 
 def receipt_until(receipt: Receipt, manifest: Manifest) -> float:
-    return replace(receipt, deadline=1 << 40).until(manifest, 0.0)
+    return replace(receipt, deadline=1 << 40).patience(manifest, 0.0)
 
 
 def test_a_deadline_is_relied_on_up_to_ten_batch_waits(desk: Desk, hall: Hall, entry: Entry) -> None:
@@ -272,4 +285,4 @@ def test_a_deadline_is_relied_on_up_to_ten_batch_waits(desk: Desk, hall: Hall, e
     for deadline, wait in ((100, 0.5), (99, 0.5), (106, 0.5), (107, 0.5), (760, 60.0), (800, 60.0)):
         manifest = replace(desk.manifest, batch_wait=wait)
         longest = 106 if wait == 0.5 else 760
-        assert replace(receipt, deadline=deadline).until(manifest, 100.0) == min(deadline, longest)
+        assert replace(receipt, deadline=deadline).patience(manifest, 100.0) == min(deadline, longest) - 100

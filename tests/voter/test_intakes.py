@@ -101,19 +101,26 @@ def test_no_deadline_keeps_a_voter_from_another_intake(clients: Clients, tmp_pat
     assert "1 ballots recorded" in said and ballots(hall)[-1].signatures[0].name == "intake-2"
 
 
-@pytest.mark.parametrize("wait", [None, 10.0])
+@pytest.mark.parametrize(("wait", "set_back"), [(None, 0), (None, 172_800), (10.0, 0), (10.0, 172_800)])
 def test_a_voter_who_sets_no_bound_is_not_given_up_on_while_intakes_are_relied_on(
-    clients: Clients, tmp_path: Path, wait: float | None
+    clients: Clients, tmp_path: Path, wait: float | None, set_back: float
 ) -> None:
-    """Two keep it to themselves, for six seconds each of a clock that only pauses move."""
-    hall, now = clients.hall, [time.time()]
+    """Two keep it to themselves, for six seconds each that pass by pauses alone; also if the clock is set back by two
+    days in the first of them."""
+    hall, begun, passed = clients.hall, time.time(), [0.0]
+
+    def sleep(seconds: float) -> None:
+        passed[0] += seconds
+        assert passed[0] < 100
+
+    def clock() -> float:
+        return begun + passed[0] - (set_back if passed[0] > 1 else 0)
+
     hall.hold, hall.wait = 2, 1 << 40
     codes = [parse_control_number(number) for number in printed(clients, 3)]
     order = Order("A3", codes, None, {"nominee-1": (1, 0, 0)})
     with open_booth(load_card(clients.card), patience=wait) as booth:
-        made = replace(
-            booth, patience=10.0, clock=lambda: now[0], sleep=lambda seconds: now.append(now.pop() + seconds)
-        )
+        made = replace(booth, patience=10.0, clock=clock, monotonic=lambda: 1 + passed[0], sleep=sleep)
         tally = cast(made, [order], tmp_path, 1)
     assert ("A3" in tally.places) == (wait is None)
     assert [why.partition(" (")[0] for why in tally.failed.values()] == (
