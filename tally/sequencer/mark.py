@@ -104,13 +104,17 @@ def mark_at(path: Path, ledger: Ledger) -> Mark:
         except FileNotFoundError:
             return None
 
-    def write(text: bytes) -> None:
-        part = path.with_name(f".{path.name}.part")
-        with part.open("wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        sync_folder(path.parent)
+    return Mark(ledger, read, lambda text: keep(path, text))
 
-    return Mark(ledger, read, write)
+
+def keep(path: Path, content: bytes) -> None:
+    """Puts these bytes in the place of the file, as a whole: they are on disk when it returns, and a crash before
+    leaves the old ones. OSError.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    sync_folder(path.parent)

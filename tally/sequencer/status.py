@@ -20,6 +20,7 @@ from infra import log
 from infra.exchange import Answer
 from infra.metrics import SIZES, Metrics
 from infra.reasons import REASONS
+from tally.sequencer.mark import keep
 
 if TYPE_CHECKING:
     from tally.sequencer.custodian import Custodian, Exchange
@@ -58,7 +59,9 @@ def write_status(path: Path, figures: Figures) -> None:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Puts these bytes in the place of the file, as a whole: who reads sees the old ones or the new."""
+    """Puts these bytes in the place of the file, as a whole: who reads sees the old ones or the new. After a crash it
+    may be empty: for what is written again soon.
+    """
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(content)
     part.replace(path)
@@ -157,8 +160,9 @@ class Report:
             self._forks.append(custodian)
         path = self._path.with_suffix(f".fork-{number}")
         try:
-            if not path.exists():
-                replace(path, note)
+            # Of one that is empty, a crash has left no more than the name.
+            if not path.exists() or not path.stat().st_size:
+                keep(path, note)
         except OSError as error:
             log.failure(error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +137,21 @@ def test_the_metrics_say_what_the_status_says(tmp_path: Path) -> None:
     assert "host" not in text
     assert json.loads((tmp_path / "status.json").read_text())["size"] == 9
     assert {path.name for path in tmp_path.iterdir()} == {"status.json", "status.prom"}
+
+
+def test_a_tree_of_which_a_crash_has_left_the_name_alone_is_kept_again(tmp_path: Path) -> None:
+    (tmp_path / "status.fork-1").write_bytes(b"")
+    Report(tmp_path / "status.json", ["host:1"]).forked("host:1", b"one tree")
+    assert (tmp_path / "status.fork-1").read_bytes() == b"one tree"
+
+
+def test_another_tree_is_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a crash may leave the name alone, and whoever asks for the evidence gets none."""
+    done, fsync, replace = list[str](), os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (done.append("on disk"), fsync(file)))
+    monkeypatch.setattr(Path, "replace", lambda part, path: (done.append("named"), replace(part, path)))
+    Report(tmp_path / "status.json", ["host:1"]).forked("host:1", b"one tree")
+    assert done == ["on disk", "named", "on disk"]
 
 
 def test_another_tree_is_kept_as_it_was_first_shown_and_told(tmp_path: Path) -> None:
