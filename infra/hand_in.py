@@ -14,6 +14,7 @@ import httpx
 
 from audit.log.keys import Signature
 from audit.log.notes import parse_signature_lines
+from audit.log.sources import cause
 from audit.protocol.refused import Refused
 from audit.record.election import check_binding
 from audit.record.entries import Entry, check_lines, parse_entry, read_text
@@ -88,8 +89,11 @@ def hand_in(card: Card, manifest: Manifest, raw: bytes, client: httpx.Client, tu
     for door in (*card.doors[first:], *card.doors[:first]):
         try:
             answer = ask(client, "POST", door, raw, most=MAX_ANSWER, seconds=SECONDS, headers=headers)
-        except (httpx.HTTPError, Unusable) as error:
-            silent.append(f"{door}: {type(error).__name__}")
+        except httpx.HTTPError as error:
+            silent.append(f"{door}: cannot be reached: {cause(error)}")
+            continue
+        except Unusable as error:
+            silent.append(f"{door}: {error}")
             continue
         if answer.status in (200, 201):
             try:

@@ -128,9 +128,9 @@ class HttpReader:
                     detail = f"is not there whole after {self._seconds:g} seconds"
                     raise ReadError(detail, where, "unreachable") from None
                 if not left:
-                    raise ReadError(f"cannot be reached: {_cause(error)}", where, "unreachable") from None
+                    raise ReadError(f"cannot be reached: {cause(error)}", where, "unreachable") from None
             except httpx.HTTPError as error:
-                raise ReadError(f"cannot be read: {_cause(error)}", where) from None
+                raise ReadError(f"cannot be read: {cause(error)}", where) from None
             except ReadError:
                 raise
             except Exception as error:
@@ -178,7 +178,18 @@ class FolderReader:
 
     def bundle(self, index: int, width: int) -> bytes:
         path = bundle_path(index, width)
-        return _cut_bundle(self._read(path, MAX_BUNDLE), width, str(self._path / path), exactly=True)
+        raw, where = self._read(path, MAX_BUNDLE), str(self._path / path)
+        if raw is None and (other := self._bundle_of_another_width(index)):
+            raise ReadError(
+                f"is missing, but {other} is there: checkpoint and tiles are of different sizes", where, "not-found"
+            )
+        return _cut_bundle(raw, width, where, exactly=True)
+
+    def _bundle_of_another_width(self, index: int) -> str | None:
+        """The path of one that is there: then rather the checkpoint is wrong than that a file was lost."""
+        partial = Path(bundle_path(index, 1)).parent
+        found = [bundle_path(index), *(str(partial / str(width)) for width in range(1, WIDTH))]
+        return next((path for path in found if (self._path / path).is_file()), None)
 
     def _read(self, path: str, most: int) -> bytes | None:
         file = self._path / path
@@ -249,8 +260,8 @@ def _unpacked(answer: httpx.Response, most: int, where: str) -> Iterator[bytes]:
         raise ReadError("ends before its gzip does, or goes on after it", where, "bad-encoding")
 
 
-def _cause(error: httpx.HTTPError) -> str:
-    # The number that the system gives it says nothing that the words do not.
+def cause(error: httpx.HTTPError) -> str:
+    """What it says, in words: the number that the system gives it says nothing that they do not."""
     return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
 
 

@@ -290,6 +290,16 @@ def test_a_folder_without_a_tile(tmp_path: Path) -> None:
         FolderReader(tmp_path).tile(0, 0, 3)
 
 
+@pytest.mark.parametrize("there", ["tile/entries/000.p/43", "tile/entries/000"])
+def test_a_checkpoint_of_another_size_than_the_tiles_is_said_to_be_one(tmp_path: Path, there: str) -> None:
+    (tmp_path / there).parent.mkdir(parents=True)
+    (tmp_path / there).write_bytes(b"")
+    with pytest.raises(ReadError) as error:
+        FolderReader(tmp_path).bundle(0, 42)
+    said = f"is missing, but {there} is there: checkpoint and tiles are of different sizes"
+    assert (str(error.value), error.value.reason) == (f"{tmp_path}/tile/entries/000.p/42: {said}", "not-found")
+
+
 def test_an_error_survives_the_way_to_another_process() -> None:
     error = pickle.loads(pickle.dumps(ReadError("is missing", "record/tile", "not-found")))
     assert (str(error), error.reason) == ("record/tile: is missing", "not-found")
