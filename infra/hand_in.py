@@ -130,8 +130,7 @@ def _said_by(door: str, refusal: Refused) -> Refused:
 
 
 def open_receipt(manifest: Manifest, raw: bytes, content: bytes) -> Receipt:
-    """The receipt in a door's answer, `{"line": ..., "receipt": ...}`, once it holds for `raw`. Refused `bad-receipt`.
-    """
+    """The receipt in an answer, `{"line": ..., "receipt": ...}`, once it holds for `raw`. Refused `bad-receipt`."""
     try:
         note, line = _parts(content)
         promise = parse_entry(note)
