@@ -223,6 +223,23 @@ def ended(process: subprocess.Popen[str], event: str) -> tuple[int, str]:
     return process.wait(PATIENCE), line
 
 
+def test_a_source_of_no_use_is_named_at_once_with_the_reason(town: Town) -> None:
+    """Before the manifest is known, and after: of an origin that it does not have, and where nobody answers."""
+    meeting, nobody = town.meeting, f"127.0.0.1:{free_port()}"
+    with serving(town.app()) as url:
+        wrong, said = f"{url}/{meeting.origin}/wrong", f'"source": "{url.removeprefix("http://")}"'
+        with town.process(wrong, f"http://{nobody}/x", silence="3") as process:
+            lines = [process.stderr.readline() for _ in range(2)]
+        assert '"event": "unusable"' in lines[0] and said in lines[0] and '"reason": "not-found"' in lines[0]
+        assert f'"source": "{nobody}"' in lines[1] and '"reason": "unreachable"' in lines[1]
+        with town.process(f"{url}/{meeting.origin}"):
+            wait_until(lambda: town.serves(1))
+        with town.process(wrong, silence="3") as process:
+            lines = [process.stderr.readline() for _ in range(2)]
+        assert '"event": "following"' in lines[0]
+        assert '"event": "unusable"' in lines[1] and said in lines[1] and '"reason": "not-found"' in lines[1]
+
+
 def test_silence_is_code_7(town: Town) -> None:
     with town.process("http://127.0.0.1:1/x", silence="0.1") as process:
         wait_until(lambda: '"event": "silence"' in process.stderr.readline())

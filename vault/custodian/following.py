@@ -134,6 +134,7 @@ class Follower:
         if raw is None:
             if source.largest:
                 self.alarms("shrunken", source=source.label, size=0, was=source.largest)
+            self.alarms.unusable(source.label, "not-found")
             source.hear(0, held.size)
             return
         note = parse_note(raw)

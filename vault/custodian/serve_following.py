@@ -37,10 +37,10 @@ from vault.custodian.figures import add_custody, add_following, follower_readine
 from vault.custodian.following import Follower, Fork
 from vault.custodian.keys import stored_keys
 from vault.custodian.public import add_public
+from vault.custodian.sources import label
 
-_log = log.Log("vault.follow", following=("sources", "held"), waiting=("reason",), ended=("code",))
+_log = log.Log("vault.follow", following=("sources", "held"), ended=("code",))
 FIGURES_SECONDS = 1.0
-_seldom = log.Seldom(600)
 
 
 def run(path: Path, urls: Sequence[str]) -> int:
@@ -125,16 +125,19 @@ def learn_manifest(
         for reader in readers:
             try:
                 raw = unverified_first_entry(reader)
-                if raw is not None:
-                    manifest, _ = open_manifest(raw, config.manifest_hash)
-                    write_whole(kept, raw)
-                    failpoints.at("follower.learned")
-                    return manifest
+                if raw is None:
+                    # Nothing is published yet; or it is another origin than this source has.
+                    alarms.unusable(label(reader), "not-found")
+                    continue
+                manifest, _ = open_manifest(raw, config.manifest_hash)
+                write_whole(kept, raw)
+                failpoints.at("follower.learned")
+                return manifest
             except Refused as refusal:
+                alarms.unusable(label(reader), refusal.reason)
                 refusals.append(Refused(refusal.reason, f"{reader}: {refusal.detail}", refusal.field))
             except ReadError as error:
-                if _seldom.due(error.reason):
-                    _log.warning("waiting", reason=log.word(error.reason))
+                alarms.unusable(label(reader), error.reason)
         if len(refusals) == len(readers):
             raise refusals[0]
         if time.monotonic() - began >= config.silence:

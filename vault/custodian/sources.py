@@ -66,7 +66,7 @@ class Source:
     @property
     def label(self) -> str:
         """A word for the log."""
-        return log.word(urlsplit(str(self.reader)).netloc or str(self.reader))
+        return label(self.reader)
 
     def hear(self, size: int, held: int) -> None:
         """It has answered, with a tree of `size` entries where `held` are held. One that stands still behind what
@@ -75,6 +75,11 @@ class Source:
         if size >= held or size > self.largest:
             self.gave = True
         self.largest = max(self.largest, size)
+
+
+def label(reader: Reader) -> str:
+    """A source as a word for the log."""
+    return log.word(urlsplit(str(reader)).netloc or str(reader))
 
 
 class Memory:
