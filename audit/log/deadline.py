@@ -9,6 +9,7 @@ its own. So it does not see them.
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 import time
@@ -91,8 +92,23 @@ class _Network(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        left = self._deadline.left(timeout)
-        return _Stream(super().connect_tcp(host, port, left, local_address, socket_options), self._deadline)
+        fault: Exception | None = None
+        # Python would try all addresses of the host, each for the whole of the time; they may be thousands.
+        for address in _addresses(host, port):
+            left = self._deadline.left(timeout)
+            try:
+                return _Stream(super().connect_tcp(address, port, left, local_address, socket_options), self._deadline)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                fault = error
+        raise fault or httpcore.ConnectError("the host has no address")
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [socket.getnameinfo(one[4], socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0] for one in found]
+    except OSError as error:
+        raise httpcore.ConnectError(error) from error
 
 
 class _Stream(httpcore.NetworkStream):

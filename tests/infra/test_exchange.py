@@ -127,7 +127,7 @@ def test_a_rogue_intakes_answer_nested_beyond_reading(
 
 def test_an_intake_that_does_not_stop_answering_is_none(stranger: Stranger, url: str, meeting: Meeting) -> None:
     stranger.parts = (bytes(1 << 20),) * 9
-    with http_client() as http, pytest.raises(NoDoor, match="Unusable"):
+    with http_client() as http, pytest.raises(NoDoor, match="is longer than"):
         hand_in(Doors((url,)), meeting.manifest, b"text", http)  # type: ignore[arg-type]
 
 

@@ -9,14 +9,15 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from typing import Any
 
 import httpx
 import pytest
 
 from audit.log import deadline
 from audit.log.reader import HttpReader, ReadError
-from infra import log
+from infra import exchange, log
 from infra.exchange import Unusable, ask, client
 from infra.follow import Follower, Unreadable
 from infra.hand_in import NoDoor, hand_in, http_client
@@ -28,7 +29,7 @@ from tests.simulator.meeting import Meeting
 
 HONEST = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
 AWAY = b"HTTP/1.1 302 Found\r\nLocation: mailto:x\r\nContent-Length: 0\r\n\r\n"
-ANSWERS = 500
+ANSWERS = 300
 STATUS = (
     *(b"200 OK", b"200", b"200 \xff\x1b[2J", b"204 None", b"301 Moved", b"302 Found", b"303 See", b"307 Go", b"308 Go"),
     *(b"100 Go on", b"101 Other", b"103 Early", b"304 Same", b"401 Who", b"407 Who", b"429 Later", b"503 Later"),
@@ -171,7 +172,28 @@ def test_whatever_is_answered_in_place_of_a_file(stranger: Stranger) -> None:
     reader.close()
 
 
+def test_a_host_of_very_many_addresses_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of none of them there is ever an answer; each may be tried for as long as there is time at all."""
+    tried, found = list[str](), socket.getaddrinfo
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as waiting:
+        for _ in range(4):
+            # What a full queue of connections does not take is dropped, and whoever knocks waits.
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+
+        def resolved(host: str, port: int, *also: Any, **by_name: Any) -> Any:
+            tried.append(host)
+            return found("127.0.0.1", port, *also, **by_name) * (200 if host == "many.example" else 1)
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolved)
+        with client(httpx.Timeout(PATIENCE, connect=0.1), trust_env=False) as asking, pytest.raises(httpx.ReadTimeout):
+            ask(asking, "GET", f"http://many.example:{full.getsockname()[1]}", None, most=9, seconds=0.5)
+    assert 2 < len(tried) < 20
+
+
 def test_nothing_of_a_strangers_head_is_kept(stranger: Stranger) -> None:
+    exchange._deadline.set(PATIENCE)
     with client(httpx.Timeout(PATIENCE)) as asking:
         stranger.answer = AWAY.replace(b"mailto:x", b"/\r\nSet-Cookie: a=b\r\nRetry-After: 5\r\nContent-Type: a/b")
         with asking.stream("GET", stranger.url) as answer:
