@@ -21,7 +21,7 @@ from infra import config, database, failpoints, http
 from infra.keys import read_token
 from infra.metrics import SIZES, Metrics
 from infra.private import Private, reachable, serve
-from infra.queue.face import MOST_ENTRIES, EgressConfig
+from infra.queue.face import MOST_ENTRIES, EgressConfig, check_role
 from infra.queue.frames import Row, read_keys, write_rows
 from infra.queue.schema import KEY_BYTES, SCHEMA, queued
 from infra.queue.waiting import Waiting
@@ -41,9 +41,10 @@ def run(path: Path) -> None:
     token = read_token(settings.token)
     engine = database.engine(settings.database, settings.passfile, name="queue-egress")
     SCHEMA.check(engine)
+    check_role(path, engine, "egress", "DELETE")
     outlet, metrics = Outlet(engine, time.monotonic), Metrics(LOOK_SECONDS)
     add_figures(metrics, outlet)
-    private = Private(settings.private, metrics, lambda: reachable(engine, "SELECT 1 FROM queued LIMIT 1"))
+    private = Private(settings.private, metrics, lambda: reachable(engine, "SELECT 1 FROM public.queued LIMIT 1"))
     serve(egress(outlet, token), settings.listen, private)
 
 

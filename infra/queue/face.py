@@ -6,7 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.database import check_url
+from sqlalchemy import Engine, text
+
+from infra.config import ConfigError
+from infra.database import UNAVAILABLE, check_url
 from infra.http import parse_listen
 from infra.log import WORD
 from infra.private import check_private
@@ -63,3 +66,19 @@ class IngressConfig(FaceConfig):
             if not WORD.fullmatch(name):
                 allowed = "up to 40 lower-case letters, digits and `.:-`, for it stands in log lines"
                 raise ValueError(f"key `intakes`: {name[:60]!r} is not the name of an intake: {allowed}")
+
+
+def check_role(path: Path, engine: Engine, face: str, right: str) -> None:
+    """ConfigError for the settings at `path` unless their role has the `right` (INSERT, DELETE) that the face needs:
+    it would otherwise start, and do nothing. A database that cannot be reached is not looked at, as by `Schema.check`.
+    """
+    try:
+        with engine.connect() as connection:
+            may = connection.scalar(text("SELECT has_table_privilege('public.queued', :right)"), {"right": right})
+    except UNAVAILABLE:
+        return
+    if not may:
+        do = f"give the one that `psephos schema queue` was told for --{face}"
+        raise ConfigError(
+            path, [f"key `database`: {engine.url.username} is not {face}'s role, it may not {right}: {do}"]
+        )

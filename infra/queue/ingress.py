@@ -28,14 +28,14 @@ from infra.connections import BoundedProtocol, expect_body
 from infra.keys import KeyFileError, read_token
 from infra.metrics import SIZES, Metrics
 from infra.private import Private, reachable, serve
-from infra.queue.face import MOST_ENTRIES, MOST_INTAKES, IngressConfig
+from infra.queue.face import MOST_ENTRIES, MOST_INTAKES, IngressConfig, check_role
 from infra.queue.schema import KEY_BYTES, SCHEMA, SHARE
 
 Store = Callable[[Sequence[bytes], str], None]
 """Stores all entries of an intake's put, or none."""
 
 # One statement for all rows, for each one has the table's bounds looked at.
-INSERT = text("INSERT INTO queued (key, data, intake) SELECT *, :intake FROM unnest(:keys, :data)").bindparams(
+INSERT = text("INSERT INTO public.queued (key, data, intake) SELECT *, :intake FROM unnest(:keys, :data)").bindparams(
     bindparam("keys", type_=ARRAY(BYTEA)), bindparam("data", type_=ARRAY(BYTEA)), bindparam("intake", type_=Text)
 )
 # For this transaction, to the trigger that looks whether the share is full.
@@ -59,6 +59,7 @@ def run(path: Path) -> None:
     tokens = read_tokens(settings.intakes)
     engine = database.engine(settings.database, settings.passfile, name="queue-ingress")
     SCHEMA.check(engine)
+    check_role(path, engine, "ingress", "INSERT")
     metrics = Metrics()
     store = counted(Inlet(engine), metrics, tokens)
     private = Private(settings.private, metrics, lambda: reachable(engine))
