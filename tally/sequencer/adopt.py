@@ -29,6 +29,7 @@ from audit.protocol.refused import Refused
 from audit.record.election import Election
 from audit.record.entries import parse_entry
 from audit.record.manifest import Manifest
+from audit.record.restart import Restart
 from infra import failpoints, log
 from tally.sequencer.courier import Fork
 from tally.sequencer.custodian import Custodian
@@ -39,7 +40,7 @@ from tally.sequencer.push import Stopped
 from tally.sequencer.reading import checked, in_time
 from tally.sequencer.shown import signs
 from tally.sequencer.signed_root import START_EMPTY
-from tally.sequencer.survey import Showing
+from tally.sequencer.survey import NOBODY, Showing
 
 Sign = Callable[[Stage, Manifest], bytes]
 Awaits = Callable[[Collection[Custodian]], None]
@@ -83,7 +84,7 @@ class Inadmissible(Exception):
 @dataclass
 class _Adoption:
     """One attempt: `roots` of the trees that somebody shows, empty until they are reached; `believed`: so many entries
-    are W custodians' word; `held`: so many the ledger's own.
+    are W custodians' word; `held`: so many the ledger's own; `patient`: what is beyond may take as long to be checked.
     """
 
     ledger: Ledger
@@ -91,6 +92,7 @@ class _Adoption:
     roots: dict[int, bytes]
     believed: int
     held: int
+    patient: bool
     check: Callable[[], None]
     stages: list[Stage] = field(default_factory=list)
 
@@ -101,14 +103,15 @@ def adopt_any(
     showing: Sequence[Showing],
     sign: Sign,
     check: Callable[[], None] = lambda: None,
-    least: int = 0,
+    word: Restart = NOBODY,
     whole: bool = False,
     awaits: Awaits = lambda custodians: None,
 ) -> bool:
     """Fills the ledger up from the first of these custodians that has the entries of the tree it shows, which the
-    others show a beginning of; False if none has, and then the ledger is as it was. A log of fewer than `least` entries
-    is not gone on with. `whole`: nothing but what they show says that the ledger is an old copy. `awaits` is told who
-    shows more than it gives, if that is why nothing is adopted.
+    others show a beginning of; False if none has, and then the ledger is as it was. A log of fewer entries than the
+    officials' `word` says is not gone on with; where that leaves somebody out, who is left may be the only one with
+    what was published, and who floods it can be left out by the next. `whole`: nothing but what they show says that the
+    ledger is an old copy. `awaits` is told who shows more than it gives, if that is why nothing is adopted.
 
     What the rules refuse, or W custodians' word contradicts, is not the log's, whoever signed it. The log's signatures
     say which entries are meant, so nobody need be believed: one that gives others is passed over. Fork if two show
@@ -119,12 +122,12 @@ def adopt_any(
     dead, claiming = set[Custodian](), set[Custodian]()
     for one in showing:
         label, size = one.custodian.label, max(one.head.size, ledger.newest().size)
-        if size < least:
-            _log.error("too-short", size=size, least=least)
+        if size < word.least:
+            _log.error("too-short", size=size, least=word.least)
             continue
         others = [other for other in showing if other.custodian not in dead]
         try:
-            adopt(ledger, manifest, one, others, sign, check, whole)
+            adopt(ledger, manifest, one, others, sign, check, whole, bool(word.without) and not one.left_out)
             return True
         except (SQLAlchemyError, Stopped):
             raise
@@ -159,9 +162,11 @@ def adopt(
     sign: Sign,
     check: Callable[[], None] = lambda: None,
     whole: bool = False,
+    patient: bool = False,
 ) -> None:
     """Fills the ledger up to the tree that this custodian shows, with what it lacks of it read from there, all of it or
-    nothing. A ledger that holds as much already is left as it is, if what all show is a beginning of it.
+    nothing. A ledger that holds as much already is left as it is, if what all show is a beginning of it. `patient`: as
+    `in_time`.
 
     It is staged in pages of 256, each signed as a beginning of the same tree, so that custodians that hold less can be
     sent the rest. WrongCopy; Inadmissible; Claimed, Contradicted and Fork as `_check_shown`; Fork also if what is
@@ -173,7 +178,7 @@ def adopt(
     roots = dict.fromkeys((*(other.head.size for other in showing), *(tree.size for tree in published)), b"")
     believed = max((tree.size for tree in published), default=0)
     signed, newest = ledger.newest_signed(), ledger.newest()
-    made = _Adoption(ledger, Election(manifest.hash), roots, believed, newest.size, check)
+    made = _Adoption(ledger, Election(manifest.hash), roots, believed, newest.size, patient, check)
     election = made.election
     for raw in ledger.all_entries(signed.size):
         election.apply_recorded(parse_entry(raw))
@@ -187,7 +192,8 @@ def adopt(
             f"{custodian.label} shows is: {START_EMPTY}"
         )
     if newest.size < head.size:
-        entries = chain(staged, in_time(custodian.entries(head.size, newest.size), max(0, believed - newest.size)))
+        beyond = custodian.entries(head.size, newest.size)
+        entries = chain(staged, in_time(beyond, max(0, believed - newest.size), patient))
     else:
         for raw in staged:
             election.apply_recorded(parse_entry(raw))
@@ -228,7 +234,8 @@ def adopt(
 
 def _expect_wrong_copy(made: _Adoption, one: Showing, signed: Stage) -> None:
     """WrongCopy unless the entries that this custodian gives lead from the ledger's signed stage to what it shows."""
-    given = in_time(one.custodian.entries(one.head.size, signed.size), max(0, made.believed - signed.size))
+    beyond = one.custodian.entries(one.head.size, signed.size)
+    given = in_time(beyond, max(0, made.believed - signed.size), made.patient)
     tree = CompactRange.from_bytes(signed.frontier)
     tree.extend(map(leaf_hash, checked(given, made.check)))
     if tree.root() != one.head.root:

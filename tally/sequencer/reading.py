@@ -21,15 +21,17 @@ def checked(entries: Iterator[bytes], check: Callable[[], None]) -> Iterator[byt
         yield raw
 
 
-def in_time(entries: Iterator[bytes], believed: int = 0, clock: Callable[[], float] = monotonic) -> Iterator[bytes]:
+def in_time(
+    entries: Iterator[bytes], believed: int = 0, patient: bool = False, clock: Callable[[], float] = monotonic
+) -> Iterator[bytes]:
     """These entries, the first `believed` of which W have cosigned; Unavailable once whoever gives them has been waited
-    for too long, for as many as those are. What an honest sequencer has signed beyond is one stage: after 256 more, the
-    time in which they are checked counts, too, so that no size that is claimed, and no flood of entries that the rules
-    would take, is read for long.
+    for too long, for as many as those are. What an honest sequencer has signed beyond what W publish is one stage:
+    after 256 more, the time in which they are checked counts, too, unless `patient`, so that no size that is claimed,
+    and no flood of entries that the rules would take, is read for long.
     """
     waited, count, last = 0.0, 0, clock()
     while True:
-        start = clock() if count < believed + PAGE else last
+        start = clock() if patient or count < believed + PAGE else last
         raw = next(entries, None)
         last = clock()
         waited += last - start

@@ -126,10 +126,8 @@ class Term:
                     return
                 alone = claim if begun else None
                 showing = survey(self.custodians, self.manifest, pause, word, check, alone, self.clock, self.awaits)
-                least, sign = word.least, self.sequencer.signed_note
-                if not showing or adopt_any(
-                    self.ledger, self.manifest, showing, sign, check, least, whole, self.awaits
-                ):
+                sign = self.sequencer.signed_note
+                if not showing or adopt_any(self.ledger, self.manifest, showing, sign, check, word, whole, self.awaits):
                     self.awaits(())
                     self.push.settled = True
                     # All have answered, or the mark fitted: what was marked and is with none of them is gone, and
@@ -177,7 +175,10 @@ def stand_by(
             said = False
             with turn(leading, term.push, stop, threads) as over:
                 term.serve(over, behind is not None, behind.claim if behind is not None else None)
-            term, behind = None, None
+            # A turn may be lost before all have been asked: then what was found stands.
+            if term.push.settled:
+                behind = None
+            term = None
         except WAITED_OUT as error:
             _tell(error)
             stop.wait(RETRY_SECONDS)

@@ -160,7 +160,7 @@ def test_a_claim_without_end_that_is_given_in_time_is_left_after_a_minute(
 ) -> None:
     now, given = [0.0], list[bytes]()
     in_time = reading.in_time
-    monkeypatch.setattr("tally.sequencer.adopt.in_time", lambda entries, n: in_time(entries, n, lambda: now[0]))
+    monkeypatch.setattr("tally.sequencer.adopt.in_time", lambda *these: in_time(*these, clock=lambda: now[0]))
 
     def passes(count: int) -> None:
         # A page each nine seconds.
@@ -185,15 +185,15 @@ def test_what_w_have_cosigned_has_time_for_every_page_and_what_is_beyond_has_a_m
             now[0] += 9.0 / 256
             yield b"entry"
 
-    assert len(list(reading.in_time(drips(100 * 256), 100 * 256, lambda: now[0]))) == 100 * 256
+    assert len(list(reading.in_time(drips(100 * 256), 100 * 256, clock=lambda: now[0]))) == 100 * 256
     with pytest.raises(Unavailable):
-        list(reading.in_time(drips(100 * 256), 256, lambda: now[0]))
+        list(reading.in_time(drips(100 * 256), 256, clock=lambda: now[0]))
 
 
 def test_checking_counts_once_more_was_given_than_a_sequencer_stages() -> None:
     now, taken = [0.0], 0
     with pytest.raises(Unavailable):
-        for _ in reading.in_time(iter([b"entry"] * 1000), 0, lambda: now[0]):
+        for _ in reading.in_time(iter([b"entry"] * 1000), 0, clock=lambda: now[0]):
             now[0], taken = now[0] + 1.0, taken + 1
     assert taken == 256 + 60
 
@@ -230,7 +230,30 @@ def test_who_found_the_ledger_behind_forgets_it_once_another_has_gone_on(
         size[0] += grows
 
     newest = SimpleNamespace(newest=lambda: SimpleNamespace(size=size[0]))
-    made: Any = SimpleNamespace(serve=serve, push=None, sequencer=SimpleNamespace(follow=follow), ledger=newest)
+    push = SimpleNamespace(settled=True)
+    made: Any = SimpleNamespace(serve=serve, push=push, sequencer=SimpleNamespace(follow=follow), ledger=newest)
     leading: Any = Turns(True, False, False, False, True)
     term.stand_by(lambda: made, leading, stop)
     assert asked == [False, again]
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_what_was_found_is_forgotten_with_a_lost_turn_only_if_all_were_asked_in_it(
+    monkeypatch: pytest.MonkeyPatch, settled: bool
+) -> None:
+    """Who showed that the ledger is an old copy may be away by the next."""
+    monkeypatch.setattr(term, "turn", lambda *_: nullcontext(threading.Event()))
+    stop, asked = threading.Event(), list[bool]()
+
+    def serve(over: object, behind: bool, claim: Claim | None) -> None:
+        asked.append(behind)
+        if len(asked) == 1:
+            raise LedgerBehind("a copy from before")
+        if len(asked) == 3:
+            stop.set()
+
+    ledger = SimpleNamespace(newest=lambda: SimpleNamespace(size=7))
+    made: Any = SimpleNamespace(serve=serve, push=SimpleNamespace(settled=settled), ledger=ledger)
+    leading: Any = Turns(True, True, True)
+    term.stand_by(lambda: made, leading, stop)
+    assert asked == [False, True, not settled]

@@ -110,6 +110,6 @@ def test_entries_that_come_too_slowly_are_given_up() -> None:
     now = iter(range(0, 10_000, 20))
     got = list[bytes]()
     with pytest.raises(Unavailable):
-        for raw in in_time(iter([b"entry"] * 100), 100, lambda: float(next(now))):
+        for raw in in_time(iter([b"entry"] * 100), 100, clock=lambda: float(next(now))):
             got.append(raw)
     assert len(got) == 3

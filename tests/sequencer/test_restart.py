@@ -4,13 +4,18 @@ custodian holds does not stop it any more.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from audit.log.notes import Note
-from audit.log.treehead import Checkpoint
+from audit.log.treehead import Checkpoint, parse_checkpoint
+from audit.record.election import Election
+from audit.record.entries import Entry
 from audit.record.restart import Restart
+from tally.sequencer import adopt, reading
 from tally.sequencer.custodian import Custodian, Rejected, Wire
 from tally.sequencer.ledger import Ledger
 from tests.loopback import wait_until
@@ -171,3 +176,42 @@ def test_custodians_stand_in_the_manifests_order(
     with pytest.raises(TimeoutError), replace(open_house, ledger=other_ledger).sequencer():
         pass
     assert '"answering": "custodian-c", "expected": "custodian-a"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("left_out", [False, True], ids=["the only one left", "left out itself"])
+def test_what_the_only_one_left_has_not_published_may_take_as_long_as_its_checking_takes(
+    open_house: House, other_ledger: Ledger, monkeypatch: pytest.MonkeyPatch, left_out: bool
+) -> None:
+    """It was too slow to publish while votes came, and W that did are lost."""
+    now, take, in_time = [0.0], Election.take, reading.in_time
+
+    def dear(election: Election, entry: Entry, seen: Any) -> None:
+        now[0] += 31.0
+        take(election, entry, seen)
+
+    before, ballots = list(open_house.ledger.all_entries()), [open_house.ballot(0, revision) for revision in range(4)]
+    open_house.vault.lies(2, 503, where="/publish")
+    with open_house.opened() as sequencer:
+        for ballot in ballots:
+            open_house.queue.put(ballot)
+            assert sequencer.step()
+        wait_until(lambda: held(open_house, 2) == len(before) + len(ballots))
+    for custodian in (0, 1):
+        open_house.vault.down(custodian)
+    open_house.vault.up(2)
+    monkeypatch.setattr(Election, "take", dear)
+    monkeypatch.setattr(adopt, "in_time", lambda *these: in_time(*these, clock=lambda: now[0]))
+    for module in (adopt, reading):
+        monkeypatch.setattr(module, "PAGE", 1)
+    word = without("custodian-a", "custodian-b", *(["custodian-c"] if left_out else []))
+    refused = pytest.raises(TimeoutError) if left_out else nullcontext()
+    with refused, replace(open_house, ledger=other_ledger).sequencer(word=word):
+        pass
+    assert list(other_ledger.all_entries()) == ([] if left_out else [*before, *ballots])
+
+
+def held(house: House, i: int) -> int:
+    """How many entries custodian i stores."""
+    note = Custodian("custodian", Wire(house.vault.urls[i], house.meeting.origin, TOKEN)).held()
+    assert note is not None
+    return parse_checkpoint(note.text).size
