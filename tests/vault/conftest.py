@@ -25,6 +25,7 @@ from tests.vault.folders import opened
 from vault.custodian import schema
 from vault.custodian.cosign import Head
 from vault.custodian.custody import Custodian
+from vault.custodian.disk import RealDisk
 from vault.custodian.serve import custodian_app
 from vault.custodian.sql_store import SqlStore
 from vault.custodian.storage import Store
@@ -187,7 +188,8 @@ def in_database(database: Database) -> Iterator[Served]:
 def in_folder(tmp_path: Path) -> Iterator[Served]:
     """A custodian with a plain folder, which is empty."""
     tmp_path.chmod(0o700)
-    yield from kept(lambda origin: opened(tmp_path, [origin]))
+    disk = RealDisk()
+    yield from kept(lambda origin: opened(tmp_path, [origin], disk))
 
 
 @pytest.fixture(params=["in_database", "in_folder"])

@@ -57,6 +57,10 @@ class MemoryDisk:
     def share(self, folder: str, sweep: Callable[[], None]) -> None:
         sweep()
 
+    def alone(self, folder: str, work: Callable[[], None]) -> bool:
+        work()
+        return True
+
     def fresh_name(self) -> str:
         self.given += 1
         return str(self.given)

@@ -4,6 +4,7 @@ what comes again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import ANY
 
@@ -18,6 +19,7 @@ from tests.vault.witnessing import add as add_checkpoint
 from tests.vault.witnessing import cosigned as cosigned_by_witness
 from tests.vault.witnessing import refused, submission, told_size
 from vault.custodian.custody import Custodian
+from vault.custodian.disk import RealDisk
 from vault.custodian.examining import Examiner
 from vault.custodian.folder_mending import MendableFolder
 from vault.custodian.mending import Scrub
@@ -200,3 +202,62 @@ def test_what_comes_beside_an_examination_is_no_damage(in_folder: Served) -> Non
     seen(served, 700)
     info(served, upload(served, 260, 700, most=1), 202)
     assert {right for _, _, right in store.ahead(origin, 10)} == {True}
+
+
+class Watched(RealDisk):
+    """Of a process that scrubs; `meanwhile` comes once, when a file has just been put aside, or is refused that."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    def link(self, path: str, new: str) -> None:
+        super().link(path, new)
+        if "/aside/" in new:
+            self.at_once()
+
+    def at_once(self) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile:
+            meanwhile()
+
+
+def test_what_a_head_comes_to_cover_beside_a_scrub_is_not_taken_away(in_folder: Served, tmp_path: Path) -> None:
+    served, origin = in_folder, in_folder.log.origin
+    seen(served, 768, 1000)
+    info(served, upload(served, 0, 1000, most=3), 202)
+    (file,) = tmp_path.glob("logs/*/brought-*/000/000/000/256")
+    flip(file)
+
+    def cover() -> None:
+        for start, end in ((0, 256), (256, 512), (512, 600)):
+            served.cosigned(served.log.append(start, end))
+        cosigned(served, upload(served, 600, 768))
+
+    disk, said = Watched(), list[str]()
+    disk.meanwhile = cover
+    store = MendableFolder(str(tmp_path), [origin], disk)
+    assert Scrub(store, FixedKeys(served.log.policy), [], said.append, clock=lambda: NOW).run() == 4
+    assert f"{origin}: another process works in {tmp_path}: stop the custodian, then scrub once more" in said
+    # Nothing was taken away that it then covers, and what it has covered alone stays.
+    disk.at_once()
+    assert served.stored().size == 768
+    assert served.store().entries(origin, 0, 768) == served.log.entries[:768]
+    # In the same process as the custodian, which does nothing meanwhile.
+    assert scrub(served)[0] == 0
+
+
+@pytest.mark.parametrize("byte", [40, -40])
+def test_what_a_head_has_come_to_cover_since_all_was_examined_stays(
+    in_folder: Served, tmp_path: Path, byte: int
+) -> None:
+    served, origin = in_folder, in_folder.log.origin
+    seen(served, 300, 1000)
+    info(served, upload(served, 0, 1000, most=3), 202)
+    cosigned(served, upload(served, 0, 300))
+    (file,) = tmp_path.glob("logs/*/brought-*/000/000/000/256")
+    flip(file, byte)
+    store = served.store()
+    assert isinstance(store, MendableFolder)
+    with pytest.raises(Damaged):
+        store.mend_ahead(origin, "brought", 256, lambda start, end: [])
+    assert file.exists()
+    assert not (tmp_path / "aside").exists()

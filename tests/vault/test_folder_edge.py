@@ -22,6 +22,7 @@ class Counting(RealDisk):
     """How often each call was made, and of which files."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.listed, self.read_of = 0, Counter[str]()
 
     def names(self, folder: str) -> list[str]:

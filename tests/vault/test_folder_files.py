@@ -59,6 +59,30 @@ def test_the_folder_of_another_version_is_refused(folder: Path) -> None:
         FolderStore(str(folder), [ORIGIN])
 
 
+@pytest.mark.parametrize("byte", [3, -3], ids=["first copy", "second copy"])
+def test_what_kind_of_folder_it_is_is_known_from_either_copy(folder: Path, byte: int) -> None:
+    right = (folder / "format").read_bytes()
+    raw = bytearray(right)
+    raw[byte] ^= 1
+    (folder / "format").write_bytes(raw)
+    assert FolderStore(str(folder), [ORIGIN]).newest(ORIGIN) == head(3, 4)
+    assert (folder / "format").read_bytes() == right
+    assert [file.read_bytes() for file in (folder / "aside").iterdir()] == [raw]
+
+
+def test_of_a_folder_of_which_that_is_damaged_in_both_it_is_said_what_to_write(folder: Path) -> None:
+    raw = bytearray((folder / "format").read_bytes())
+    raw[3] ^= 1
+    raw[-3] ^= 1
+    (folder / "format").write_bytes(raw)
+    with pytest.raises(Unsafe, match="or the file is damaged; if you know that it is, write into it") as error:
+        FolderStore(str(folder), [ORIGIN])
+    # Which is also all that an earlier version wrote.
+    (folder / "format").write_text(str(error.value).split("`")[1] + "\n")
+    assert FolderStore(str(folder), [ORIGIN]).newest(ORIGIN) == head(3, 4)
+    assert not (folder / "aside").exists()
+
+
 def test_a_foreign_file_within_is_named(folder: Path) -> None:
     (the_file(folder, 3).parent / "003.bak").write_text("")
     with pytest.raises(Damaged, match=r"/003\.bak is not a custodian's"):

@@ -36,6 +36,11 @@ class Disk(Protocol):
         before another may.
         """
 
+    def alone(self, folder: str, work: Callable[[], None]) -> bool:
+        """Calls `work` while no other process works in a folder that this one shares, or may begin to; False, and
+        nothing is called, if one does.
+        """
+
     def fresh_name(self) -> str:
         """A name that no process has given to anything."""
 
@@ -63,6 +68,9 @@ class Disk(Protocol):
 
 class RealDisk:
     """The operating system's. Symbolic links are not followed (ELOOP): a folder's files are in it or are not its."""
+
+    def __init__(self) -> None:
+        self._shared: dict[str, int] = {}
 
     def owner_and_mode(self, path: str) -> tuple[int, int]:
         found = os.lstat(path)
@@ -94,18 +102,27 @@ class RealDisk:
             os.close(number)
 
     def share(self, folder: str, sweep: Callable[[], None]) -> None:
-        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        if folder in self._shared:
+            return
+        number = self._shared[folder] = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         # The lock goes with the descriptor, and so with the process, however it ends.
         weakref.finalize(self, os.close, number)
-        alone = False
-        # A disk that knows no such locks never says that one is alone: then nothing is swept.
-        with suppress(OSError):
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            alone = True
-        if alone:
-            sweep()
-        with suppress(OSError):
-            fcntl.flock(number, fcntl.LOCK_SH)
+        self.alone(folder, sweep)
+
+    def alone(self, folder: str, work: Callable[[], None]) -> bool:
+        number, alone = self._shared[folder], False
+        try:
+            # A disk that knows no such locks never says that one is alone.
+            with suppress(OSError):
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                alone = True
+            if alone:
+                work()
+        finally:
+            with suppress(OSError):
+                # Also after a refusal, by which the shared one may be lost.
+                fcntl.flock(number, fcntl.LOCK_SH)
+        return alone
 
     def fresh_name(self) -> str:
         return secrets.token_hex(16)

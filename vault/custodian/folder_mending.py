@@ -10,6 +10,7 @@ what was published shows which one it was (`mending`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice, tee, zip_longest
 from typing import Any
 
@@ -111,12 +112,25 @@ class MendableFolder(FolderStore):
                     raise Damaged(f"{where}; rebuild this custodian from its peers")
                 self._files.mend(tree, bad, twice(file.lines))
                 continue
-            # The last one goes first: a crash leaves the damage to be found. None of them is part of a head if it
-            # begins where the newest ends.
-            while (last := self._files.highest(tree) or 0) > bad and last >= held_size(self, origin)[0]:
-                self._files.drop(tree, last)
-            self._files.drop(tree, bad)
+            if not self._files.alone(partial(self._drop, origin, one)):
+                # What is taken away a head could cover in the same moment.
+                raise Damaged(f"another process works in {self._root}: stop the custodian, then scrub once more")
         return "mended from its other copy" if kind in TWICE else "taken away with what follows it; it comes again"
+
+    def _drop(self, origin: str, kind: str) -> None:
+        """Takes what cannot be read, and what follows it, out of a tree, as it is now that nobody else is there.
+        Damaged if something of it is held.
+        """
+        tree, (held, _) = self._tree(origin, kind), held_size(self, origin)
+        bad = next((at for at, right in self._pieces(origin, kind, held) if not right), None)
+        if bad is None:
+            return
+        # A head may have come to cover it since all was examined.
+        self.hashes(origin, 0, bad, held)
+        self.entries(origin, bad, held)
+        # The last one goes first: a crash leaves the damage to be found.
+        for number in reversed([one for one in self._files.all(tree) if one >= bad]):
+            self._files.drop(tree, number)
 
     def _pieces(self, origin: str, kind: str, size: int) -> Iterator[tuple[int, bool]]:
         tree, end = self._tree(origin, kind), size
@@ -154,11 +168,6 @@ class MendableFolder(FolderStore):
             number, limit = max(number, bundle), min(held, bundle + WIDTH)
         end = min([one for one in numbers if one > number] + [limit])
         entries = truth(number, end)
-        if end == held and end not in numbers:
-            # What follows the rest comes again, too, else there would be a hole before it. The last one goes first: a
-            # crash leaves what is there without one, and the damage to be found.
-            for later in sorted((one for one in numbers if one > end), reverse=True):
-                self._files.drop(tree, later)
         about = {"end": end, "start": number, "rekeys": self._rekeys_to(origin, number, entries)}
         self._write(origin, kind, number, about, entries)
 

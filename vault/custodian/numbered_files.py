@@ -15,11 +15,12 @@ from __future__ import annotations
 import errno
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from infra import failpoints
 from vault.custodian.disk import Disk
+from vault.custodian.sealed_files import copies, twice
 from vault.custodian.storage import WHAT_TO_DO, Damaged, Unsafe
 
 FORMAT = b"psephos/v1 custodian folder\n"
@@ -52,16 +53,22 @@ class NumberedFiles:
         self._make("logs")
         self._make(KEEPS)
         if "format" not in found:
-            self._write("format", FORMAT)
+            self._write("format", twice(FORMAT))
 
     def open(self) -> None:
         """Unsafe if the folder is none of these, or holds other things."""
         if "format" not in self._names():
             raise Unsafe(f"{self._root}: no custodian keeps anything here. {WHAT_TO_DO}")
-        if self._read("format") != FORMAT:
-            raise Unsafe(f"{self._root}/format: this is not the folder of a custodian of this version")
+        said = self._read("format")
+        if FORMAT not in (said, *copies(said)):
+            text = f"{self._root}/format: this is not the folder of a custodian of this version, or the file is damaged"
+            raise Unsafe(f"{text}; if you know that it is, write into it the line `{FORMAT.decode().strip()}`")
         self._make("new")
         self._disk.share(self._root, self._sweep)
+        if said not in (FORMAT, twice(FORMAT)):
+            # On a full disk one copy is enough to begin with. Before there were two, it was all.
+            with suppress(OSError):
+                self._mend("format", twice(FORMAT))
 
     def note(self, name: str, content: bytes) -> None:
         """Notes once that a log is kept here. FileExistsError."""
@@ -136,6 +143,11 @@ class NumberedFiles:
         finally:
             with suppress(OSError):
                 self._disk.remove(new)
+
+    def alone(self, work: Callable[[], None]) -> bool:
+        """Calls `work` while no other process works in this folder; False if one does."""
+        self._check_alive()
+        return self._disk.alone(self._root, work)
 
     def drop(self, tree: str, number: int) -> None:
         """Takes a file that is not needed out of a tree; it stays in `aside`. A crash leaves it there, or in both."""
