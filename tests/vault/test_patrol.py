@@ -228,6 +228,57 @@ def test_a_time_out_of_order_is_stated_by_nobody_found_and_not_made_up(
     assert "not repaired" in kept.said[-1] and not any("mended" in line for line in kept.said)
 
 
+@pytest.mark.parametrize(
+    ("size", "moved", "said"),
+    [(200, 45, "after that of a larger one"), (600, -45, "before that of a smaller one")],
+)
+@pytest.mark.parametrize("running", ["database"], indirect=True)
+def test_a_time_out_of_order_beyond_a_head_that_has_none_is_stated_by_nobody(
+    running: Running, size: int, moved: int, said: str
+) -> None:
+    kept = running.kept
+    assert isinstance(kept, test_scrubbing.Kept)
+    kept.damage.do("head", f"UPDATE head SET time = {NOW} + size / 10 WHERE origin = :o")
+    # As of one that was lost and mended.
+    kept.damage.do("head", "UPDATE head SET time = 0 WHERE origin = :o AND size = 400")
+    custodian = Custodian(kept.store, running.keys, CUSTODIANS[0], lambda: kept.time)
+    again = kept.log.append(size - 200, size)
+    custodian.append(running.origin, again)
+    kept.damage.do("head", f"UPDATE head SET time = time + {moved} WHERE origin = :o AND size = {size}")
+    with pytest.raises(Damaged, match=said):
+        custodian.append(running.origin, again)
+
+
+@pytest.mark.parametrize("running", ["database"], indirect=True)
+def test_a_head_that_was_mended_is_a_larger_one_too(running: Running) -> None:
+    """Also if its row is gone, and only what it was mended with says its time."""
+    kept = running.kept
+    assert isinstance(kept, test_scrubbing.Kept)
+    kept.damage.remove("head", "size = 700")
+    assert kept.scrub() == 3, kept.said
+    kept.start()
+    kept.time += 50
+    kept.append(1)
+    kept.damage.do("head", "UPDATE head SET time = time + 20 WHERE origin = :o AND size = 600")
+    with pytest.raises(Damaged, match="after that of a larger one"):
+        kept.custodian.append(running.origin, kept.log.append(400, 600))
+
+
+@pytest.mark.parametrize("middle", ["time", "0"], ids=["dated", "without a time"])
+@pytest.mark.parametrize("running", ["database"], indirect=True)
+def test_each_head_that_is_earlier_than_a_smaller_one_is_found(running: Running, middle: str) -> None:
+    """Not only the first after it: by the next it would be in order again."""
+    kept = running.kept
+    assert isinstance(kept, test_scrubbing.Kept)
+    kept.damage.do("head", f"UPDATE head SET time = {NOW} + size / 10 WHERE origin = :o")
+    kept.damage.do("head", f"UPDATE head SET time = {NOW} + 65 WHERE origin = :o AND size = 200")
+    kept.damage.do("head", f"UPDATE head SET time = {middle} WHERE origin = :o AND size = 400")
+    earlier = [size for size in (400, 600) if size == 600 or middle != "0"]
+    assert kept.found() == [
+        f"head of {size} entries: has an earlier time than one of fewer entries" for size in earlier
+    ]
+
+
 def test_what_the_second_look_does_not_find_is_no_damage(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     store, looks = running.kept.store, [Damaged("a page of the database cannot be read")]
     newest = store.newest
