@@ -142,6 +142,8 @@ class Sequencer:
         checked = self._next()
         self._push.check()
         if not checked.rows:
+            # What another has staged it may have left to be pushed: that waits for nothing that comes.
+            self._expect_alone(self.election.size)
             return False
         decision, stage = self._stage(checked)
         if self._ahead is not None:
@@ -222,13 +224,17 @@ class Sequencer:
                 transaction.hurry()
                 transaction.append(new, [entry.raw for entry in decision.entries])
                 transaction.keep(decision.kept)
-        elif self._ledger.newest().size != old_size:
+        else:
             # What is here a repetition may be of a stage that nobody has pushed yet: it must not be acknowledged.
-            raise Overtaken(f"the log has been continued from {old_size} entries by another sequencer")
+            self._expect_alone(old_size)
         failpoints.at("sequencer.staged")
         for fault in (*checked.faults, *decision.faults):
             log.failure(fault)
         return decision, new
+
+    def _expect_alone(self, size: int) -> None:
+        if self._ledger.newest().size != size:
+            raise Overtaken(f"the log has been continued from {size} entries by another sequencer")
 
     def finish(self, stage: Stage, entries: Sequence[Entry]) -> None:
         """Marks a stage that is committed, signs it, unless it is signed, gets it witnessed, unless it is, and
@@ -262,7 +268,7 @@ class Sequencer:
 
     def write_status(self, write: Callable[[Figures], None]) -> None:
         """Hands the figures, brought up to date, to `write`."""
-        self.figures.custodians = self._push.sizes()
+        self.figures.custodians, self.figures.published = self._push.sizes(), self._push.published()
         write(self.figures)
 
     def close(self) -> None:

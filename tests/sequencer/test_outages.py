@@ -184,6 +184,15 @@ def test_without_w_custodians_nothing_is_published_or_acknowledged(open_house: H
     assert vault.size(0) == vault.size(1) == before + 1
 
 
+def test_one_that_has_nothing_to_do_finds_that_another_has_continued_the_log(open_house: House) -> None:
+    """What that one has staged, and may have left to be pushed, would else wait for the next entry."""
+    with open_house.opened() as idle:
+        assert not idle.step()
+        open_house.sequence(open_house.ballot(0))
+        with pytest.raises(Overtaken):
+            idle.step()
+
+
 def test_a_second_sequencer_loses_and_ends(open_house: House) -> None:
     first, second = open_house.ballot(0), open_house.ballot(1)
     with open_house.opened() as one, open_house.opened() as two:
