@@ -1,5 +1,9 @@
 """How every service reaches its PostgreSQL: one engine with a small bounded pool, named after the service, logging in
-with a password that only libpq reads, from a file. Statements' values are kept out of every error and log line."""
+with a password that only libpq reads, from a file. Statements' values are kept out of every error and log line.
+
+A name of no schema is PostgreSQL's own, for a service: who owns the database could otherwise answer in its place, by a
+table, a function or an operator of his own that is found first, or fits the arguments better.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +32,8 @@ CAUSES = (
     ("password authentication failed", "wrong-password"),
     ("no password supplied", "no-password"),
     ("no pg_hba.conf entry", "not-let-in"),
-    ("database \"", "no-such-database"),
-    ("role \"", "no-such-role"),
+    ('database "', "no-such-database"),
+    ('role "', "no-such-role"),
     ("resolve host", "unknown-host"),
     ("translate host name", "unknown-host"),
     ("No such file or directory", "no-server-there"),
@@ -38,14 +42,24 @@ CAUSES = (
 )
 POOL_WAIT_SECONDS = 10
 CONNECT_SECONDS = 10
+NAMESPACE = "public"
+"""The schema of all tables."""
+SEARCHED = "pg_catalog,pg_temp"
+"""Where a service's connection looks for names. Unless it is named, `pg_temp` comes first."""
+# What a connection begins with wins over what the database or the role is set to. That a backslash in a string stands
+# for itself is one of these settings.
+_SERVICE = f"-c search_path={SEARCHED} -c standard_conforming_strings=on"
+# What is made is made in the first; what is looked for is looked for in PostgreSQL's own before.
+_OWNER = f"-c search_path={NAMESPACE},pg_temp"
 
 
-def engine(url: str, passfile: Path, *, name: str, connections: int = 4) -> Engine:
+def engine(url: str, passfile: Path, *, name: str, connections: int = 4, owner: bool = False) -> Engine:
     """An engine for `url` (`postgresql+psycopg://ROLE@/DATABASE?host=SOCKET_FOLDER`), logging in with `passfile`.
 
     `name` shows as the connection's application name; at most `connections` are open, and asking for one more waits
     10 seconds, then raises sqlalchemy.exc.TimeoutError. A connection that died while idle is replaced when taken. That
-    the database cannot be reached is logged, with the reason, however often it is tried.
+    the database cannot be reached is logged, with the reason, however often it is tried. Tables are those of the schema
+    `public`; a statement in words says so, but for the `owner`, who makes them.
     NoDatabaseUrl if the URL is not such a URL or holds a password; KeyFileError if the passfile is not there, or open
     to others: libpq would pass over it without a word.
     """
@@ -53,7 +67,13 @@ def engine(url: str, passfile: Path, *, name: str, connections: int = 4) -> Engi
     read_secret(passfile)
     made = create_engine(
         parsed,
-        connect_args={"passfile": str(passfile), "application_name": name, "connect_timeout": CONNECT_SECONDS},
+        connect_args={
+            "passfile": str(passfile),
+            "application_name": name,
+            "connect_timeout": CONNECT_SECONDS,
+            "options": _OWNER if owner else _SERVICE,
+        },
+        execution_options={"schema_translate_map": {None: NAMESPACE}},
         pool_size=connections,
         max_overflow=0,
         pool_timeout=POOL_WAIT_SECONDS,

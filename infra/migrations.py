@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, MetaData, Table, inspect, text
 
-from infra.database import UNAVAILABLE
+from infra.database import NAMESPACE, UNAVAILABLE
 
 Change = Callable[[Connection], None]
 
@@ -55,7 +55,7 @@ class Schema:
         """The version of the tables that are there, 0 if there are none. WrongSchema if they are not this room's."""
         found = connection.execute(
             text("SELECT to_regclass(:table) IS NOT NULL, obj_description(to_regclass(:table), 'pg_class')"),
-            {"table": self.table},
+            {"table": f"{NAMESPACE}.{self.table}"},
         ).one()
         if not found[0]:
             return 0

@@ -43,10 +43,10 @@ def schema_intake(
 ) -> None:
     """Makes an intake's tables; or
     brings those that are there to this release's version, or to another, with the rows in place."""
-    from infra.database import engine
+    from infra.owner import as_owner
     from intake.door.schema import install
 
-    with engine(database, passfile, name="psephos-schema").begin() as connection:
+    with as_owner(database, passfile, role) as connection:
         before, now = install(connection, role, to)
     print(f"intake: version {before} -> {now}")
 

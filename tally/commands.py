@@ -38,7 +38,7 @@ def refused(
     config: Config,
     out: Annotated[Path, typer.Option("--out", help="A new folder.", metavar="DIR")],
 ) -> None:
-    """Writes the entries that the log refuses to a folder, each as LEAF.entry, for whoever doubts the reason."""
+    """Writes the entries that the log refuses to a folder, for who doubts the reason, as IDENTITY.INTAKE.LEAF.entry."""
     from tally.sequencer import refused, service
 
     print(f"{out}: {refused.write_all(*service.kept_in(config), out)} refused entries")
@@ -52,9 +52,9 @@ def schema_tally(
 ) -> None:
     """Makes the ledger's tables, of which nobody can change or shorten the log's; or
     brings those that are there to this release's version, or to another, with the rows in place."""
-    from infra.database import engine
+    from infra.owner import as_owner
     from tally.sequencer.schema import install
 
-    with engine(database, passfile, name="psephos-schema").begin() as connection:
+    with as_owner(database, passfile, role) as connection:
         before, now = install(connection, role, to)
     print(f"tally: version {before} -> {now}")

@@ -34,7 +34,7 @@ def make_database(cluster: Cluster, kind: str, install: Callable[[Connection, st
     name = f"{kind}_of_{next(_numbers)}"
     owner, role = f"{name}_owner", f"{name}_service"
     cluster.create_database(name, owner, [role])
-    owning = database.engine(cluster.url(owner, name), cluster.passfile(owner), name="tests", connections=2)
+    owning = database.engine(cluster.url(owner, name), cluster.passfile(owner), name="tests", connections=2, owner=True)
     with owning.begin() as connection:
         install(connection, role)
     url, passfile = cluster.url(role, name), cluster.passfile(role)

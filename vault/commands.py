@@ -90,9 +90,9 @@ def schema_custodian(
 ) -> None:
     """Makes a custodian's tables, which nobody can change or shorten; or
     brings those that are there to this release's version, or to another, with the rows in place."""
-    from infra.database import engine
+    from infra.owner import as_owner
     from vault.custodian.schema import install
 
-    with engine(database, passfile, name="psephos-schema").begin() as connection:
+    with as_owner(database, passfile, role) as connection:
         before, now = install(connection, role, to)
     print(f"custodian: version {before} -> {now}")

@@ -44,10 +44,10 @@ def schema_queue(
 ) -> None:
     """Makes the queue's one table, into which ingress can only put and from which egress can only take; or
     brings those that are there to this release's version, or to another, with the rows in place."""
-    from infra.database import engine
+    from infra.owner import as_owner
     from infra.queue.schema import install
 
-    with engine(database, passfile, name="psephos-schema").begin() as connection:
+    with as_owner(database, passfile, ingress, egress) as connection:
         before, now = install(connection, ingress, egress, to=to)
     print(f"queue: version {before} -> {now}")
 

@@ -82,7 +82,7 @@ class Place:
     def waiting(self) -> int:
         """How many entries the outbox holds."""
         with self.engine.connect() as connection:
-            return connection.scalar(text("SELECT count(*) FROM outbox")) or 0
+            return connection.scalar(text("SELECT count(*) FROM public.outbox")) or 0
 
     def door(self) -> Door:
         how = (self.queue.put, 1, 0.02, self.most)
@@ -176,7 +176,12 @@ def engines_in(cluster: Cluster) -> Iterator[tuple[Engine, Engine]]:
     name = f"intake_{next(_numbers)}"
     cluster.create_database(name, f"{name}_owner", [f"{name}_door"])
     owner, door = (
-        database.engine(cluster.url(f"{name}_{role}", name), Path(cluster.passfile(f"{name}_{role}")), name="tests")
+        database.engine(
+            cluster.url(f"{name}_{role}", name),
+            Path(cluster.passfile(f"{name}_{role}")),
+            name="tests",
+            owner=role == "owner",
+        )
         for role in ("owner", "door")
     )
     with owner.begin() as connection:

@@ -96,7 +96,7 @@ def test_a_copy_tells_nothing_of_order_and_of_time_no_more_than_the_log(place: P
     rows = told(place, path)
     assert {tuple(sorted(row)) for row in rows} == {("deadline", "drained", "entry", "identity", "kind", "leaf")}
     with place.engine.connect() as connection:
-        stored = connection.scalars(text("SELECT identity FROM accepted ORDER BY identity")).all()
+        stored = connection.scalars(text("SELECT identity FROM public.accepted ORDER BY identity")).all()
     assert [row["identity"] for row in rows] == [b64(bytes(identity)) for identity in stored]
     assert path.stat().st_mode & 0o777 == 0o600
 

@@ -26,17 +26,17 @@ def test_the_role_may_do_what_the_door_does(engines: tuple[Engine, Engine]) -> N
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE seen_recorded SET intake = ''",
-        "UPDATE seen_refused SET intake = ''",
-        "UPDATE seen_latest SET pseudonym = ''",
-        "UPDATE outbox SET entry = ''",
-        "UPDATE accepted SET kind = ''",
-        "DELETE FROM accepted",
-        "DELETE FROM seen_recorded",
-        "DELETE FROM drained",
-        "TRUNCATE outbox",
-        "DROP TABLE outbox",
-        "CREATE TABLE mine (a int)",
+        "UPDATE public.seen_recorded SET intake = ''",
+        "UPDATE public.seen_refused SET intake = ''",
+        "UPDATE public.seen_latest SET pseudonym = ''",
+        "UPDATE public.outbox SET entry = ''",
+        "UPDATE public.accepted SET kind = ''",
+        "DELETE FROM public.accepted",
+        "DELETE FROM public.seen_recorded",
+        "DELETE FROM public.drained",
+        "TRUNCATE public.outbox",
+        "DROP TABLE public.outbox",
+        "CREATE TABLE public.mine (a int)",
     ],
 )
 def test_nothing_else(engines: tuple[Engine, Engine], statement: str) -> None:

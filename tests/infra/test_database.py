@@ -26,7 +26,9 @@ def engines(cluster: Cluster) -> Iterator[tuple[Engine, Engine]]:
     cluster.create_database("grows", "grows_owner", ["grows_service"])
     roles = ("grows_owner", "grows_service")
     owner, service = (
-        database.engine(cluster.url(role, "grows"), cluster.passfile(role), name="tests", connections=1)
+        database.engine(
+            cluster.url(role, "grows"), cluster.passfile(role), name="tests", connections=1, owner=role == roles[0]
+        )
         for role in roles
     )
     for _ in range(2):
@@ -39,10 +41,12 @@ def engines(cluster: Cluster) -> Iterator[tuple[Engine, Engine]]:
     service.dispose()
 
 
-CHANGES = ["UPDATE kept SET number = 8", "DELETE FROM kept", "TRUNCATE kept"]
+CHANGES = ["UPDATE public.kept SET number = 8", "DELETE FROM public.kept", "TRUNCATE public.kept"]
 
 
-@pytest.mark.parametrize("statement", [*CHANGES, "DROP TABLE kept", "ALTER TABLE kept DISABLE TRIGGER ALL"])
+@pytest.mark.parametrize(
+    "statement", [*CHANGES, "DROP TABLE public.kept", "ALTER TABLE public.kept DISABLE TRIGGER ALL"]
+)
 def test_the_service_may_add_and_look_and_nothing_else(engines: tuple[Engine, Engine], statement: str) -> None:
     with engines[1].connect() as connection, pytest.raises(ProgrammingError, match="permission denied|must be owner"):
         connection.execute(text(statement))

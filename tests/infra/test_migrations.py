@@ -51,7 +51,8 @@ class Place:
         self.owner, self.service = (self.engine(cluster, role) for role in (f"{self.name}_owner", self.roles[0]))
 
     def engine(self, cluster: Cluster, role: str) -> Engine:
-        return database.engine(cluster.url(role, self.name), Path(cluster.passfile(role)), name="tests")
+        url, passfile = cluster.url(role, self.name), Path(cluster.passfile(role))
+        return database.engine(url, passfile, name="tests", owner=role not in self.roles)
 
     def install(self, install: Install, to: int | None = None) -> tuple[int, int]:
         with self.owner.begin() as connection:
@@ -80,13 +81,14 @@ class Place:
 
     def shape(self) -> list[str]:
         """All that the database has: tables, columns, indexes, triggers and rights; roles by what follows its name."""
-        return self.tables() + self._look(
-            "SELECT tgenabled, pg_get_triggerdef(pg_trigger.oid), prosrc FROM pg_trigger"
-            " JOIN pg_proc ON pg_proc.oid = tgfoid WHERE NOT tgisinternal",
-            "SELECT proname, prosrc, prosecdef, proconfig FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
-            f"SELECT relname, acl::text FROM pg_class, unnest(relacl) AS acl WHERE {OURS}",
-            f"SELECT relname, attname, acl::text FROM {COLUMNS}, unnest(attacl) AS acl WHERE {OURS}",
-            f"SELECT relname, obj_description(oid, 'pg_class') FROM pg_class WHERE {OURS}",
+        return (
+            self.tables()
+            + self.functions()
+            + self._look(
+                f"SELECT relname, acl::text FROM pg_class, unnest(relacl) AS acl WHERE {OURS}",
+                f"SELECT relname, attname, acl::text FROM {COLUMNS}, unnest(attacl) AS acl WHERE {OURS}",
+                f"SELECT relname, obj_description(oid, 'pg_class') FROM pg_class WHERE {OURS}",
+            )
         )
 
     def tables(self) -> list[str]:
@@ -99,6 +101,14 @@ class Place:
             "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
             "SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint"
             " WHERE connamespace = 'public'::regnamespace",
+        )
+
+    def functions(self) -> list[str]:
+        """What the tables run, word for word, and when."""
+        return self._look(
+            "SELECT tgenabled, pg_get_triggerdef(pg_trigger.oid), prosrc FROM pg_trigger"
+            " JOIN pg_proc ON pg_proc.oid = tgfoid WHERE NOT tgisinternal",
+            "SELECT proname, prosrc, prosecdef, proconfig FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
         )
 
     def _look(self, *queries: str) -> list[str]:
@@ -167,6 +177,26 @@ def test_step_by_step_from_the_first_version_it_comes_to_what_is_made_anew(
     assert grown.counts() == rows
 
 
+# For a version that changes them a line more; of a version that somebody has installed none changes.
+FUNCTIONS = {
+    ("custodian", 5): "eb83e86e4dc9162b652ac1ccb635f58025e6cb871b2598aa33e8fc514e6d9a88",
+    ("tally", 4): "7d9db07ce4de0f4fb18b6cbc7525e66cd70449c65fda25bb7807b35fbeb725dd",
+    ("intake", 3): "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    ("queue", 4): "484812aab645dc61ef47c7e9501557c3a08958465dc2a2ba09c43bbe0d914758",
+}
+
+
+@pytest.mark.parametrize(("schema", "room"), ROOMS, ids=[room for _, room in ROOMS])
+def test_what_the_tables_run_changes_with_their_version_alone(
+    schema: object, room: str, place_of: Callable[[str], Place]
+) -> None:
+    """Else a service begins with tables that run what the release before installed, and is not told to bring them."""
+    place = place_of(room)
+    _, version = place.install(schema.install)  # type: ignore[attr-defined]
+    words = hashlib.sha256("\n".join(place.functions()).encode()).hexdigest()
+    assert FUNCTIONS[room, version] == words, "add a step to the room's SCHEMA, and here the hash for its version"
+
+
 @pytest.mark.parametrize("to", [None, 1], ids=["after forward", "after back"])
 @pytest.mark.parametrize(("schema", "room"), ROOMS[:2], ids=["custodian", "tally"])
 def test_what_only_grows_still_does(
@@ -177,7 +207,7 @@ def test_what_only_grows_still_does(
     place.run(ROWS[room])
     place.install(install, to=1)
     place.install(install, to=to)
-    for statement in ("UPDATE entry SET data = 'x'", "DELETE FROM entry", "TRUNCATE entry"):
+    for statement in ("UPDATE public.entry SET data = 'x'", "DELETE FROM public.entry", "TRUNCATE public.entry"):
         for engine in (place.owner, place.service):
             with pytest.raises(DBAPIError), engine.begin() as connection:
                 connection.execute(text(statement))
@@ -335,4 +365,4 @@ def test_a_service_cannot_write_the_version(place_of: Callable[[str], Place]) ->
     place = place_of("tally")
     place.install(tally.install)
     with pytest.raises(DBAPIError), place.service.begin() as connection:
-        connection.execute(text("COMMENT ON TABLE entry IS 'psephos tally 1'"))
+        connection.execute(text("COMMENT ON TABLE public.entry IS 'psephos tally 1'"))

@@ -22,7 +22,7 @@ from infra.postgres_binaries import Binaries, NoPostgres, find_binaries, of_mach
 
 
 def query(cluster: Cluster, role: str, name: str, statement: str, passfile: Path | None = None) -> object:
-    engine = database.engine(cluster.url(role, name), passfile or cluster.passfile(role), name="tests")
+    engine = database.engine(cluster.url(role, name), passfile or cluster.passfile(role), name="tests", owner=True)
     try:
         with engine.begin() as connection:
             result = connection.execute(text(statement))

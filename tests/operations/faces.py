@@ -33,7 +33,8 @@ class Faces:
         name = f"faces_{next(_numbers)}"
         roles = {face: f"{name}_{face}" for face in ("ingress", "egress")}
         cluster.create_database(name, f"{name}_owner", list(roles.values()))
-        self.owner: Engine = engine(cluster.url(f"{name}_owner", name), cluster.passfile(f"{name}_owner"), name="tests")
+        url, passfile = cluster.url(f"{name}_owner", name), cluster.passfile(f"{name}_owner")
+        self.owner: Engine = engine(url, passfile, name="tests", owner=True)
         with self.owner.begin() as connection:
             install(connection, roles["ingress"], roles["egress"])
         self.roles = roles

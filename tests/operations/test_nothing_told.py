@@ -119,7 +119,7 @@ def test_a_face_of_the_queue(faces: Faces, face: str, right: str) -> None:
 
 def owner_of(town: Town, cluster: Cluster) -> Engine:
     name = make_url(town.config["database"].strip("'")).database or ""
-    return engine(cluster.url("town_owner", name), cluster.passfile("town_owner"), name="tests")
+    return engine(cluster.url("town_owner", name), cluster.passfile("town_owner"), name="tests", owner=True)
 
 
 def test_an_intake(town: Town, cluster: Cluster) -> None:

@@ -52,7 +52,7 @@ def made_in(cluster: Cluster) -> Iterator[Queue]:
         for face, role in roles.items()
     }
     engines = {
-        face: database.engine(values["database"], Path(values["passfile"]), name="tests")
+        face: database.engine(values["database"], Path(values["passfile"]), name="tests", owner=face == "owner")
         for face, values in settings.items()
     }
     with engines["owner"].begin() as connection:

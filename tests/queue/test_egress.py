@@ -120,7 +120,12 @@ def test_without_the_token_nothing_is_handed_out(queue: Queue, egress: Service, 
 
 
 def test_egress_can_add_nothing(queue: Queue) -> None:
-    for statement in ("INSERT INTO queued VALUES ('\\x00', '')", "UPDATE queued SET data = data", "TRUNCATE queued"):
+    table = "public.queued"
+    for statement in (
+        f"INSERT INTO {table} VALUES ('\\x00', '')",
+        f"UPDATE {table} SET data = data",
+        f"TRUNCATE {table}",
+    ):
         with queue.egress.connect() as connection, pytest.raises(ProgrammingError, match="permission denied"):
             connection.execute(text(statement))
 

@@ -90,7 +90,8 @@ def test_a_database_that_fails_is_not_told(queue: Queue, ingress: Service) -> No
 
 
 def test_ingress_cannot_look_at_what_it_stored(queue: Queue) -> None:
-    acts = ("SELECT key FROM queued", "DELETE FROM queued", "UPDATE queued SET data = data", "TRUNCATE queued")
+    acts = [f"{act} public.queued" for act in ("SELECT key FROM", "DELETE FROM", "TRUNCATE")]
+    acts.append("UPDATE public.queued SET data = data")
     for statement in acts:
         with queue.ingress.connect() as connection:
             refused(connection, statement)

@@ -15,19 +15,20 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from audit.log.tiles import frame
 from infra import config
 from infra.connections import expect_body
 from infra.keys import KeyFileError, write_secret
 from infra.metrics import Metrics
+from infra.migrations import WrongSchema
 from infra.postgres import Cluster
 from infra.queue import copies, ingress, schema
 from infra.queue.egress import Outlet
 from infra.queue.face import IngressConfig
 from infra.queue.ingress import Inlet, ShareFull, counted, read_tokens
-from infra.queue.schema import queued
+from infra.queue.schema import SCHEMA, install, queued
 from tests.loopback import PATIENCE, serving, wait_until
 from tests.queue.conftest import Queue, made_in
 from tests.queue.test_egress import Clock
@@ -105,7 +106,8 @@ def test_puts_beyond_the_share_leave_nothing_on_the_disk(small: Queue) -> None:
 
 def test_tally_cannot_see_whose_a_row_is(small: Queue) -> None:
     Inlet(small.ingress).store(entries(1), CAPTURED)
-    for statement in ("SELECT intake FROM queued", "SELECT * FROM queued", "DELETE FROM queued WHERE intake = 'x'"):
+    rows = "FROM public.queued"
+    for statement in (f"SELECT intake {rows}", f"SELECT * {rows}", f"DELETE {rows} WHERE intake = 'x'"):
         with small.egress.connect() as connection, pytest.raises(ProgrammingError, match="permission denied"):
             connection.execute(text(statement))
 
@@ -220,3 +222,37 @@ def test_two_with_one_token_are_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="/c: holds the token of another intake"):
         read_tokens(files)
     assert read_tokens({"a": files["a"], "b": files["b"]}) == {"a": "x" * 43, "b": "y" * 43}
+
+
+# What the release of version 3 installed, in its words: ingress said with each put how many intakes there were.
+OF_VERSION_3 = """
+CREATE OR REPLACE FUNCTION psephos_queue_share() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, public AS $$
+DECLARE
+    whose text := current_setting('psephos.intake', true);
+    held int;
+BEGIN
+    IF whose <> '' THEN
+        SELECT count(*) INTO held FROM public.queued WHERE intake = whose;
+        IF held + current_setting('psephos.entries')::int > 20 / current_setting('psephos.intakes')::int THEN
+            RAISE EXCEPTION 'the share of this intake is full'
+                USING ERRCODE = 'check_violation', CONSTRAINT = 'psephos_queue_share';
+        END IF;
+    END IF;
+    RETURN NULL;
+END $$; COMMENT ON TABLE queued IS 'psephos queue 3'
+"""
+
+
+def test_a_table_of_the_release_before_is_told_and_not_put_into(small: Queue) -> None:
+    with small.owner.begin() as connection:
+        connection.execute(text(OF_VERSION_3))
+    with pytest.raises(WrongSchema, match="have version 3; .* version 4: run `psephos schema queue` as the owner"):
+        SCHEMA.check(small.ingress)
+    with pytest.raises(DBAPIError, match="psephos.intakes"):
+        Inlet(small.ingress).store(entries(1), HONEST)
+    with small.owner.begin() as connection:
+        roles = (str(engine.url.username) for engine in (small.ingress, small.egress))
+        assert install(connection, *roles, most=20, share=10) == (3, 4)
+    SCHEMA.check(small.ingress)
+    Inlet(small.ingress).store(entries(1), HONEST)

@@ -17,11 +17,10 @@ from audit.record.heads import FIRST_LINE
 from infra.postgres import Cluster, temporary_cluster
 from tests.databases import Database, make_database
 from tests.simulator.meeting import Meeting
-from tests.vault.conftest import CUSTODIANS, NOW, Growing
+from tests.vault.conftest import CUSTODIANS, Growing
 from tests.vault.fixed_keys import FixedKeys
 from tests.vault.test_scrubbing import Kept
 from vault.custodian import schema
-from vault.custodian.cosign import Head
 from vault.custodian.custody import Custodian
 from vault.custodian.examining import Examiner
 from vault.custodian.keys import proven_keys, stored_keys
@@ -213,10 +212,10 @@ def test_where_the_index_of_rekeys_cannot_be_read_it_begins_and_signs_nothing(ow
 def test_a_table_that_takes_no_further_row_is_told_where_nothing_is_missed(own: Cluster, kept: Kept) -> None:
     # All of those into which a log grows are tried.
     assert {table.name for table, _ in ROWS} | {"keeps"} == set(schema.metadata.tables)
-    kept.store.observe(f"{kept.log.origin}/other", "line", Head(0, 9, bytes(32), b"", b"note", NOW))
-    damaged(own, kept, "observed", 0)
+    kept.store.bring(f"{kept.log.origin}/other", "line", 0, [leaf_hash(b"entry")], [b"entry"])
+    damaged(own, kept, "brought", 0)
     assert kept.scrub() == 4
-    assert "the table observed takes no further row" in kept.said[-1]
+    assert "the table brought takes no further row" in kept.said[-1]
 
 
 def test_where_nothing_can_be_mended_any_more_that_is_told(own: Cluster, kept: Kept) -> None:

@@ -136,7 +136,7 @@ def test_the_damaged_row_stays_as_evidence(kept: Kept) -> None:
     kept.damage.flip("entry", "data", "index = 300")
     assert kept.scrub(kept.peer) == 3
     with kept.database.engine.connect() as connection:
-        query = text("SELECT data FROM entry WHERE origin = :o AND index = 300")
+        query = text("SELECT data FROM public.entry WHERE origin = :o AND index = 300")
         assert bytes(connection.scalar(query, {"o": kept.log.origin})) != kept.log.entries[300]
     assert kept.store.entries(kept.log.origin, 299, 302) == kept.log.entries[299:302]
 

@@ -33,7 +33,7 @@ def kept(in_database: Served) -> Served:
 def superuser(cluster: Cluster, database: Database) -> Iterator[Engine]:
     """The cluster's administrator, in the custodian's database."""
     name = database.engine.url.database
-    made = engine(cluster.url(ADMIN, str(name)), cluster.passfile(ADMIN), name="tests", connections=2)
+    made = engine(cluster.url(ADMIN, str(name)), cluster.passfile(ADMIN), name="tests", connections=2, owner=True)
     yield made
     made.dispose()
 
@@ -50,7 +50,7 @@ def test_nobody_changes_or_removes_a_row(
     kept.fill(256)
     acting = {"service": database.engine, "owner": database.owner, "superuser": superuser}[who]
     with pytest.raises(ProgrammingError) as error, acting.begin() as connection:
-        connection.execute(text(statement.format(table)))
+        connection.execute(text(statement.format(f"public.{table}")))
     assert isinstance(error.value.orig, InsufficientPrivilege)
 
 
@@ -70,7 +70,11 @@ def test_the_service_may_insert_and_select_and_nothing_else(database: Database) 
 
 
 def test_the_service_cannot_take_the_guard_away(kept: Served, database: Database) -> None:
-    attempts = "ALTER TABLE entry DISABLE TRIGGER ALL", "DROP TABLE entry", "SET session_replication_role = replica"
+    attempts = (
+        "ALTER TABLE public.entry DISABLE TRIGGER ALL",
+        "DROP TABLE public.entry",
+        "SET session_replication_role = replica",
+    )
     for statement in attempts:
         with pytest.raises(DBAPIError), database.engine.begin() as connection:
             connection.execute(text(statement))
@@ -122,7 +126,7 @@ def test_an_append_costs_the_same_however_many_trees_were_seen(kept: Served, dat
     asked: list[tuple[str, object]] = []
 
     def note(_: object, __: object, statement: str, values: object, *___: object) -> None:
-        if "FROM observed" in statement:
+        if "FROM public.observed" in statement:
             asked.append((statement, values))
 
     event.listen(database.engine, "before_cursor_execute", note)

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, CursorResult, PrimaryKeyConstraint, UniqueConstraint, func, select, text
 
+from infra.database import SEARCHED
 from infra.insert_only import GUARD, GUARD_BODY
 from vault.custodian.schema import metadata
 from vault.custodian.storage import Unsafe
@@ -34,8 +35,19 @@ def check_settings(connection: Connection, *settings: str, want: str = "on") -> 
     found = connection.execute(select(*(func.current_setting(name) for name in settings))).one()
     for name, value in zip(settings, found, strict=True):
         if value != want:
-            detail = f"the database runs with {name} {value}: a custodian must not vouch for what it holds"
+            cure = "stop it and run pg_checksums --enable" if name == "data_checksums" else f"set {name} = {want}"
+            detail = f"the database runs with {name} {value}: a custodian must not vouch for what it holds; {cure}"
             raise Unsafe(detail, name.replace("_", "-"))
+
+
+def check_searched(connection: Connection) -> None:
+    """Unsafe if this connection looks for names elsewhere than it did when it began, so that another than the database
+    itself may have answered all that is asked of it here.
+    """
+    # No function is asked, which could be another's.
+    if (found := connection.scalar(text("SHOW search_path"))) != SEARCHED:
+        detail = f"the database has changed where names are looked for, to {found}: see who owns it, and what it runs"
+        raise Unsafe(detail, "search-path")
 
 
 def check_role(connection: Connection) -> None:
@@ -60,13 +72,16 @@ def check_guard(connection: Connection) -> None:
     """Unsafe unless every table is one whose rows outlive a crash, and has its guard, which fires for everybody and
     whatever is changed, and refuses, and nothing else that acts on its rows: a rule, another trigger, a policy, a table
     that inherits or another database that is followed could change or hide what is stored, or have it stored nowhere.
-    And unless it takes no second row in a place, from the statement on that brings it.
+    Nor does it run what somebody has written, for a default, a check or an index: that could change the session's
+    settings, and where it looks for names. And unless it takes no second row in a place, from the statement on that
+    brings it.
     """
     name = connection.scalar(_UNGUARDED, {"tables": list(metadata.tables), "guard": GUARD, "body": GUARD_BODY})
     if name is not None:
         raise Unsafe(
-            f"the table {name} is without its guard, or another trigger, a rule, a policy or a subscription acts on "
-            "its rows, or a crash empties it: see who owns the database, then run psephos schema custodian and scrub",
+            f"the table {name} is without its guard, or another trigger, a rule, a policy, a subscription or a "
+            "function acts on its rows, or a crash empties it: see who owns the database, then run psephos schema "
+            "custodian and scrub",
             "guard",
         )
     unique = {"tables": [of for of, _ in UNIQUE], "columns": [",".join(sorted(columns)) for _, columns in UNIQUE]}
@@ -82,7 +97,7 @@ def check_guard(connection: Connection) -> None:
 # A superuser may do everything, and is told so here.
 _CHANGEABLE = text("""
     SELECT c.relname, current_user AS role FROM pg_class c
-    WHERE c.oid IN (SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(:tables AS text[])) name)
+    WHERE c.oid IN (SELECT to_regclass('public.' || quote_ident(name)) FROM unnest(CAST(:tables AS text[])) name)
     AND (has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE') OR has_any_column_privilege(c.oid, 'UPDATE')
         OR pg_has_role(c.relowner, 'MEMBER'))
     ORDER BY c.relname LIMIT 1
@@ -90,14 +105,24 @@ _CHANGEABLE = text("""
 
 # p: each row is in the write-ahead log. 58: before UPDATE, DELETE and TRUNCATE, once a statement; A: whatever the
 # session says it is. tgqual, tgattr: on no condition, and of no columns alone. What a subscription changes fires no
-# trigger that is once a statement.
+# trigger that is once a statement. pg_depend: on what PostgreSQL brings nothing is noted to depend.
 _UNGUARDED = text("""
     SELECT c.relname FROM pg_class c
-    WHERE c.oid IN (SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(:tables AS text[])) name)
+    WHERE c.oid IN (SELECT to_regclass('public.' || quote_ident(name)) FROM unnest(CAST(:tables AS text[])) name)
     AND (c.relkind <> 'r' OR c.relpersistence <> 'p' OR c.relrowsecurity
         OR EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid)
         OR EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = c.oid)
-        OR EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid OR inhrelid = c.oid) OR (
+        OR EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid OR inhrelid = c.oid)
+        OR EXISTS (
+            SELECT FROM pg_depend d WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass,
+                'pg_type'::regclass, 'pg_opclass'::regclass, 'pg_collation'::regclass)
+            AND (d.classid, d.objid) IN (
+                SELECT 'pg_class'::regclass, c.oid
+                UNION ALL SELECT 'pg_class'::regclass, indexrelid FROM pg_index WHERE indrelid = c.oid
+                UNION ALL SELECT 'pg_attrdef'::regclass, oid FROM pg_attrdef WHERE adrelid = c.oid
+                UNION ALL SELECT 'pg_constraint'::regclass, oid FROM pg_constraint WHERE conrelid = c.oid
+            )
+        ) OR (
         SELECT count(*) FILTER (WHERE t.tgname = :guard AND t.tgtype = 58 AND t.tgenabled = 'A' AND t.tgqual IS NULL
             AND t.tgattr = CAST('' AS int2vector) AND p.prosrc = :body) <> 1 OR count(*) <> 1
         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = c.oid AND NOT t.tgisinternal
@@ -109,8 +134,8 @@ _UNGUARDED = text("""
 # of all rows, and of the columns themselves.
 _TAKES_TWO = text("""
     SELECT name, columns FROM unnest(CAST(:tables AS text[]), CAST(:columns AS text[])) wanted (name, columns)
-    WHERE to_regclass(quote_ident(name)) IS NOT NULL AND NOT EXISTS (
-        SELECT FROM pg_index i WHERE i.indrelid = to_regclass(quote_ident(name))
+    WHERE to_regclass('public.' || quote_ident(name)) IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_index i WHERE i.indrelid = to_regclass('public.' || quote_ident(name))
         AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indisready AND i.indpred IS NULL
         AND i.indexprs IS NULL AND columns = (
             SELECT string_agg(a.attname, ',' ORDER BY a.attname COLLATE "C") FROM pg_attribute a

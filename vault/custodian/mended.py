@@ -7,17 +7,24 @@ against a signed root are put here (`scrubbing`).
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Select, exists, func, insert, literal, select
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine, Select, exists, func, insert, literal, select
 
 from audit.log.encoding import decode_base64, encode_base64
 from audit.protocol.canonical import canonical, parse_canonical
 from audit.protocol.refused import Refused
 from vault.custodian.cluster import check_stored
 from vault.custodian.cosign import Head
+from vault.custodian.pages import by_index, readable
 from vault.custodian.schema import IS_REKEY, mended
 from vault.custodian.storage import Damaged
 
 ENTRY, NODE, HEAD, PUBLISHED = "entry", "node", "head", "published"
+
+T = TypeVar("T")
 
 
 def mend(connection: Connection, origin: str, kind: str, level: int, number: int, data: bytes) -> None:
@@ -42,6 +49,28 @@ def repairs(connection: Connection, origin: str, kind: str, level: int, start: i
         .order_by(mended.c.number, mended.c.attempt)
     )
     return {number: bytes(data) for number, data in connection.execute(query)}
+
+
+def looked_up(engine: Engine, read: Callable[[Connection], T]) -> T:
+    """What `read` finds among the repairs, if the page that it is on can be read; Damaged otherwise."""
+    with suppress(Damaged), readable(), engine.connect() as connection:
+        return read(connection.execution_options(isolation_level="AUTOCOMMIT"))
+    # The whole table may have been read for it.
+    with by_index(engine) as connection:
+        return read(connection)
+
+
+def readable_repairs(engine: Engine, origin: str, kind: str, level: int, start: int, end: int) -> dict[int, bytes]:
+    """As `repairs`, without those that cannot be read: what was damaged there is so again."""
+    try:
+        with by_index(engine) as connection:
+            return repairs(connection, origin, kind, level, start, end)
+    except Damaged:
+        if end - start < 2:
+            return {}
+    middle = (start + end) // 2
+    first = readable_repairs(engine, origin, kind, level, start, middle)
+    return first | readable_repairs(engine, origin, kind, level, middle, end)
 
 
 def repaired_after(origin: str, kind: str, at: int) -> Select[tuple[int]]:

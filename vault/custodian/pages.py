@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Engine, Row, Select, text
 from sqlalchemy.exc import DBAPIError
 
+from infra.database import NAMESPACE
 from vault.custodian.storage import Damaged
 
 DAMAGED = ("XX", "58030", "58P01")
@@ -104,7 +105,7 @@ def on_readable_pages(engine: Engine, table: str, query: Select[Any]) -> Iterato
     size = text("SELECT pg_relation_size(CAST(:table AS regclass)) / current_setting('block_size')::int")
     there = text("ctid >= CAST(:page AS tid) AND ctid < CAST(:next AS tid)")
     with engine.connect() as connection:
-        pages = connection.scalar(size, {"table": table}) or 0
+        pages = connection.scalar(size, {"table": f"{NAMESPACE}.{table}"}) or 0
     for page in range(pages):
         of_page = query.where(there.bindparams(page=f"({page},0)", next=f"({page + 1},0)"))
         with suppress(Damaged), readable(), engine.connect() as connection:

@@ -55,6 +55,9 @@ class Fault:
             "observed": f"head that was seen, number {self.number}",
             "staged": f"entries from {self.number} on that were staged before their head",
             "brought": f"entries from {self.number} on that were brought before their head",
+            "keeper": "name of who keeps the log",
+            "time": "latest time that was cosigned",
+            "follows": f"place of the head that follows {self.number} entries",
         }
         said = {
             "missing": "is missing",

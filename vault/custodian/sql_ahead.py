@@ -120,10 +120,12 @@ _ROWS = """
     FROM unnest(CAST(:places AS bigint[]), CAST(:leaves AS bytea[]), CAST(:entries AS bytea[]))
     AS row (place, leaf, data)
 """
-_INSERT = text(f"INSERT INTO entry (origin, index, leaf, data) SELECT :origin, place, leaf, data {_ROWS}")
-_BRING = text(f"INSERT INTO brought (origin, line, index, leaf, data) SELECT :origin, :line, place, leaf, data {_ROWS}")
+_INSERT = text(f"INSERT INTO public.entry (origin, index, leaf, data) SELECT :origin, place, leaf, data {_ROWS}")
+_BRING = text(
+    f"INSERT INTO public.brought (origin, line, index, leaf, data) SELECT :origin, :line, place, leaf, data {_ROWS}"
+)
 _KEEP = text("""
-    INSERT INTO entry (origin, index, leaf, data) SELECT origin, index, leaf, data FROM brought
+    INSERT INTO public.entry (origin, index, leaf, data) SELECT origin, index, leaf, data FROM public.brought
     WHERE origin = :origin AND line = :line AND index >= :start AND index < :end
 """)
 

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, Table, insert, select
 from audit.log.encoding import MAX_NUMBER
 from audit.log.merkle import leaf_hash
 from audit.log.tiles import WIDTH
-from vault.custodian.pages import end_by_index, readable
+from vault.custodian.pages import by_index, end_by_index, readable
 from vault.custodian.rows import read_row
 from vault.custodian.schema import brought, entry, head, mended, node, observed, published
 from vault.custodian.storage import Damaged, Mendable, Store, Truth
@@ -61,7 +61,10 @@ def check_growing(engine: Engine, origin: str) -> None:
 
 
 def ahead(store: Store, engine: Engine, origin: str, size: int) -> Iterator[tuple[str, int, bool]]:
-    """As `Mendable.ahead`: what each append reads of the rows beyond `size` entries."""
+    """As `Mendable.ahead`: what each start and each append reads of the rows beyond `size` entries."""
+    yield "keeper", size, _can_be_read(store.keeper, origin)
+    yield "time", size, _can_be_read(store.last_time)
+    yield "follows", size, _can_be_read(_followed, engine, origin, size)
     yield "observed", size, _can_be_read(store.observed, origin)
     end = _staged(store, engine, origin, size)
     for start in range(size, end, WIDTH):
@@ -87,6 +90,13 @@ def _staged(store: Store, engine: Engine, origin: str, size: int) -> int:
         return store.staged(origin)
     except Damaged:
         return end_by_index(engine, select(entry.c.index).where(entry.c.origin == origin), entry.c.index, size)
+
+
+def _followed(engine: Engine, origin: str, size: int) -> bool:
+    """Whether a head follows the one of `size` entries, by the index that keeps a second one from it."""
+    with by_index(engine) as connection:
+        query = select(head.c.old_size).where(head.c.origin == origin, head.c.old_size == size)
+        return connection.execute(query).first() is not None
 
 
 def _can_be_read(read: Callable[..., object], *of: object) -> bool:

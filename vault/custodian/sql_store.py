@@ -12,11 +12,12 @@ from typing import Any
 
 from sqlalchemy import Column, Select, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import DataError
 
 from audit.log.encoding import MAX_NUMBER
 from audit.log.merkle import leaf_hash
 from infra import failpoints
-from vault.custodian.cluster import HIDING, SAFE, check_guard, check_role, check_settings, check_stored
+from vault.custodian.cluster import HIDING, SAFE, check_guard, check_role, check_searched, check_settings, check_stored
 from vault.custodian.cosign import EMPTY, Head
 from vault.custodian.mended import (
     ENTRY,
@@ -25,15 +26,17 @@ from vault.custodian.mended import (
     PUBLISHED,
     any_repairs,
     last_repair,
+    looked_up,
     mend,
     pack,
+    readable_repairs,
     repaired_after,
     repaired_entries,
     repairs,
     unpack,
 )
 from vault.custodian.nodes import new_nodes
-from vault.custodian.pages import by_index, first_row, numbers_by_index, on_readable_pages, readable
+from vault.custodian.pages import by_index, first_row, numbers_by_index, on_readable_pages, readable, rows_of
 from vault.custodian.schema import IS_REKEY, entry, head, keeps, node, observed, published
 from vault.custodian.sql_ahead import FIELDS, RowsAhead, insert_entries, keep_brought
 from vault.custodian.sql_growing import ahead, check_growing, right_staged
@@ -61,8 +64,12 @@ class SqlStore(RowsAhead):
         return True
 
     def keeper(self, origin: str) -> str | None:
-        """The name of the custodian that keeps a log here, None if none was noted."""
-        row = first_row(self._engine, select(keeps.c.keeper).where(keeps.c.origin == origin))
+        """The name of the custodian that keeps a log here, None if none was noted. Damaged if it cannot be read."""
+        try:
+            row = first_row(self._engine, select(keeps.c.keeper).where(keeps.c.origin == origin))
+        except Damaged:
+            text = f"{self}: the table keeps, which says who keeps {origin} there, cannot be read"
+            raise Damaged(f"{text}: rebuild this custodian from its peers, in another database") from None
         return None if row is None else row.keeper
 
     def check_safe(self) -> None:
@@ -74,6 +81,7 @@ class SqlStore(RowsAhead):
             check_settings(connection, *HIDING, want="off")
             check_role(connection)
             check_guard(connection)
+            check_searched(connection)
 
     def newest(self, origin: str) -> Head:
         """The head with the most entries; of a log that has none yet, the empty tree's."""
@@ -107,8 +115,9 @@ class SqlStore(RowsAhead):
                     again = connection.scalars(repaired.distinct().order_by("size").limit(PAGE))
                     sizes = sorted({*first, *again})[:PAGE]
             except Damaged:
-                with self._reading.connect() as connection:
-                    sizes = list(connection.scalars(repaired))
+                sizes = []
+                with suppress(Damaged):
+                    sizes = [row.size for row in rows_of(self._engine, repaired)]
                 yield from sorted({*sizes, *on_readable_pages(self._reading, "head", stored)})
                 return
             if not sizes:
@@ -156,11 +165,12 @@ class SqlStore(RowsAhead):
         be read, and of what was repaired. Damaged if that index cannot be read.
         """
         stored = select(entry.c.index).where(entry.c.origin == origin, IS_REKEY)
-        with self._reading.connect() as connection:
-            repaired = repaired_entries(connection, origin)
-            found = {number for number, is_rekey in repaired.items() if is_rekey}
-            with suppress(Damaged), readable():
-                return sorted({*connection.scalars(stored), *found})
+        repaired: dict[int, bool] = {}
+        with suppress(Damaged):
+            repaired = looked_up(self._engine, lambda connection: repaired_entries(connection, origin))
+        found = {number for number, is_rekey in repaired.items() if is_rekey}
+        with suppress(Damaged), readable(), self._reading.connect() as connection:
+            return sorted({*connection.scalars(stored), *found})
         for start, end in unrepaired(0, MAX_NUMBER, repaired):
             found.update(numbers_by_index(self._engine, stored, entry.c.index, start, end))
         return sorted(found)
@@ -174,8 +184,7 @@ class SqlStore(RowsAhead):
         try:
             last = first_row(self._engine, query)
         except Damaged:
-            with self._reading.connect() as connection:
-                repair = last_repair(connection, origin, ENTRY)
+            repair = looked_up(self._engine, lambda connection: last_repair(connection, origin, ENTRY))
             if repair is None:
                 raise
             last = first_row(self._engine, query.where(entry.c.index > repair[0]))
@@ -191,8 +200,11 @@ class SqlStore(RowsAhead):
         """Size and note of the newest published checkpoint, or of the newest of fewer than `below` entries; (0, b"") if
         there is none. DamagedCheckpoint for one on a page that cannot be read.
         """
-        with self._reading.connect() as connection:
-            repair = last_repair(connection, origin, PUBLISHED, below=below) or (0, b"")
+        found = None
+        # What was repaired and cannot be read is as damaged as before.
+        with suppress(Damaged):
+            found = looked_up(self._engine, lambda connection: last_repair(connection, origin, PUBLISHED, below=below))
+        repair = found or (0, b"")
         query = select(published.c.size, published.c.note).where(published.c.origin == origin)
         query = query if below is None else query.where(published.c.size < below)
         try:
@@ -272,16 +284,20 @@ class SqlStore(RowsAhead):
         that was seen: rows stay.
         """
         if kind != "staged":
-            text = f"{self} takes no row away, and what was {kind} ({number}) cannot be read"
+            text = f"{self} takes no row away, and what is read for each append cannot be read ({kind} {number})"
             raise Damaged(f"{text}; rebuild this custodian from its peers")
         for place, data in right_staged(self, self._engine, origin, number, truth):
             self._mend(origin, ENTRY, 0, place, data)
         return "mended from a peer"
 
     def _mend(self, origin: str, kind: str, level: int, number: int, data: bytes) -> None:
-        with self._adding(origin) as connection:
-            mend(connection, origin, kind, level, number, data)
-            failpoints.at("scrub.mending")
+        try:
+            with self._adding(origin) as connection:
+                mend(connection, origin, kind, level, number, data)
+                failpoints.at("scrub.mending")
+        except DataError:
+            # Who has the service's role can have used up all attempts.
+            raise Damaged(f"{kind} {number} was mended too often, and not by a scrub: see who has the role") from None
 
     def _rows(
         self,
@@ -295,13 +311,17 @@ class SqlStore(RowsAhead):
         of: Callable[[bytes], bytes] = bytes,
     ) -> list[bytes]:
         """The values of the rows [start, end) of a query, what was repaired in the place of what is damaged."""
-        with self._reading.connect() as connection:
-            repaired = any_repairs(connection, origin) and repairs(connection, origin, kind, level, start, end)
-            if not repaired:
-                with suppress(Damaged), readable():
+        repaired: dict[int, bytes] = {}
+        try:
+            with readable(), self._reading.connect() as connection:
+                if any_repairs(connection, origin):
+                    repaired = repairs(connection, origin, kind, level, start, end)
+                if not repaired:
                     rows = connection.execute(query.where(number >= start, number < end).order_by(number))
                     return [bytes(value) for _, value in rows]
-        found = {place: of(data) for place, data in (repaired or {}).items()}
+        except Damaged:
+            repaired = readable_repairs(self._engine, origin, kind, level, start, end)
+        found = {place: of(data) for place, data in repaired.items()}
         for first, last in unrepaired(start, end, found):
             with by_index(self._engine) as connection:
                 rows = connection.execute(query.where(number >= first, number < last))
@@ -310,8 +330,7 @@ class SqlStore(RowsAhead):
 
     def _repaired_head(self, origin: str, size: int | None = None) -> Head | None:
         """The repair of a head, of the largest that was repaired if `size` is not given."""
-        with self._reading.connect() as connection:
-            repair = last_repair(connection, origin, HEAD, size)
+        repair = looked_up(self._engine, lambda connection: last_repair(connection, origin, HEAD, size))
         return None if repair is None else unpack(repair[1])
 
 
