@@ -17,10 +17,11 @@ from audit.record.heads import FIRST_LINE
 from infra.postgres import Cluster, temporary_cluster
 from tests.databases import Database, make_database
 from tests.simulator.meeting import Meeting
-from tests.vault.conftest import CUSTODIANS, Growing
+from tests.vault.conftest import CUSTODIANS, NOW, Growing
 from tests.vault.fixed_keys import FixedKeys
 from tests.vault.test_scrubbing import Kept
 from vault.custodian import schema
+from vault.custodian.cosign import Head
 from vault.custodian.custody import Custodian
 from vault.custodian.examining import Examiner
 from vault.custodian.keys import proven_keys, stored_keys
@@ -216,6 +217,12 @@ def test_a_table_that_takes_no_further_row_is_told_where_nothing_is_missed(own: 
     damaged(own, kept, "brought", 0)
     assert kept.scrub() == 4
     assert "the table brought takes no further row" in kept.said[-1]
+
+
+def test_what_was_seen_on_a_page_that_cannot_be_read_is_found(own: Cluster, kept: Kept) -> None:
+    kept.store.observe(kept.log.origin, "line", Head(0, 9, bytes(32), b"", b"note", NOW))
+    damaged(own, kept, "observed", 0)
+    assert "head that was seen, number 700: cannot be read" in kept.found()
 
 
 def test_where_nothing_can_be_mended_any_more_that_is_told(own: Cluster, kept: Kept) -> None:
