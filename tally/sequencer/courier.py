@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from tally.sequencer.push import Push
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+MOST_APPENDS = 4
+"""In a row, until it publishes what W have cosigned of what it holds by then: one that takes longer than a round is
+never sent so much that it could publish the newest.
+"""
 CLAIM_SECONDS, CLAIM_TRIES = 30.0, 2
 """For how long, and how often in a term, the entries of a longer tree are read from who alone shows it."""
 
@@ -69,6 +73,7 @@ class Courier:
         self.published = 0
         self.heard = self.apart = self.claims = False
         self._tries = CLAIM_TRIES
+        self._appends = 0  # since it has published
 
     def run(self) -> None:
         """Goes on until called back. Whatever its custodian does is waited out; only LedgerBehind, Fork and Damaged,
@@ -111,10 +116,19 @@ class Courier:
             lines = self._custodian.append(append)
             self._report(size, parse_note(append.note).text, lines)
             self.size = size
+            self._appends += 1
+            if self._appends >= MOST_APPENDS:
+                self._publish(self._ledger.newest_witnessed(size) or (0, b""))
         else:
-            self._custodian.publish(witnessed[1])
-            self.published = witnessed[0]
+            self._publish(witnessed)
         self._push.moved()
+
+    def _publish(self, witnessed: tuple[int, bytes]) -> None:
+        size, note = witnessed
+        self._appends = 0
+        if size > self.published:
+            self._custodian.publish(note)
+            self.published = size
 
     def _find(self, witnessed: int) -> int:
         """How many entries the custodian holds, after showing that they are the ledger's. `witnessed` have been

@@ -28,6 +28,8 @@ from tally.sequencer.refused import keep
 from tally.sequencer.schema import entry, signed, stage, witnessed
 
 PAGE = 256
+MOST_SIZE = (1 << 63) - 1
+"""That the tables can hold."""
 IDLE_TOO_LONG = "25P03"
 """The SQLSTATE of a transaction in which nothing was said for longer than `Transaction.hurry` allows."""
 
@@ -210,9 +212,10 @@ class Ledger:
             self._insert(connection, witnessed, size, note)
         return self._standing(witnessed, size)
 
-    def newest_witnessed(self) -> tuple[int, bytes] | None:
-        """Size and note of the largest tree that W custodians hold."""
-        query = select(witnessed.c.size, witnessed.c.note).where(witnessed.c.origin == self.origin)
+    def newest_witnessed(self, most: int = MOST_SIZE) -> tuple[int, bytes] | None:
+        """Size and note of the largest tree that W custodians hold, of at most so many entries."""
+        of_those = witnessed.c.origin == self.origin, witnessed.c.size <= most
+        query = select(witnessed.c.size, witnessed.c.note).where(*of_those)
         with self.engine.connect() as connection:
             row = connection.execute(query.order_by(witnessed.c.size.desc()).limit(1)).first()
         return (row.size, bytes(row.note)) if row else None

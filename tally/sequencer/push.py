@@ -166,6 +166,10 @@ class Push:
         """How many entries each custodian is known to hold."""
         return {courier.label: courier.size or 0 for courier in self._couriers}
 
+    def published(self) -> dict[str, int]:
+        """How many entries each custodian is known to serve."""
+        return {courier.label: courier.published for courier in self._couriers}
+
     def next_task(self, courier: Courier) -> tuple[Stage | None, tuple[int, bytes]] | None:
         """Waits until its custodian lacks something: the stage and the witnessed note it may lack; None to end."""
         with self._changed:

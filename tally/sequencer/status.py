@@ -38,8 +38,8 @@ _log = log.Log("tally.status", status_not_written=("cause",))
 @dataclass
 class Figures:
     """`size`, `ballots` and `refusals` of the log; entries that came `repeated` or were nobody's (`foreign`) since the
-    process began; how many entries each custodian is known to hold; those that have shown another tree, signed by the
-    log's keys, since the process began.
+    process began; how many entries each custodian is known to hold, and to serve; those that have shown another tree,
+    signed by the log's keys, since the process began.
     """
 
     size: int = 0
@@ -49,6 +49,7 @@ class Figures:
     repeated: int = 0
     foreign: int = 0
     custodians: dict[str, int] = field(default_factory=dict)
+    published: dict[str, int] = field(default_factory=dict)
     forks: list[str] = field(default_factory=list)
 
 
@@ -86,6 +87,8 @@ class Report:
         self._phase = metrics.level("log_phase", "1 for the phase of the election.", phase=PHASES)
         self._ballots = metrics.level("log_ballots", "Ballots in the log.")
         self._behind = metrics.level("custodian_behind", "Entries that a custodian lacks.", custodian=numbers)
+        unpublished = "Entries that a custodian does not serve yet."
+        self._unpublished = metrics.level("custodian_unpublished", unpublished, custodian=numbers)
         self._forked = metrics.level("custodian_forks", "1 if one has shown another tree.", custodian=numbers)
         for number in numbers:
             self._forked.set(0, custodian=number)
@@ -194,5 +197,6 @@ class Report:
         self._ballots.set(figures.ballots)
         figures.forks = self._forks
         for number, label in enumerate(self._custodians, start=1):
-            self._behind.set(max(0, figures.size - figures.custodians.get(label, 0)), custodian=str(number))
+            for level, sizes in ((self._behind, figures.custodians), (self._unpublished, figures.published)):
+                level.set(max(0, figures.size - sizes.get(label, 0)), custodian=str(number))
         write_status(self._path, figures)

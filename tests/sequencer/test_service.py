@@ -119,7 +119,7 @@ def test_the_figures_replace_the_file_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_the_metrics_say_what_the_status_says(tmp_path: Path) -> None:
-    figures = Figures(size=9, phase="open", ballots=5, custodians={"host:1": 9, "host:2": 4})
+    figures = Figures(size=9, phase="open", ballots=5, custodians={"host:1": 9, "host:2": 4}, published={"host:1": 7})
     report = Report(tmp_path / "status.json", ["host:1", "host:2", "host:3"])
     report(Shown(figures))  # type: ignore[arg-type]
     text = (tmp_path / "status.prom").read_text()
@@ -132,6 +132,8 @@ def test_the_metrics_say_what_the_status_says(tmp_path: Path) -> None:
         'psephos_custodian_behind{custodian="1"} 0.0',
         'psephos_custodian_behind{custodian="2"} 5.0',
         'psephos_custodian_behind{custodian="3"} 9.0',
+        'psephos_custodian_unpublished{custodian="1"} 2.0',
+        'psephos_custodian_unpublished{custodian="2"} 9.0',
     ):
         assert f"{line}\n" in text, line
     assert "host" not in text

@@ -165,6 +165,9 @@ class Ledger:
         self._write(lambda state: state.sign(size, note, entries))
         return self._state.signed[size]
 
+    def newest_witnessed(self, most: int) -> tuple[int, bytes] | None:
+        return max((one for one in self._state.witnessed.items() if one[0] <= most), default=None)
+
     def witnessed(self, size: int) -> bytes | None:
         return self._state.witnessed.get(size)
 
