@@ -150,7 +150,7 @@ def test_a_cluster_that_may_lose_a_commit_is_not_vouched_for(
     kept.fill(1)
     kept.log.grow(1)
     with cluster_set(superuser, setting, "off"):
-        with pytest.raises(Unsafe, match=f"runs with {setting} off"):
+        with pytest.raises(Unsafe, match=f"runs with {setting} off: .*; set {setting} = on"):
             SqlStore(database.engine).check_safe()
         # Also while it runs: the transaction that would have to be on disk is given up.
         assert kept.post("append", kept.log.append(1)).status_code == 500
