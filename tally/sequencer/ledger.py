@@ -226,10 +226,10 @@ class Ledger:
         with self.engine.connect() as connection:
             return [bytes(data) for data in connection.scalars(query.order_by(entry.c.index))]
 
-    def all_entries(self, size: int | None = None) -> Iterator[bytes]:
-        """Every entry in order, or the first `size`, a page at a time."""
+    def all_entries(self, size: int | None = None, first: int = 0) -> Iterator[bytes]:
+        """Every entry in order, or those [first, size), a page at a time."""
         size = self.newest().size if size is None else size
-        for start in range(0, size, PAGE):
+        for start in range(first, size, PAGE):
             yield from self.entries(start, min(start + PAGE, size))
 
     def _newest(self) -> Stages:

@@ -7,6 +7,7 @@ ledger: one of them sequences, the others stand by (`leading`).
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -174,12 +175,18 @@ def counting(word: Restart, now: int) -> Restart:
 
 
 def check_office(path: Path, config: TallyConfig, manifest: Manifest, signers: Sequence[Signer]) -> None:
-    """ConfigError unless the keys are the log's and every custodian of the manifest has a place."""
+    """ConfigError unless the keys are the log's and every custodian of the manifest has a place, told apart from the
+    others' by host and port.
+    """
     faults = []
     if len(signers) < 2 or any(signer.name != manifest.log_key.name for signer in signers):
         # Which of them count, the log says: some may have been replaced, others may be meant to take their place.
         faults.append(f"key `keys` does not hold the two keys of {manifest.log_key.name}, or holds others than its own")
     if len(config.custodians) != len(manifest.log.custodians):
         faults.append(f"key `custodians` names {len(config.custodians)}; the manifest, {len(manifest.log.custodians)}")
+    twice = [label for label, times in Counter(label_of(place.url) for place in config.custodians).items() if times > 1]
+    if twice:
+        # Figures, evidence and what one has claimed would be taken for another's.
+        faults.append(f"key `custodians` names {twice[0]} twice: each needs a host and port of its own, in 40 signs")
     if faults:
         raise ConfigError(path, faults)

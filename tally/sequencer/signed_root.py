@@ -11,7 +11,7 @@ from audit.log.merkle import CompactRange, leaf_hash
 from audit.log.notes import parse_note
 from audit.protocol.refused import Refused
 from audit.record.manifest import Manifest
-from tally.sequencer.ledger import EMPTY, Ledger, Stage
+from tally.sequencer.ledger import EMPTY, PAGE, Ledger, Stage
 
 START_EMPTY = "start tally on an empty database, which it fills from the custodians"
 
@@ -20,7 +20,9 @@ def signed_root(ledger: Ledger, manifest: Manifest, size: int) -> bytes | None:
     """The root (32 bytes) of the first `size` entries, of which the log has signed more: those that lead from the stage
     it has signed before to the next. None if they do not lead there. `manifest`: with the rekeys under them.
     """
-    after = sorted(ledger.stages(size - 1, ledger.newest_signed().size), key=lambda stage: stage.size)
+    newest = ledger.newest_signed().size
+    pages = (ledger.stages(start, min(start + PAGE, newest)) for start in range(size - 1, newest, PAGE))
+    after = (stage for page in pages for stage in sorted(page, key=lambda one: one.size))
     above = next((stage for stage in after if _is_signed(ledger, manifest, stage)), None)
     if above is None:
         return None
@@ -28,9 +30,9 @@ def signed_root(ledger: Ledger, manifest: Manifest, size: int) -> bytes | None:
     while not _is_signed(ledger, manifest, below):
         below = ledger.stage_up_to(below.size - 1)
     tree = CompactRange.from_bytes(below.frontier)
-    tree.extend(map(leaf_hash, ledger.entries(below.size, size)))
+    tree.extend(map(leaf_hash, ledger.all_entries(size, below.size)))
     root = tree.root()
-    tree.extend(map(leaf_hash, ledger.entries(size, above.size)))
+    tree.extend(map(leaf_hash, ledger.all_entries(above.size, size)))
     return root if tree.root() == above.root else None
 
 

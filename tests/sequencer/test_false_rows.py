@@ -90,11 +90,23 @@ def test_by_a_false_stage_no_custodian_is_accused(
     assert '"event": "fork"' not in capsys.readouterr().err
 
 
-def test_a_tree_of_any_size_is_known_from_what_the_log_has_signed(read_back: House) -> None:
+@pytest.mark.parametrize("page", [256, 3])
+def test_a_tree_of_any_size_is_known_from_what_the_log_has_signed(
+    read_back: House, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    """However far the stages are apart, no more than a page of entries is in memory."""
+    read = Ledger.entries
+
+    def paged(ledger: Ledger, start: int, end: int) -> list[bytes]:
+        assert end - start <= page
+        return read(ledger, start, end)
+
+    for module in ("ledger", "signed_root"):
+        monkeypatch.setattr(f"tally.sequencer.{module}.PAGE", page)
+    monkeypatch.setattr(Ledger, "entries", paged)
     ledger, manifest = read_back.ledger, read_back.meeting.manifest
-    newest = ledger.newest().size
-    for size in range(1, newest + 1):
-        tree = CompactRange()
-        tree.extend(map(leaf_hash, ledger.entries(0, size)))
+    newest, tree = ledger.newest().size, CompactRange()
+    for size, raw in enumerate(ledger.all_entries(), start=1):
+        tree.append(leaf_hash(raw))
         assert signed_root(ledger, manifest, size) == tree.root()
     assert signed_root(ledger, manifest, newest + 1) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -50,8 +51,8 @@ def meeting() -> Meeting:
 
 
 def settings(custodians: int = 3, workers: int = 1) -> TallyConfig:
-    place, path = Place("http://127.0.0.1:1", Path("token")), Path("file")
-    return TallyConfig(path, b"", DATABASE, path, place, (path, path), (place,) * custodians, workers, path)
+    path, places = Path("file"), [Place(f"http://127.0.0.1:{port}", Path("token")) for port in range(1, custodians + 2)]
+    return TallyConfig(path, b"", DATABASE, path, places[0], (path, path), tuple(places[1:]), workers, path)
 
 
 def test_only_keys_of_the_logs_own_name_will_do_and_no_fewer_than_two(meeting: Meeting) -> None:
@@ -66,6 +67,14 @@ def test_only_keys_of_the_logs_own_name_will_do_and_no_fewer_than_two(meeting: M
 def test_every_custodian_of_the_manifest_has_a_place(meeting: Meeting, custodians: int) -> None:
     with pytest.raises(ConfigError, match="`custodians`"):
         check_office(Path("tally.toml"), settings(custodians), meeting.manifest, meeting.parties.log)
+
+
+def test_custodians_that_cannot_be_told_apart_are_refused(meeting: Meeting) -> None:
+    """Evidence against one would name the other."""
+    places = [Place(f"https://v.example/{path}", Path("token")) for path in ("one", "two", "three")]
+    one_host = dataclasses.replace(settings(), custodians=tuple(places))
+    with pytest.raises(ConfigError, match=r"`custodians` names v\.example twice"):
+        check_office(Path("tally.toml"), one_host, meeting.manifest, meeting.parties.log)
 
 
 def test_no_workers_is_a_fault() -> None:

@@ -178,8 +178,8 @@ class Ledger:
     def entries(self, start: int, end: int) -> list[bytes]:
         return self._state.entries[start:end]
 
-    def all_entries(self, size: int | None = None) -> Iterator[bytes]:
-        yield from self._state.entries[:size]
+    def all_entries(self, size: int | None = None, first: int = 0) -> Iterator[bytes]:
+        yield from self._state.entries[first:size]
 
     def _write(self, change: Change) -> None:
         """Who is cut off meanwhile does not know whether it was written."""
