@@ -192,7 +192,7 @@ def test_without_a_mark_what_is_staged_is_neither_marked_nor_signed_before_all_a
     open_house.queue.put(ballots[1])
     signed_and_sent_to_one(open_house, ballots[2])
     copy.mark.text = None
-    with pytest.raises(LedgerBehind, match="claims"), copy.opened():
+    with pytest.raises(LedgerBehind, match="old copy"), copy.opened():
         pass
     assert copy.mark.text is None and other_ledger.signed(other_ledger.newest().size) is None
 
