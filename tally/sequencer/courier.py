@@ -233,16 +233,17 @@ class Courier:
         try:
             for raw in self._custodian.entries(held.size, signed):
                 tree.append(leaf_hash(raw))
+                kept.append(raw)
                 room -= len(raw)
-                if room >= 0:
-                    kept.append(raw)
+                if room < 0:
+                    kept.clear()
                 if monotonic() > end:
                     return None
         except Rejected:
             return None
         if tree.root() != held.root:
             return None
-        return Claim(self.label, note, held.size, signed, kept if room >= 0 else ())
+        return Claim(self.label, note, held.size, signed, kept)
 
     def _left_out(self, text: bytes, lines: Sequence[Signature], over: Manifest) -> bool:
         """Whether it is a custodian that the officials have named, or who has taken its place, by now or over that

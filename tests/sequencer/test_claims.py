@@ -16,7 +16,7 @@ import pytest
 from audit.log.notes import Note
 from audit.log.treehead import Checkpoint
 from audit.record.restart import Restart
-from tally.sequencer import reading, survey, term
+from tally.sequencer import courier, reading, survey, term
 from tally.sequencer.claim import Claim
 from tally.sequencer.courier import LedgerBehind
 from tally.sequencer.custodian import Custodian, Rejected, Unavailable, Wire
@@ -64,13 +64,15 @@ def test_one_that_claims_and_falls_silent_does_not_stop_the_vote(
 
 @pytest.mark.usefixtures("impatient")
 def test_what_it_claimed_is_recorded_if_the_rules_take_it_though_it_is_silent(
-    open_house: House, tmp_path: Path
+    open_house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It may be honest: then the log has signed this, and signs no other tree of its size."""
     before, ballot = list(open_house.ledger.all_entries()), open_house.ballot(0)
     claim = claimed(open_house, tmp_path, ballot)
     with open_house.sequencer(behind=True, claim=claim):
         assert list(open_house.ledger.all_entries()) == [*before, ballot]
+    # And it is accused of nothing.
+    assert '"event": "fork"' not in capsys.readouterr().err
 
 
 def test_what_it_gave_with_its_claim_it_cannot_keep_back(open_house: House, tmp_path: Path) -> None:
@@ -91,6 +93,15 @@ def test_fewer_than_w_that_answer_are_not_enough(open_house: House, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("impatient")
+def test_one_that_the_officials_leave_out_does_not_count_to_the_w_that_answer(
+    open_house: House, tmp_path: Path
+) -> None:
+    claim, word = claimed(open_house, tmp_path, b"junk"), Restart(frozenset({"custodian-b"}), 0, ENDLESS)
+    with pytest.raises(TimeoutError), open_house.sequencer(behind=True, claim=claim, word=word):
+        pass
+
+
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("lost", ["the mark", "the claim"])
 def test_all_are_waited_for_where_more_than_a_claim_says_so(open_house: House, tmp_path: Path, lost: str) -> None:
     """No mark says that the ledger is no old copy; or W custodians, or the mark, say that it is one."""
@@ -102,6 +113,33 @@ def test_all_are_waited_for_where_more_than_a_claim_says_so(open_house: House, t
         open_house.sequencer(behind=True, claim=None if lost == "the claim" else claim),
     ):
         pass
+
+
+def test_of_a_claim_that_is_too_much_to_keep_nothing_is_kept(
+    open_house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of it would lead to another tree, as if it were inadmissible."""
+    monkeypatch.setattr(courier, "MOST_KEPT", 9)
+    claim = claimed(open_house, tmp_path, b"0123", b"4567", b"8901", b"2345")
+    assert list(claim.entries(claim.size, claim.size - 4)) == []
+
+
+@pytest.mark.parametrize(
+    ("label", "size", "kept", "leads"),
+    [
+        ("custodian-2", 5, [b"d", b"e"], True),
+        ("custodian-1", 5, [b"d", b"e"], False),
+        ("custodian-2", 6, [b"d", b"e"], False),
+        ("custodian-2", 5, [], False),
+    ],
+    ids=["its own", "another custodian's", "another tree's", "none"],
+)
+def test_only_what_was_kept_of_the_same_tree_stands_for_what_is_shown(
+    label: str, size: int, kept: list[bytes], leads: bool
+) -> None:
+    claim = Claim("custodian-2", Note(Checkpoint("log", 5, b"r" * 32).text, ()), 5, 3, kept)
+    shown = Note(Checkpoint("log", size, b"r" * 32).text, ())
+    assert claim.leads_to(Custodian(label, lambda *_: pytest.fail("is asked")), shown) == leads
 
 
 def test_what_was_too_much_to_keep_is_not_adopted(open_house: House) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from audit.log.notes import Note
-from tally.sequencer import push
+from tally.sequencer import adopt, push, reading
 from tally.sequencer.courier import LedgerBehind
 from tally.sequencer.custodian import Custodian, Wire, label_of
-from tally.sequencer.ledger import Ledger
+from tally.sequencer.ledger import EMPTY, Ledger
 from tally.sequencer.push import Push
 from tally.sequencer.sequence import Sequencer
 from tests.loopback import PATIENCE, wait_until
@@ -26,6 +27,33 @@ def test_a_lost_ledger_is_read_back_from_the_custodians(open_house: House, other
     assert open_house.replay(1).phase == "open"
     # What was recorded before the loss is known to the new ledger, too.
     assert len(after.record(before[-1], ballot)) == len(before) + 1
+
+
+def test_what_w_have_cosigned_is_read_back_over_a_slow_line(
+    open_house: House, other_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, entries, in_time = [0.0], Custodian.entries, reading.in_time
+
+    def slowly(custodian: Custodian, size: int, first: int = 0) -> Iterator[bytes]:
+        for raw in entries(custodian, size, first):
+            now[0] += reading.PAGE_SECONDS - 1
+            yield raw
+
+    monkeypatch.setattr(Custodian, "entries", slowly)
+    monkeypatch.setattr(reading, "PAGE", 1)
+    monkeypatch.setattr(adopt, "in_time", lambda *these: in_time(*these, clock=lambda: now[0]))
+    with replace(open_house, ledger=other_ledger).sequencer():
+        assert now[0] > reading.GRACE_SECONDS + reading.PAGE_SECONDS
+    assert other_ledger.newest() == open_house.ledger.newest()
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_an_empty_ledger_asks_all_though_this_host_has_a_mark_of_nothing(house: House, marked: bool) -> None:
+    if marked:
+        house.mark.of(house.ledger).set(EMPTY)
+    house.vault.down(2)
+    with pytest.raises(TimeoutError), house.sequencer():
+        pass
 
 
 def test_a_tree_that_only_one_custodian_holds_is_adopted(open_house: House, other_ledger: Ledger) -> None:

@@ -81,3 +81,9 @@ def test_who_claims_more_and_gives_entries_without_end_is_not_read_for_ever(
     open_house.vault.apps[2] = Liar(open_house.vault.apps[2], 200, [frame([b"x"] * WIDTH)], where="/held/")
     assert counts(open_house) == 3
     assert f'"size": {1 << 40}' in capsys.readouterr().err
+
+
+def test_entries_that_do_not_lead_to_the_tree_are_no_claim(open_house: House) -> None:
+    shows(open_house, 2, another(open_house, open_house.ledger.newest().size + 1))
+    open_house.vault.apps[2] = Liar(open_house.vault.apps[2], 200, [frame([b"junk"])], where="/held/")
+    assert counts(open_house) == 3
