@@ -40,6 +40,15 @@ def staged(kept: Kept) -> Kept:
     return kept
 
 
+def test_what_came_under_a_head_since_an_examination_began_is_not_read_as_staged(kept: Kept) -> None:
+    kept.append(256)
+    kept.log.grow(10)
+    leaves = [kept.log.source(0, index) for index in range(956, 966)]
+    kept.store.stage(kept.log.origin, 956, leaves, kept.log.entries[956:])
+    staged = [start for kind, start, _ in kept.store.ahead(kept.log.origin, 700) if kind == "staged"]
+    assert staged == [956]
+
+
 @pytest.mark.parametrize("what", ["data", "leaf", "row"])
 @pytest.mark.parametrize("places", [(700,), (955, 1008)])
 def test_damage_to_what_is_staged_beyond_the_head_is_found_and_mended(

@@ -6,6 +6,7 @@ in an index on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from hashlib import shake_256
 from typing import Any
 
@@ -66,6 +67,9 @@ def ahead(store: Store, engine: Engine, origin: str, size: int) -> Iterator[tupl
     yield "time", size, _can_be_read(store.last_time)
     yield "follows", size, _can_be_read(_followed, engine, origin, size)
     yield "observed", size, _can_be_read(store.observed, origin)
+    with suppress(Damaged):
+        # What came under a head since the examination began is the next one's.
+        size = max(size, store.newest(origin).size)
     end = _staged(store, engine, origin, size)
     for start in range(size, end, WIDTH):
         yield "staged", start, _can_be_read(staged_leaves, store, origin, start, min(start + WIDTH, end))
