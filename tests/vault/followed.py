@@ -19,9 +19,9 @@ _numbers = itertools.count()
 class Watch:
     """A follower of a log of its own, over one or more sources."""
 
-    def __init__(self, store: Store, folder: Path, sources: int = 1, **settings: float) -> None:
+    def __init__(self, store: Store, folder: Path, sources: int = 1, origin: str = "", **settings: float) -> None:
         self.store, self.folder, self.settings = store, folder, settings
-        self.log = Growing(f"vote.example/followed-{next(_numbers)}")
+        self.log = Growing(origin or f"vote.example/followed-{next(_numbers)}")
         self.sources = [Shown(self.log, f"http://source-{i}.example:80/x") for i in range(sources)]
         self.time = 0.0
         self.begin()

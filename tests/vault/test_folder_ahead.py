@@ -166,8 +166,12 @@ def test_evidence_against_a_log_is_read_from_either_copy(in_folder: Served, tmp_
     kept = served.store().contradicted(served.log.origin, line)
     assert kept is not None
     (file,) = tmp_path.glob("logs/*/against-*/000/000/000/000")
+    right = file.read_bytes()
     flip(file)
     assert served.store().contradicted(served.log.origin, line) == kept
+    code, said = scrub(served)
+    assert (code, said[0].partition(": ")[2]) == (3, "evidence that the log contradicts itself: cannot be read")
+    assert file.read_bytes() == right
 
 
 @pytest.mark.parametrize("held", [0, 100])

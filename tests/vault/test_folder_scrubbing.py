@@ -5,20 +5,24 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from audit.log.export import check_tiles
+from audit.log.merkle import frontier
 from tests.vault.conftest import CUSTODIANS, NOW, Growing, Served
 from tests.vault.fixed_keys import FixedKeys
-from tests.vault.folders import opened
+from tests.vault.folders import make_folder, opened
+from tests.vault.followed import Watch
 from tests.vault.sources import Shown
+from vault.custodian.cosign import Head
 from vault.custodian.custody import Custodian
 from vault.custodian.disk import RealDisk
 from vault.custodian.folder_mending import MendableFolder
 from vault.custodian.mending import Scrub
-from vault.custodian.storage import Damaged
+from vault.custodian.storage import FOLLOWER, Damaged
 from vault.custodian.stored import StoreReader, signed_head
 
 _numbers = itertools.count()
@@ -217,3 +221,47 @@ def test_what_was_stored_ahead_and_is_held_in_part_hinders_no_append_once_it_is_
     served.restart()
     served.cosigned(served.log.append(200, 300))
     assert served.store().entries(origin, 0, 300) == served.log.entries[:300]
+
+
+def following(folder: Path) -> Watch:
+    """A follower with a folder, whose clock was once a third of a year ahead."""
+    folder.mkdir(mode=0o700)
+    make_folder(str(folder / "kept"))
+    origin = f"vote.example/followed-{next(_numbers)}"
+    store = MendableFolder(str(folder / "kept"), [origin])
+    store.keep(origin, FOLLOWER)
+    watch = Watch(store, folder, origin=origin)
+    watch.time = 1e7
+    watch.fill(10)
+    watch.time = 100
+    return watch
+
+
+def scrubbed(watch: Watch) -> tuple[int, list[str]]:
+    said: list[str] = []
+    keys, peers = FixedKeys(watch.log.policy), [watch.sources[0]]
+    assert isinstance(watch.store, MendableFolder)
+    return Scrub(watch.store, keys, peers, said.append, clock=lambda: NOW + 200).run(), said
+
+
+def test_the_newest_head_of_one_that_follows_is_mended_whatever_its_clock_says(tmp_path: Path) -> None:
+    watch = following(tmp_path / "watch")
+    watch.fill(10)
+    newest = watch.store.newest(watch.log.origin)
+    (file,) = tmp_path.glob("watch/kept/logs/*/heads/000/000/000/010")
+    raw = bytearray(file.read_bytes())
+    raw[40] ^= 1
+    file.write_bytes(raw)
+    code, said = scrubbed(watch)
+    assert code == 3, said
+    assert watch.store.newest(watch.log.origin) == replace(newest, time=NOW + 10**7)
+
+
+def test_in_what_order_one_that_follows_was_given_heads_is_no_damage(tmp_path: Path) -> None:
+    # By a version that stored the time of its clock.
+    watch = following(tmp_path / "watch")
+    old = watch.log.grow(1)
+    head, grown = watch.log.head(), frontier(watch.log.source, 11)
+    new = Head(old, 11, head.root, grown.to_bytes(), watch.log.note(head).raw, NOW)
+    watch.store.append(watch.log.origin, new, [watch.log.source(0, old)], watch.log.entries[old:])
+    assert scrubbed(watch) == (0, [f"{watch.log.origin}: all right, 11 entries"])

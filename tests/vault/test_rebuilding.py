@@ -20,6 +20,7 @@ from tests.vault.sources import Shown
 from vault.custodian.custody import Custodian
 from vault.custodian.rebuilding import SKEW, Rebuild, Unfinished, check_finished
 from vault.custodian.sql_store import SqlStore
+from vault.custodian.storage import REBUILDING
 from vault.custodian.stored import check_head
 
 _numbers = itertools.count()
@@ -33,6 +34,7 @@ class Lost:
     def __init__(self, database: Database) -> None:
         self.store = SqlStore(database.engine)
         self.log = Growing(f"vote.example/lost-{next(_numbers)}")
+        self.store.keep(self.log.origin, REBUILDING + NAME)
         self.keys = FixedKeys(self.log.policy)
         # The store's clock is of all its logs.
         self.began = self.time = max(NOW, self.store.last_time())
@@ -105,6 +107,46 @@ def test_cosignatures_from_before_or_of_too_few_are_not_enough(lost: Lost) -> No
     head = work.step()
     assert head is not None
     assert head.size == 603
+
+
+def test_of_those_whose_clocks_are_ahead_only_a_line_later_than_the_first_counts(lost: Lost) -> None:
+    lost.publish(lost.began + 5 * SKEW)
+    work = lost.begin()
+    for _ in range(2):
+        assert work.step() is None
+        assert work.vouching == []
+    lost.log.grow(1)
+    lost.publish(lost.began + 5 * SKEW + 1)
+    head = work.step()
+    assert head is not None
+    assert head.size == 601
+
+
+def test_it_says_for_what_and_from_when_on_it_waits(lost: Lost) -> None:
+    lost.time = 1_790_000_000
+    work = lost.begin()
+    assert work.step() is None
+    waiting = "waiting until 2 other custodians have cosigned one more tree each after 2026-09-21 14:14:20+00:00"
+    last = "where nothing more is recorded: --at-once"
+    assert lost.said == [f"{lost.log.origin}: 600 entries stored; {waiting} (by now: none); {last}"]
+
+
+def test_run_again_it_remembers_the_largest_checkpoint_that_was_shown(lost: Lost) -> None:
+    small = lost.peers[0].note
+    lost.log.grow(100)
+    lost.publish(lost.began - 50)
+    lost.peers[0].note = small
+    lost.peers[1].gone.add(bundle_path(2, 700 - 512))
+    # As long as it is killed before a head is stored.
+    for down in (False, True, True):
+        lost.peers[1].down = down
+        assert lost.begin(at_once=True).step() is None
+        assert "600 entries stored; waiting for the others of 700" in lost.said[-1]
+    lost.peers[1].down = False
+    lost.peers[1].gone.clear()
+    head = lost.begin(at_once=True).step()
+    assert head is not None
+    assert head.size == 700
 
 
 def test_interrupted_it_goes_on_and_waits_for_new_cosignatures(lost: Lost) -> None:
@@ -186,6 +228,7 @@ def test_a_peer_that_lacks_a_bundle_is_passed_over_and_told_once(lost: Lost) -> 
 
 def test_a_custodian_that_was_replaced_and_its_successor_are_one(lost: Lost) -> None:
     work = lost.begin()
+    assert work.step() is None
     lost.time += 2 * SKEW
     lost.log.grow(1)
     lost.publish(lost.time, 1, own=lost.began - 50)
@@ -196,6 +239,11 @@ def test_a_custodian_that_was_replaced_and_its_successor_are_one(lost: Lost) -> 
     lost.keys.policy = replace(lost.keys.policy, custodians=(first, office, third))
     lost.log.grow(1)
     lost.publish(lost.time, 3, own=lost.began - 50)
+    assert work.step() is None
+    # The first that is seen of it may be from before.
+    assert work.vouching == []
+    lost.log.grow(1)
+    lost.publish(lost.time + 1, 3, own=lost.began - 50)
     assert work.step() is None
     assert work.vouching == [SUCCESSOR[0].name]
     lost.log.grow(1)

@@ -22,11 +22,9 @@ from vault.custodian.folder_store import make_folder
 from vault.custodian.keys import held_size
 from vault.custodian.schema import SCHEMA
 from vault.custodian.sql_store import SqlStore
-from vault.custodian.storage import REBUILDING, WHAT_TO_DO, Mendable, Store, Unsafe
+from vault.custodian.storage import FOLLOWER, REBUILDING, WHAT_TO_DO, Mendable, Store, Unsafe
 
 CONNECTIONS = 8
-FOLLOWER = ""
-"""In the place of the name of a custodian, which one that follows has not."""
 
 
 @dataclass(frozen=True)

@@ -239,7 +239,10 @@ class Scrub:
         times = line_times(note, self._keys.at(size))
         time = next((times[name] for name in self._names if name in times), 0)
         try:
-            if not time:
+            if not self._names:
+                # It signs nothing, and its clock may have leapt (`pulling.pull`).
+                time = max(self._clock(), found.time)
+            elif not time:
                 time = self._clock()
                 check_clock(max(found.time, self._store.observed(self._origin).time), time)
             head = replace(found.head, old_size=old, frontier=grown.to_bytes(), time=time)

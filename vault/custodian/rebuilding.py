@@ -16,8 +16,9 @@ It costs: silence until the log has grown by a batch or two. Where the log is id
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 
 from audit.log.merkle import CompactRange, frontier
 from audit.log.reader import Reader, ReadError
@@ -28,11 +29,13 @@ from vault.custodian.cosign import Head, check_clock
 from vault.custodian.keys import Keys
 from vault.custodian.peers import Peer, line_times
 from vault.custodian.pulling import Progress, fill
-from vault.custodian.storage import REBUILDING, Damaged, Store
+from vault.custodian.storage import REBUILDING, Damaged, DamagedCheckpoint, Store
 from vault.custodian.stored import by_log
 
 SKEW = LEAP
-"""By how many seconds others' clocks may be ahead of this one's."""
+"""By how many seconds others' clocks may be ahead of this one's. Of one that is ahead by more, too, only a line
+counts that is later than the first that was seen of it.
+"""
 
 Report = Callable[[str], None]
 
@@ -81,11 +84,13 @@ class Rebuild:
         if store.newest(self._origin).size or store.observed(self._origin).size or published:
             text = f"this custodian holds heads of {self._origin}; only an empty one is rebuilt, others are scrubbed"
             raise Refused("not-empty", text)
-        self._began = clock()
+        self._after = clock() + SKEW
+        self._first: dict[str, int] = {}
         self._since: dict[str, int] = {}
         self._own = 0
         self._grown = CompactRange()
-        self._largest = 0
+        # Also what was shown to a run that was broken off.
+        self._largest = _published(store, self._origin)
         self._said: set[str] = set()
         self._said_before: set[str] = set()
 
@@ -104,19 +109,28 @@ class Rebuild:
         peers = sorted(self._peers(), key=lambda peer: peer.head.size, reverse=True)
         if peers[0].head.size == 0:
             raise ReadError("the log is empty there: there is nothing to rebuild from", str(peers[0]), "empty")
-        self._largest = max(self._largest, peers[0].head.size)
+        if peers[0].head.size > self._largest:
+            # Not forgotten with this process: this custodian may have signed that one.
+            self._largest = peers[0].head.size
+            self._store.publish(self._origin, self._largest, peers[0].head.note.raw)
         best = self._store_from(peers)
         head, policy = best.head, best.policy
-        for peer in peers:
+        times = [(peer, line_times(peer.head.note, peer.policy)) for peer in peers]
+        first = {name: max(shown.get(name, 0) for _, shown in times) for _, shown in times for name in shown}
+        # What is seen of one at first may be from before this began, whatever its clock says.
+        self._first = first | self._first
+        for peer, shown in times:
             if peer.head.size <= head.size:
-                self._take_times(peer)
+                self._take_times(shown)
         # Who was replaced since has no say; who took its place speaks for itself.
         in_office = {name for name, _ in policy.custodians}
         self._since = {name: time for name, time in self._since.items() if name in in_office}
         needed = len(policy.custodians) - policy.W + 1
         if len(self._since) < needed and not self._at_once:
             said = ", ".join(self.vouching) or "none"
-            waiting = f"waiting until {needed} other custodians have cosigned since: {said}"
+            then = datetime.fromtimestamp(self._after, UTC).isoformat(sep=" ", timespec="seconds")
+            waiting = f"waiting until {needed} other custodians have cosigned one more tree each after {then}"
+            waiting += f" (by now: {said}); where nothing more is recorded: --at-once"
             self._say(f"{self._origin}: {head.size} entries stored; {waiting}")
             return None
         if head.size < self._largest:
@@ -179,11 +193,11 @@ class Rebuild:
             text = f"{peer} and {larger} do not show one log: keep both notes; this custodian stays as it is"
             raise Refused("fork", text) from None
 
-    def _take_times(self, peer: Peer) -> None:
-        for name, time in line_times(peer.head.note, peer.policy).items():
+    def _take_times(self, shown: Mapping[str, int]) -> None:
+        for name, time in shown.items():
             if name in self._names:
                 self._own = max(self._own, time)
-            elif time > self._began + SKEW:
+            elif time > max(self._after, self._first[name]):
                 self._since[name] = time
 
     def _finish(self, largest: Peer, grown: CompactRange) -> Head:
@@ -198,3 +212,11 @@ class Rebuild:
         self._store.append(self._origin, new, [], [])
         failpoints.at("rebuild.stored")
         return new
+
+
+def _published(store: Store, origin: str) -> int:
+    """Of how many entries the newest published checkpoint is, whether it can be read or not."""
+    try:
+        return store.published(origin)[0]
+    except DamagedCheckpoint as damaged:
+        return damaged.size

@@ -12,6 +12,7 @@ Memory is 32 bytes for every 256 entries, and the names of what is damaged.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from audit.log.checkpoint import open_note
@@ -24,7 +25,7 @@ from audit.protocol.refused import Refused
 from vault.custodian.cosign import Head
 from vault.custodian.keys import Keys, learn_stored
 from vault.custodian.rows import Row, hash_present, read_rows
-from vault.custodian.storage import Damaged, DamagedCheckpoint, DamagedHead, Mendable
+from vault.custodian.storage import FOLLOWER, REBUILDING, Damaged, DamagedCheckpoint, DamagedHead, Mendable
 from vault.custodian.stored import by_log, check_head
 
 STEP = 4 * WIDTH
@@ -52,6 +53,7 @@ class Fault:
             "head": f"head of {self.number} entries",
             "published": f"published checkpoint of {self.number} entries",
             "tree": f"tree of {self.number} entries",
+            "against": "evidence that the log contradicts itself",
             "observed": f"head that was seen, number {self.number}",
             "staged": f"entries from {self.number} on that were staged before their head",
             "brought": f"entries from {self.number} on that were brought before their head",
@@ -220,7 +222,8 @@ class Examination:
             return None
 
     def _heads(self, found: Found) -> Iterator[Head]:
-        last = 0
+        # Of one that follows they are those of a clock that may leap, and nobody signs them.
+        last, signed = 0, self._keeper() != FOLLOWER
         for size in self._store.heads(self._origin):
             if found.lost and size == found.head.size:
                 continue
@@ -238,7 +241,7 @@ class Examination:
             last = size
             # Else who owns the database could have an old tree stated anew at a time after that of a larger one. A head
             # that was lost has no time.
-            if head.time and head.time < found.time:
+            if signed and head.time and head.time < found.time:
                 found.faults.append(Fault("head", 0, size, "earlier"))
             found.time = max(found.time, head.time)
             yield head
@@ -270,11 +273,25 @@ class Examination:
     def _published(self) -> Published:
         """Size and note of the newest published checkpoint, without the note or at all as far as it can be read."""
         try:
+            if self._is_unfinished():
+                return 0, b""
             return self._store.published(self._origin)
         except DamagedCheckpoint as damaged:
             return damaged.size, None
         except Damaged:
             return None
+
+    def _is_unfinished(self) -> bool:
+        """Whether a rebuild is not at its end: what was shown to it stands for no head of this custodian's."""
+        with suppress(Damaged):
+            return (self._keeper() or "").startswith(REBUILDING) and not self._store.newest(self._origin).size
+        return False
+
+    def _keeper(self) -> str | None:
+        """What is noted of who keeps the log, None if nothing that can be read."""
+        with suppress(Damaged):
+            return self._store.keeper(self._origin)
+        return None
 
     def _check_published(self, found: Found, published: Published) -> None:
         if published is None:

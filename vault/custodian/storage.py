@@ -36,11 +36,14 @@ WHAT_TO_DO = (
     "if it is new and has signed nothing, run `psephos custodian create`"
 )
 
-AHEAD = ("observed", "staged", "brought", "keeper", "time", "follows")
-"""What there is before its head: heads that were seen, entries that were staged, and those that were brought; and what
-else is asked for before the next: who keeps the log, the latest time, and whether a head follows the newest.
+AHEAD = ("observed", "against", "staged", "brought", "keeper", "time", "follows")
+"""What there is before its head: heads that were seen, evidence against the log, entries that were staged, and those
+that were brought; and what else is asked for before the next: who keeps the log, the latest time, and whether a head
+follows the newest.
 """
 
+FOLLOWER = ""
+"""In the place of the name of a custodian, which one that follows has not."""
 REBUILDING = "rebuilding "
 """Before the name of a custodian that keeps a log and has forgotten what it signed; no name has a space."""
 
