@@ -24,6 +24,7 @@ from itertools import chain, islice
 from sqlalchemy.exc import SQLAlchemyError
 
 from audit.log.merkle import CompactRange, leaf_hash
+from audit.log.notes import Note
 from audit.log.treehead import Checkpoint
 from audit.protocol.refused import Refused
 from audit.record.election import Election
@@ -39,11 +40,13 @@ from tally.sequencer.log_keys import MissingKey
 from tally.sequencer.push import Stopped
 from tally.sequencer.reading import checked, in_time
 from tally.sequencer.shown import signs
-from tally.sequencer.signed_root import START_EMPTY
+from tally.sequencer.signed_root import START_EMPTY, signed_root
 from tally.sequencer.survey import NOBODY, Showing
 
 Sign = Callable[[Stage, Manifest], bytes]
 Awaits = Callable[[Collection[Custodian]], None]
+Tell = Callable[[str, Note, int], None]
+"""Is given who shows a tree by the log's keys that is not the log's, the note, and its size."""
 
 _log = log.Log(
     "tally.adopt",
@@ -53,7 +56,6 @@ _log = log.Log(
     not_adopted=("custodian", "kind"),
     claims_more=("custodian", "size"),
     inadmissible=("custodian", "index", "size", "reason"),
-    fork=("custodian", "size"),
 )
 
 
@@ -94,6 +96,7 @@ class _Adoption:
     held: int
     patient: bool
     check: Callable[[], None]
+    forked: Tell
     stages: list[Stage] = field(default_factory=list)
 
 
@@ -106,12 +109,14 @@ def adopt_any(
     word: Restart = NOBODY,
     whole: bool = False,
     awaits: Awaits = lambda custodians: None,
+    forked: Tell = lambda label, note, size: None,
 ) -> bool:
     """Fills the ledger up from the first of these custodians that has the entries of the tree it shows, which the
     others show a beginning of; False if none has, and then the ledger is as it was. A log of fewer entries than the
     officials' `word` says is not gone on with; where that leaves somebody out, who is left may be the only one with
     what was published, and who floods it can be left out by the next. `whole`: nothing but what they show says that the
-    ledger is an old copy. `awaits` is told who shows more than it gives, if that is why nothing is adopted.
+    ledger is an old copy. `awaits` is told who shows more than it gives, if that is why nothing is adopted; `forked`,
+    who shows what the log's keys should not have signed.
 
     What the rules refuse, or W custodians' word contradicts, is not the log's, whoever signed it. The log's signatures
     say which entries are meant, so nobody need be believed: one that gives others is passed over. Fork if two show
@@ -127,7 +132,8 @@ def adopt_any(
             continue
         others = [other for other in showing if other.custodian not in dead]
         try:
-            adopt(ledger, manifest, one, others, sign, check, whole, bool(word.without) and not one.left_out)
+            patient = bool(word.without) and not one.left_out
+            adopt(ledger, manifest, one, others, sign, check, whole, patient, forked)
             return True
         except (SQLAlchemyError, Stopped):
             raise
@@ -137,7 +143,7 @@ def adopt_any(
             )
             dead.add(one.custodian)
         except Contradicted:
-            _log.error("fork", custodian=label, size=one.head.size)
+            forked(label, one.note, one.head.size)
             dead.add(one.custodian)
         except Claimed as error:
             _log.error("claims-more", custodian=error.custodian.label, size=error.size)
@@ -163,6 +169,7 @@ def adopt(
     check: Callable[[], None] = lambda: None,
     whole: bool = False,
     patient: bool = False,
+    forked: Tell = lambda label, note, size: None,
 ) -> None:
     """Fills the ledger up to the tree that this custodian shows, with what it lacks of it read from there, all of it or
     nothing. A ledger that holds as much already is left as it is, if what all show is a beginning of it. `patient`: as
@@ -178,7 +185,7 @@ def adopt(
     roots = dict.fromkeys((*(other.head.size for other in showing), *(tree.size for tree in published)), b"")
     believed = max((tree.size for tree in published), default=0)
     signed, newest = ledger.newest_signed(), ledger.newest()
-    made = _Adoption(ledger, Election(manifest.hash), roots, believed, newest.size, patient, check)
+    made = _Adoption(ledger, Election(manifest.hash), roots, believed, newest.size, patient, check, forked)
     election = made.election
     for raw in ledger.all_entries(signed.size):
         election.apply_recorded(parse_entry(raw))
@@ -306,8 +313,11 @@ def _check_shown(made: _Adoption, showing: Sequence[Showing], published: Sequenc
             raise Claimed(other.custodian, size)
         backed = sum(one.head.size >= size for one in begins) >= policy.W or any(p.size >= size for p in published)
         if size <= election.size and not backed and (made.stages or not spared):
+            # Unless it is the ledger that is not as the log has signed it.
+            if size > made.held or signed_root(made.ledger, election.manifest, size) == made.roots[size]:
+                made.forked(label, other.note, size)
             raise Fork(f"{label} shows another tree of {size} entries, signed by this log's keys")
-        _log.error("fork", custodian=label, size=size)
+        made.forked(label, other.note, size)
 
 
 def _begins(manifest: Manifest, other: Showing, root: bytes) -> bool:

@@ -126,8 +126,10 @@ class Term:
                     return
                 alone = claim if begun else None
                 showing = survey(self.custodians, self.manifest, pause, word, check, alone, self.clock, self.awaits)
-                sign = self.sequencer.signed_note
-                if not showing or adopt_any(self.ledger, self.manifest, showing, sign, check, word, whole, self.awaits):
+                sign, tell = self.sequencer.signed_note, self.push.tell_fork
+                if not showing or adopt_any(
+                    self.ledger, self.manifest, showing, sign, check, word, whole, self.awaits, tell
+                ):
                     self.awaits(())
                     self.push.settled = True
                     # All have answered, or the mark fitted: what was marked and is with none of them is gone, and

@@ -4,19 +4,20 @@ long as W custodians can hold what the ledger holds. What W cosign against it en
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from audit.log.keys import Signer
-from audit.log.notes import Note
+from audit.log.notes import Note, parse_note
 from audit.log.treehead import Checkpoint
 from tally.sequencer.courier import Fork, LedgerBehind
-from tally.sequencer.custodian import Rejected
+from tally.sequencer.custodian import Custodian, Rejected, Wire, label_of
 from tally.sequencer.ledger import Ledger
 from tests.loopback import wait_until
-from tests.sequencer.house import HostDisk, House, Liar, until_it_ends
+from tests.sequencer.house import TOKEN, HostDisk, House, Liar, until_it_ends
 from tests.sequencer.test_recovery import signed_and_sent_to_one
 from tests.sequencer.test_rekeying import made_up
 
@@ -172,6 +173,38 @@ def test_what_w_have_cosigned_is_not_given_up_for_a_longer_tree_though_they_hold
     open_house.vault.up(0)
     with after.sequencer():
         assert list(other_ledger.all_entries()) == true
+
+
+def told(house: House) -> set[tuple[str, bytes]]:
+    """A start that asks all; who it says shows another tree, and which."""
+    found, made = set[tuple[str, bytes]](), house.term()
+    made.push.told = lambda label, note: found.add((label, parse_note(note).text))
+    with suppress(Fork):
+        made.begin(True, house._no_pause)
+    house.hang_up(made)
+    return found
+
+
+def shown(house: House, i: int) -> tuple[str, bytes]:
+    note = Custodian("custodian", Wire(house.vault.urls[i], house.meeting.origin, TOKEN)).held()
+    assert note is not None
+    return label_of(house.vault.urls[i]), note.text
+
+
+@pytest.mark.parametrize("lost", ["ledger", "mark"])
+def test_what_a_start_finds_is_evidence_too(open_house: House, other_ledger: Ledger, tmp_path: Path, lost: str) -> None:
+    true, ledger = list(open_house.ledger.all_entries()), other_ledger if lost == "ledger" else open_house.ledger
+    made_up(open_house, tmp_path, [*true[:-1], open_house.ballot(0)], open_house.meeting.parties.log)
+    assert told(replace(open_house, ledger=ledger, mark=HostDisk())) == {shown(open_house, 2)}
+
+
+def test_each_of_two_trees_that_nobody_has_published_is_evidence_of_the_other(
+    open_house: House, other_ledger: Ledger, tmp_path: Path
+) -> None:
+    true = [entry.raw for entry in open_house.vault.entries()]
+    signed_and_sent_to_one(open_house, open_house.ballot(0))
+    made_up(open_house, tmp_path, [*true, open_house.ballot(1)], open_house.meeting.parties.log, 1)
+    assert told(replace(open_house, ledger=other_ledger)) == {shown(open_house, i) for i in (1, 2)}
 
 
 def test_of_two_trees_that_nobody_has_published_neither_is_gone_on_with(
