@@ -83,7 +83,6 @@ def test_who_keeps_the_log_is_asked_for_before_the_next_start(own: Cluster, kept
     ("index", "said"),
     [
         ("head_time", "latest time that was cosigned: cannot be read"),
-        ("observed_time", "latest time that was cosigned: cannot be read"),
         ("head_origin_old_size_key", "place of the head that follows 700 entries: cannot be read"),
     ],
 )
