@@ -259,3 +259,13 @@ def test_a_mended_head_whose_time_is_lost_is_never_signed_again(kept: Kept) -> N
     assert kept.scrub() == 3
     with pytest.raises(Exception, match="this custodian holds 700 entries"):
         kept.custodian.append(kept.log.origin, again)
+
+
+def test_a_peer_that_gives_nothing_is_asked_once_and_then_last(kept: Kept) -> None:
+    for index in (10, 300, 520):
+        kept.damage.flip("entry", "data", f"index = {index}")
+    other = Shown(kept.log, "http://dead.example/x").show()
+    other.gone = {bundle_path(0), bundle_path(1), bundle_path(2, 700 - 512)}
+    assert kept.scrub(other, kept.peer) == 3, kept.said
+    assert [path for path in other.asked if path in other.gone] == [bundle_path(0)]
+    kept.check_whole()

@@ -173,7 +173,7 @@ class Scrub:
             try:
                 entries = peer.tiles.entries(index)[: end - start]
             except ReadError as error:
-                self._report(f"{error}")
+                self._pass_over(peer, error)
                 continue
             if right and hash_all(entries) != right:
                 said = "proves other entries under a signed root than stand under this custodian's"
@@ -259,7 +259,7 @@ class Scrub:
                 try:
                     grown = frontier(peer.tiles, head.size)
                 except ReadError as error:
-                    self._report(f"{error}")
+                    self._pass_over(peer, error)
                     continue
                 if grown.root() == head.root:
                     return grown
@@ -293,11 +293,11 @@ class Scrub:
                 try:
                     return peer.entries_beyond(found.head.size, found.head.root, start, end)
                 except ReadError as error:
-                    self._report(f"{error}")
+                    self._pass_over(peer, error)
         raise Damaged(f"no peer proves the entries from {start} to {end} that were staged: name one that has as many")
 
     def _all_peers(self) -> list[Peer]:
-        """The peers that answer, asked once."""
+        """The peers that answered when they were asked, once, in the order in which they are to be asked for more."""
         if self._peers is None:
             self._peers = []
             for reader in self._readers:
@@ -305,4 +305,10 @@ class Scrub:
                     self._peers.append(Peer(reader, self._keys))
                 except ReadError as error:
                     self._report(f"{error}")
-        return self._peers
+        return list(self._peers)
+
+    def _pass_over(self, peer: Peer, error: ReadError) -> None:
+        """Of what was asked for a peer gave nothing: for what is asked next it comes last."""
+        self._report(f"{error}")
+        if self._peers:
+            self._peers.sort(key=lambda one: one is peer)
