@@ -198,6 +198,14 @@ def test_what_a_start_finds_is_evidence_too(open_house: House, other_ledger: Led
     assert told(replace(open_house, ledger=ledger, mark=HostDisk())) == {shown(open_house, 2)}
 
 
+def test_a_tree_against_w_custodians_is_evidence_too(open_house: House, other_ledger: Ledger, tmp_path: Path) -> None:
+    """It is longer than theirs, and is tried first."""
+    true = [entry.raw for entry in open_house.record(open_house.ballot(0), open_house.ballot(1))]
+    forged = [*true[:-2], *(open_house.ballot(2, revision) for revision in range(3))]
+    made_up(open_house, tmp_path, forged, open_house.meeting.parties.log)
+    assert told(replace(open_house, ledger=other_ledger)) == {shown(open_house, 2)}
+
+
 def test_each_of_two_trees_that_nobody_has_published_is_evidence_of_the_other(
     open_house: House, other_ledger: Ledger, tmp_path: Path
 ) -> None:

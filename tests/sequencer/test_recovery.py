@@ -65,7 +65,9 @@ def test_a_tree_that_only_one_custodian_holds_is_adopted(open_house: House, othe
     open_house.vault.up(1)
     after = replace(open_house, ledger=other_ledger)
     assert [entry.raw for entry in after.record(ballot)] == [*before, ballot]
-    assert [entry.raw for entry in open_house.vault.entries(1)] == [*before, ballot]
+    # Two of the three publish it, whichever come first.
+    published = [[entry.raw for entry in open_house.vault.entries(i)] for i in range(3)]
+    assert published.count([*before, ballot]) >= 2
 
 
 def signed_and_sent_to_one(house: House, ballot: bytes) -> None:
