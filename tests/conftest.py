@@ -12,6 +12,7 @@ import httpx
 import pytest
 from hypothesis import settings
 
+from infra import log
 from infra.postgres import Cluster, temporary_cluster
 from tests.faults.totals import Totals, total
 
@@ -38,6 +39,13 @@ def authorities() -> Iterator[None]:
     """httpx reads by whom servers are known once, and not for every client: that takes longer than most answers."""
     with patch.object(httpx._transports.default, "create_ssl_context", cache(httpx.create_ssl_context)):
         yield
+
+
+@pytest.fixture(autouse=True)
+def room_for_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test has fewer lines, or one more on how many there were not, for what one before it has logged."""
+    monkeypatch.setattr(log, "_declared", log.Room())
+    monkeypatch.setattr(log, "_unforeseen", log.Room())
 
 
 def pytest_report_header() -> str | None:

@@ -313,7 +313,7 @@ class TestACustodianThatIsOver:
             desk = SimpleNamespace(
                 readers=[replaced.liar, replaced.honest],
                 card=SimpleNamespace(manifest=replaced.manifest.hash),
-                clock=lambda: 0.0,
+                monotonic=lambda: 0.0,
                 patience=0.0,
             )
             report = verified(cast(Desk, desk), lambda report: True, workers)
