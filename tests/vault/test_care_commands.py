@@ -111,7 +111,7 @@ def test_a_lost_custodian_is_rebuilt_damaged_scrubbed_and_runs(town: Town) -> No
         raw[-40 - 32 * size] ^= 1
         file.write_bytes(raw)
         code, said = town.run("scrub")
-        assert code == 4 and said.endswith("needs another custodian's bytes: give --peer URL\n")
+        assert code == 4 and said.endswith("may need another custodian's bytes: give --peer URL\n")
         code, said = town.run("scrub", "--peer", url)
         assert code == 3
         assert f"mended from {url}/{origin}" in said
@@ -311,3 +311,14 @@ def test_a_head_that_is_no_head_is_told(town: Town) -> None:
     code, said = town.run("scrub")
     assert code == 4
     assert "rebuild this custodian" in said
+
+
+def test_a_peer_is_asked_for_only_where_one_could_help(town: Town) -> None:
+    store = opened(town.kept, [town.meeting.origin])
+    store.observe(town.meeting.origin, "line", Head(0, 1, bytes(32), b"", b"note", 1))
+    (file,) = town.kept.glob("logs/*/observed-line/000/000/000/001")
+    file.write_bytes(file.read_bytes().replace(b"note", b"none"))
+    code, said = town.run("scrub")
+    assert code == 4
+    assert "rebuild this custodian" in said
+    assert "--peer" not in said

@@ -35,7 +35,7 @@ def owned(database: Database) -> Iterator[Callable[[str], None]]:
     run("CREATE SCHEMA own; GRANT USAGE ON SCHEMA own TO PUBLIC")
     yield run
     run("ALTER DATABASE {database} RESET ALL; DROP SCHEMA own CASCADE; ALTER TABLE entry DROP COLUMN IF EXISTS more;")
-    run("ALTER TABLE entry ENABLE ALWAYS TRIGGER psephos_insert_only")
+    run("ALTER TABLE entry ENABLE ALWAYS TRIGGER psephos_insert_only; ALTER TABLE entry DROP CONSTRAINT IF EXISTS own")
 
 
 def shown(connection: Connection, table: str, **values: str) -> str:
@@ -109,6 +109,13 @@ RUN = {
     "an index": "CREATE INDEX own ON entry (own.code(index))",
     "a generated column": "ALTER TABLE entry ADD COLUMN more bigint GENERATED ALWAYS AS (own.code(index)) STORED",
     "a type": "CREATE DOMAIN own.number bigint CHECK (VALUE = 1); ALTER TABLE entry ADD COLUMN more own.number",
+    # By functions of PostgreSQL's own, on which nothing is noted to depend.
+    "any text in a check": "ALTER TABLE entry ADD CONSTRAINT own CHECK"
+    " (query_to_xml('SELECT own.code(1)', true, true, '') IS NOT NULL)",
+    "a setting in a check": "ALTER TABLE entry ADD CONSTRAINT own CHECK"
+    " (set_config('synchronous_commit', 'off', true) IS NOT NULL)",
+    "a setting in a default": "ALTER TABLE entry ADD COLUMN more text DEFAULT"
+    " set_config('synchronous_commit', 'off', true)",
 }
 
 
@@ -117,6 +124,21 @@ def test_what_somebody_has_written_runs_at_no_row(database: Database, owned: Cal
     owned(OWN + RUN[how])
     with pytest.raises(Unsafe, match="the table entry .* or a function acts on its rows"):
         SqlStore(database.engine).check_safe()
+
+
+@pytest.mark.parametrize(("setting", "value"), [("synchronous_commit", "off"), ("search_path", "own, public")])
+def test_what_comes_between_two_looks_and_changes_how_a_row_is_stored_stores_none(
+    in_database: Served, owned: Callable[[str], None], setting: str, value: str
+) -> None:
+    in_database.fill(3)
+    owned(f"ALTER TABLE entry ADD CONSTRAINT own CHECK (set_config('{setting}', '{value}', false) IS NOT NULL)")
+    body = in_database.log.append(in_database.log.grow(2))
+    assert in_database.post("append", body).status_code == 500
+    assert in_database.stored().size == 3
+    # Nor is the connection what it would have made of it.
+    owned("ALTER TABLE entry DROP CONSTRAINT own")
+    in_database.cosigned(body)
+    in_database.store().check_safe()
 
 
 def test_a_connection_that_came_to_look_elsewhere_is_told(database: Database) -> None:

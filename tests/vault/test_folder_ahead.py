@@ -18,6 +18,7 @@ from tests.vault.uploading import add, brought, cosigned, info, seen, upload
 from tests.vault.witnessing import add as add_checkpoint
 from tests.vault.witnessing import cosigned as cosigned_by_witness
 from tests.vault.witnessing import refused, submission, told_size
+from vault.custodian.cosign import Head
 from vault.custodian.custody import Custodian
 from vault.custodian.disk import RealDisk
 from vault.custodian.examining import Examiner
@@ -172,6 +173,51 @@ def test_evidence_against_a_log_is_read_from_either_copy(in_folder: Served, tmp_
     code, said = scrub(served)
     assert (code, said[0].partition(": ")[2]) == (3, "evidence that the log contradicts itself: cannot be read")
     assert file.read_bytes() == right
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_evidence_that_is_lost_is_taken_away_and_ends_nothing(in_folder: Served, tmp_path: Path, copies: int) -> None:
+    """Of the version before there is one copy only."""
+    served, origin = in_folder, in_folder.log.origin
+    served.fill(3)
+    store, keys, other = served.store(), FixedKeys(served.log.policy), Head(-1, 1, bytes(32), b"", b"note", 0)
+    assert isinstance(store, MendableFolder)
+    store.contradict(origin, "line", other)
+    (file,) = tmp_path.glob("logs/*/against-line/000/000/000/000")
+    raw = file.read_bytes()
+    file.write_bytes(raw[: len(raw) // 2 * copies])
+    for byte in (40, -40)[:copies]:
+        flip(file, byte)
+    with pytest.raises(Refused, match="evidence that the log contradicts itself: cannot be read"):
+        examined(store, origin, keys).check()
+    damaged = file.read_bytes()
+    code, said = scrub(served)
+    assert (code, said[1:]) == (3, [f"{origin}: against 0: taken away, for it is in neither copy"])
+    assert [one.read_bytes() for one in (tmp_path / "aside").iterdir()] == [damaged]
+    examined(store, origin, keys).check()
+    # What else it is caught at is kept.
+    assert store.contradicted(origin, "line") is None
+    store.contradict(origin, "line", other)
+    assert store.contradicted(origin, "line") == other
+
+
+def test_a_line_that_is_lost_keeps_no_other_from_being_mended(in_folder: Served, tmp_path: Path) -> None:
+    served, origin = in_folder, in_folder.log.origin
+    served.fill(3)
+    store = served.store()
+    head = Head(3, 6, bytes(32), b"", b"note", served.time)
+    right = {}
+    for line in "abc":
+        store.observe(origin, line, head)
+        (file,) = tmp_path.glob(f"logs/*/observed-{line}/000/000/000/004")
+        right[line] = file, file.read_bytes()
+        for byte in (40,) if line == "b" else (40, -40):
+            flip(file, byte)
+    code, said = scrub(served)
+    assert code == 4
+    assert right["b"][0].read_bytes() == right["b"][1]
+    (told,) = [line for line in said if "alone says which tree was seen" in line]
+    assert "observed-a: file 4" in told and "observed-c: file 4" in told
 
 
 @pytest.mark.parametrize("held", [0, 100])

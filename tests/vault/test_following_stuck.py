@@ -15,6 +15,7 @@ from tests.vault.followed import Watch, forked
 from vault.custodian.disk import RealDisk
 from vault.custodian.figures import follower_readiness
 from vault.custodian.following import Fork
+from vault.custodian.storage import Unsafe
 
 
 class FullDisk(RealDisk):
@@ -89,6 +90,30 @@ def test_a_store_that_is_away_hides_no_fork(stuck: Stuck, size: int) -> None:
         stuck.follower.round()
 
 
+@pytest.mark.parametrize("size", [7, 10, 20])
+def test_a_disk_that_did_not_confirm_a_write_hides_neither_fork_nor_silence(stuck: Stuck, size: int) -> None:
+    real = stuck.disk.sync_folder
+
+    def sync_folder(path: str) -> None:
+        stuck.disk.sync_folder = real  # type: ignore[method-assign]
+        raise OSError(errno.EIO, "Input/output error")
+
+    stuck.disk.sync_folder = sync_folder  # type: ignore[method-assign]
+    stuck.shows_more()
+    with pytest.raises(OSError, match="Input/output error"):
+        stuck.follower.round()
+    stuck.sources[1].down = True
+    stuck.time = 100
+    # From now on nothing is stored, nor said to be, until it is started again.
+    with pytest.raises(Unsafe, match="did not confirm a write"):
+        stuck.follower.round()
+    assert stuck.alarms.raised == {"silence": 2}
+    stuck.sources[1].down = False
+    stuck.shows_fork(3, size)
+    with pytest.raises(Fork, match="FORK"):
+        stuck.follower.round()
+
+
 def test_a_full_disk_hides_no_silence_and_accuses_no_source(stuck: Stuck) -> None:
     stuck.disk.full = True
     stuck.shows_more()
@@ -123,6 +148,24 @@ def test_it_is_not_ready_until_it_can_store_again(stuck: Stuck) -> None:
     assert stuck.raised() == {}
     assert stuck.ready() == ""
     assert stuck.held() == stuck.log.entries
+
+
+def test_it_is_as_ready_as_it_was_while_it_asks(stuck: Stuck) -> None:
+    said, checkpoint = [], stuck.sources[0].checkpoint
+
+    def asked() -> bytes | None:
+        said.append(stuck.ready())
+        return checkpoint()
+
+    stuck.sources[0].checkpoint = asked  # type: ignore[method-assign]
+    stuck.follower.round()
+    stuck.disk.full = True
+    stuck.shows_more()
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space left"):
+            stuck.follower.round()
+    assert list(dict.fromkeys(said)) == ["", "not-ready"]
+    assert said[0] == "" and said[-1] == "not-ready"
 
 
 def test_what_nobody_foresaw_in_one_answer_keeps_it_from_asking_no_other(stuck: Stuck) -> None:

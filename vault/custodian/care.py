@@ -32,6 +32,8 @@ from vault.custodian.rebuilding import Rebuild
 from vault.custodian.storage import REBUILDING, Unsafe
 
 WAIT_SECONDS = 5.0
+FROM_PEERS = ("entry", "leaf", "tile", "tree", "published", "staged")
+"""Kinds of what may be mended by what another custodian has."""
 
 
 def create(path: Path) -> None:
@@ -64,7 +66,7 @@ def scrub(path: Path, peers: Sequence[str]) -> int:
     config, manifests = configured(path)
     store = open_store(config, [manifest.origin for manifest in manifests])
     names = {read_signer(key).name for key in config.keys} if isinstance(config, CustodianConfig) else set()
-    codes = []
+    codes, lacking = [], False
     for manifest in manifests:
         keeper = store.keeper(manifest.origin)
         if keeper is not None and store.keep(manifest.origin, keeper):
@@ -75,9 +77,10 @@ def scrub(path: Path, peers: Sequence[str]) -> int:
             keys = proven_keys(store, manifest, readers)
             work = Scrub(store, keys, readers, say, progress, clock=system_clock(), names=names)
             codes.append(work.run())
+        lacking = lacking or any(fault.kind in FROM_PEERS for fault in work.faults)
     code = max(codes, default=CODES["whole"])
-    if code == CODES["damaged"] and not peers:
-        say("what is not repaired needs another custodian's bytes: give --peer URL")
+    if lacking and not peers:
+        say("what is not repaired may need another custodian's bytes: give --peer URL")
     return code
 
 

@@ -50,6 +50,14 @@ def check_searched(connection: Connection) -> None:
         raise Unsafe(detail, "search-path")
 
 
+def check_session(connection: Connection) -> None:
+    """Unsafe if what ran in this transaction has changed how it commits, or where it looks for names."""
+    check_searched(connection)
+    if connection.scalar(text("SHOW synchronous_commit")) != "on":
+        detail = "what the database runs at a row has changed how it commits: see who owns it"
+        raise Unsafe(detail, "synchronous-commit")
+
+
 def check_role(connection: Connection) -> None:
     """Unsafe if the role of this connection may change or remove rows, or owns a table and so may give itself that."""
     row = connection.execute(_CHANGEABLE, {"tables": list(metadata.tables)}).first()
@@ -72,9 +80,9 @@ def check_guard(connection: Connection) -> None:
     """Unsafe unless every table is one whose rows outlive a crash, and has its guard, which fires for everybody and
     whatever is changed, and refuses, and nothing else that acts on its rows: a rule, another trigger, a policy, a table
     that inherits or another database that is followed could change or hide what is stored, or have it stored nowhere.
-    Nor does it run what somebody has written, for a default, a check or an index: that could change the session's
-    settings, and where it looks for names. And unless it takes no second row in a place, from the statement on that
-    brings it.
+    Nor does it run what somebody has written, for a default, a check or an index, or a function of PostgreSQL's own
+    that is not immutable: that could change the session's settings, and where it looks for names. And unless it takes
+    no second row in a place, from the statement on that brings it.
     """
     name = connection.scalar(_UNGUARDED, {"tables": list(metadata.tables), "guard": GUARD, "body": GUARD_BODY})
     if name is not None:
@@ -105,7 +113,8 @@ _CHANGEABLE = text("""
 
 # p: each row is in the write-ahead log. 58: before UPDATE, DELETE and TRUNCATE, once a statement; A: whatever the
 # session says it is. tgqual, tgattr: on no condition, and of no columns alone. What a subscription changes fires no
-# trigger that is once a statement. pg_depend: on what PostgreSQL brings nothing is noted to depend.
+# trigger that is once a statement. pg_depend: on what PostgreSQL brings nothing is noted to depend; of
+# that, nothing immutable sets anything or runs a text as SQL. An index takes only what is said to be immutable.
 _UNGUARDED = text("""
     SELECT c.relname FROM pg_class c
     WHERE c.oid IN (SELECT to_regclass('public.' || quote_ident(name)) FROM unnest(CAST(:tables AS text[])) name)
@@ -122,6 +131,12 @@ _UNGUARDED = text("""
                 UNION ALL SELECT 'pg_attrdef'::regclass, oid FROM pg_attrdef WHERE adrelid = c.oid
                 UNION ALL SELECT 'pg_constraint'::regclass, oid FROM pg_constraint WHERE conrelid = c.oid
             )
+        ) OR EXISTS (
+            SELECT FROM (
+                SELECT adbin AS tree FROM pg_attrdef WHERE adrelid = c.oid
+                UNION ALL SELECT conbin FROM pg_constraint WHERE conrelid = c.oid
+            ) written, regexp_matches(CAST(tree AS text), 'funcid ([0-9]+)', 'g') called
+            JOIN pg_proc p ON p.oid = CAST(called[1] AS oid) WHERE p.provolatile <> 'i'
         ) OR (
         SELECT count(*) FILTER (WHERE t.tgname = :guard AND t.tgtype = 58 AND t.tgenabled = 'A' AND t.tgqual IS NULL
             AND t.tgattr = CAST('' AS int2vector) AND p.prosrc = :body) <> 1 OR count(*) <> 1

@@ -97,25 +97,39 @@ class MendableFolder(FolderStore):
 
     def mend_ahead(self, origin: str, kind: str, number: int, truth: Truth) -> str:
         """Makes both copies whole again of what nobody else knows; takes damaged files of another kind out of their
-        trees, and those after them, else there would be holes.
+        trees, and those after them, else there would be holes. Evidence of which no copy is right is taken out, too.
         """
+        if kind in TWICE:
+            return self._mend_copies(origin, kind, number)
         held, _ = held_size(self, origin)
         for one in (one for one in self._kinds_ahead(origin) if bare(one) == kind):
-            bad = next((at for at, right in self._pieces(origin, one, held) if not right), None)
-            if bad is None:
-                continue
-            tree = self._tree(origin, one)
-            if kind in TWICE:
-                file = self._try(origin, one, bad)
-                if file is None:
-                    where = f"{self._root}/logs/{tree}: file {bad} alone says which tree was seen, in neither copy"
-                    raise Damaged(f"{where}; rebuild this custodian from its peers")
-                self._files.mend(tree, bad, twice(file.lines))
+            if all(right for _, right in self._pieces(origin, one, held)):
                 continue
             if not self._files.alone(partial(self._drop, origin, one)):
                 # What is taken away a head could cover in the same moment.
                 raise Damaged(f"another process works in {self._root}: stop the custodian, then scrub once more")
-        return "mended from its other copy" if kind in TWICE else "taken away with what follows it; it comes again"
+        return "taken away with what follows it; it comes again"
+
+    def _mend_copies(self, origin: str, kind: str, number: int) -> str:
+        """Mends the files of this number, each from its own other copy: of one line at most one has it."""
+        held, _ = held_size(self, origin)
+        stuck, done = [], "mended from its other copy"
+        for one in (one for one in self._kinds_ahead(origin) if bare(one) == kind):
+            if (number, False) not in self._pieces(origin, one, held):
+                continue
+            tree, file = self._tree(origin, one), self._try(origin, one, number)
+            if file is not None:
+                self._files.mend(tree, number, twice(file.lines))
+            elif kind == "against":
+                # Nothing builds on it, and its number is free for what else the log is caught at.
+                self._files.drop(tree, number)
+                done = "taken away, for it is in neither copy"
+            else:
+                stuck.append(f"{self._root}/logs/{tree}: file {number}")
+        if stuck:
+            where = f"{', '.join(stuck)} alone says which tree was seen, in neither copy"
+            raise Damaged(f"{where}; rebuild this custodian from its peers")
+        return done
 
     def _drop(self, origin: str, kind: str) -> None:
         """Takes what cannot be read, and what follows it, out of a tree, as it is now that nobody else is there.

@@ -35,7 +35,7 @@ from vault.custodian.keys import Keys
 from vault.custodian.pulling import Progress, pull
 from vault.custodian.silence import Silence
 from vault.custodian.sources import Memory, Patient, Source
-from vault.custodian.storage import Damaged, Store
+from vault.custodian.storage import Damaged, Store, Unsafe
 from vault.custodian.stored import StoreReader, check_head, root_at, tree
 
 Clock = Callable[[], float]
@@ -92,10 +92,11 @@ class Follower:
         """Asks every source once. Fork, after which nothing more is stored. What else goes wrong here, such as
         SQLAlchemyError or OSError of the store, is raised when all have been asked: it hides no fork and no silence.
         """
-        began, self.whole = self._clock(), False
+        began = self._clock()
         try:
             self._ask_all(began)
         except Exception:
+            self.whole = False
             self._silence.check_followed(began)
             raise
         self._silence.followed()
@@ -208,7 +209,7 @@ class Follower:
     def _held(self) -> Head:
         try:
             held = self._store.newest(self._keys.origin)
-        except (OSError, SQLAlchemyError):
+        except (OSError, SQLAlchemyError, Unsafe):
             # Nothing can be stored now; what the source shows must continue what was held all the same.
             if not self._newest.size:
                 raise

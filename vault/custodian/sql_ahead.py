@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Engine, Row, Select, insert, literal, select, text
 from sqlalchemy.exc import IntegrityError
 
-from vault.custodian.cluster import SAFE, check_settings, check_stored
+from vault.custodian.cluster import SAFE, check_session, check_settings, check_stored
 from vault.custodian.cosign import EMPTY, Head
 from vault.custodian.pages import first_row, readable, rows_of
 from vault.custodian.schema import brought, observed
@@ -107,6 +107,8 @@ class RowsAhead:
                 check_settings(connection, *SAFE)
                 # For `check_stored`.
                 yield connection.execution_options(preserve_rowcount=True)
+                # What has run at a row could have undone the first: nothing of it is kept then.
+                check_session(connection)
         except IntegrityError:
             raise Overtaken(origin) from None
 
