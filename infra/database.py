@@ -60,8 +60,8 @@ def engine(url: str, passfile: Path, *, name: str, connections: int = 4, owner: 
     10 seconds, then raises sqlalchemy.exc.TimeoutError. A connection that died while idle is replaced when taken. That
     the database cannot be reached is logged, with the reason, however often it is tried. Tables are those of the schema
     `public`; a statement in words says so, but for the `owner`, who makes them.
-    NoDatabaseUrl if the URL is not such a URL or holds a password; KeyFileError if the passfile is not there, or open
-    to others: libpq would pass over it without a word.
+    NoDatabaseUrl as `check_url`; KeyFileError if the passfile is not there, or open to others: libpq would pass over it
+    without a word.
     """
     parsed = check_url(url)
     read_secret(passfile)
@@ -117,7 +117,9 @@ class NoDatabaseUrl(ValueError):
 
 
 def check_url(url: str) -> URL:
-    """The URL of a database, parsed. NoDatabaseUrl if it is of another kind, or holds a password."""
+    """The URL of a database, parsed. NoDatabaseUrl if it is of another kind, or holds a password or `options`, which
+    would be passed over: a connection begins with its own.
+    """
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -126,4 +128,6 @@ def check_url(url: str) -> URL:
         raise NoDatabaseUrl("the database URL must start with postgresql+psycopg://")
     if parsed.password is not None:
         raise NoDatabaseUrl("the database URL must not hold a password: it stands in the passfile")
+    if "options" in parsed.query:
+        raise NoDatabaseUrl("the database URL must not hold `options`: set them by ALTER ROLE ... SET")
     return parsed

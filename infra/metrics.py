@@ -27,6 +27,7 @@ from prometheus_client import (
 
 from infra import log
 from infra.database import tell
+from infra.patient import Patient
 
 PREFIX = "psephos_"
 OTHER = "other"
@@ -115,8 +116,7 @@ class Metrics:
         self._pause, self._step, self._clock = pause, step, clock
         self._coarse: set[str] = set()
         self._looks: list[tuple[Callable[[], None], Sequence[Level]]] = []
-        self._looking: threading.Thread | None = None
-        self._unseen: Sequence[Sequence[Level]] = ()
+        self._looked, self._seen = Patient(self._look, LOOK_SECONDS), 0
         self._lock = threading.Lock()
         self._text: tuple[float, bytes] | None = None
         lines = "Log lines that were too many, or could not be written, since the start."
@@ -170,14 +170,10 @@ class Metrics:
             yield family
 
     def _refresh(self) -> None:
-        if self._looking is None or not self._looking.is_alive():
-            self._unseen = [levels for _, levels in self._looks]
-            self._looking = threading.Thread(target=self._look, name="figures", daemon=True)
-            self._looking.start()
-        self._looking.join(LOOK_SECONDS)
-        for levels in self._unseen:
-            for level in levels:
-                level.unknown()
+        if not self._looked():
+            for _, levels in self._looks[self._seen :]:
+                for level in levels:
+                    level.unknown()
 
     def _look(self) -> None:
         for look, levels in tuple(self._looks):
@@ -188,7 +184,8 @@ class Metrics:
                 tell(error)
                 for level in levels:
                     level.unknown()
-            self._unseen = self._unseen[1:]
+            self._seen += 1
+        self._seen = 0
 
     def _round(self, value: float) -> float:
         return value if math.isnan(value) else value // self._step * self._step

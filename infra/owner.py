@@ -3,7 +3,6 @@ already. Who made a mistake with roles, as is common at a first set-up, reads wh
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +26,8 @@ def as_owner(database: str, passfile: Path, *roles: str) -> Iterator[Connection]
     whoever connects here is not the owner. As `infra.database.engine`.
     """
     with engine(database, passfile, name="psephos-schema", owner=True).begin() as connection:
+        # Before anything fails: then the transaction answers nothing more.
+        owner = connection.scalar(text("SELECT current_user"))
         _check(connection, roles)
         try:
             yield connection
@@ -34,26 +35,20 @@ def as_owner(database: str, passfile: Path, *roles: str) -> Iterator[Connection]
             if not isinstance(error.orig, InsufficientPrivilege):
                 raise
             said = error.orig.diag.message_primary
-            raise WrongRole(f"{_who(connection)} may not make these tables ({said}): run it as their owner") from None
+            raise WrongRole(f"{owner} may not make these tables ({said}): run it as their owner") from None
 
 
 def _check(connection: Connection, roles: tuple[str, ...]) -> None:
     for role in roles:
-        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", role):
-            raise WrongRole(f"{role!r} is not the name of a role: lower-case letters, digits and _, no digit first")
         found = connection.scalar(
             text("SELECT rolname = current_user FROM pg_roles WHERE rolname = :role"), {"role": role}
         )
         if found is None:
+            name = connection.scalar(text("SELECT quote_ident(:role)"), {"role": role})
             raise WrongRole(
-                f"the role {role} does not exist: create it first (CREATE ROLE {role} LOGIN PASSWORD '...')"
+                f"the role {name} does not exist: create it first (CREATE ROLE {name} LOGIN PASSWORD '...')"
             )
         if found:
             raise WrongRole(f"{role} is who runs this, the tables' owner: the service needs a role of its own")
     if len(set(roles)) < len(roles):
         raise WrongRole(f"{roles[0]} is named twice: each service needs a role of its own")
-
-
-def _who(connection: Connection) -> str | None:
-    # By what was given: the transaction has failed, and answers nothing more.
-    return connection.engine.url.username

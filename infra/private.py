@@ -6,6 +6,7 @@ It has a thread and an event loop of its own, so that it answers while the servi
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from infra.connections import BoundedProtocol
 from infra.database import UNAVAILABLE, tell
 from infra.http import Message, Problem, Server, application, parse_listen, refused_with, server_config
 from infra.metrics import MEDIA_TYPE, OTHER, Metrics
+from infra.patient import Patient
 from infra.reasons import REASONS
 
 MAX_CONNECTIONS = 16
@@ -110,23 +112,15 @@ class Recent:
 
     def __init__(self, ready: Ready, clock: Callable[[], float] = time.monotonic) -> None:
         self._ready, self._clock = ready, clock
-        self._lock = threading.Lock()
-        self._asking: threading.Thread | None = None
-        self._begun = 0.0
-        self._last: tuple[float, str] | None = None
+        self._last = -math.inf, ""
+        self._asked = Patient(self._ask, PATIENCE_SECONDS)
 
     def __call__(self) -> str:
-        with self._lock:
-            if self._asking is None and (self._last is None or self._clock() >= self._last[0] + READY_SECONDS):
-                self._asking, self._begun = threading.Thread(target=self._ask, daemon=True), self._clock()
-                self._asking.start()
-            asking = self._asking
-        if asking is not None:
-            asking.join(max(0.0, self._begun + PATIENCE_SECONDS - self._clock()))
-        with self._lock:
-            return "too-slow" if self._last is None or asking is self._asking is not None else self._last[1]
+        return self._last[1] if self._asked() else "too-slow"
 
     def _ask(self) -> None:
+        if self._clock() < self._last[0] + READY_SECONDS:
+            return
         try:
             reason = self._ready()
         except UNAVAILABLE as error:
@@ -135,8 +129,7 @@ class Recent:
         except Exception as error:
             tell(error)
             reason = "failure"
-        with self._lock:
-            self._last, self._asking = (self._clock(), reason), None
+        self._last = self._clock(), reason
 
 
 class PrivateProtocol(BoundedProtocol):

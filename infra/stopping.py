@@ -47,10 +47,12 @@ def on_signal(stop: Callable[[], None]) -> None:
         time.sleep(STOP_SECONDS)
         # Whatever does not end may hold up who logs, too.
         saying = threading.Thread(target=_log.error, args=("overdue",), kwargs={"seconds": STOP_SECONDS}, daemon=True)
-        saying.start()
-        saying.join(SAYING_SECONDS)
-        # Not sys.exit, which would wait for what does not end.
-        os._exit(1)
+        try:
+            saying.start()
+            saying.join(SAYING_SECONDS)
+        finally:
+            # Also where there is no thread to be had. Not sys.exit, which would wait for what does not end.
+            os._exit(1)
 
     threading.Thread(target=wait, name="stopping", daemon=True).start()
     for name in SIGNALS:

@@ -29,6 +29,7 @@ REKEYS = "rekeys"
 MAX_REKEYS = 1 << 14
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 TRIES = 2
+MAX_CAUSE = 200
 SECONDS = 60.0
 """In which a file must be there whole, tries included: the longest bundle over a slow line, and no longer."""
 _LOOPBACK = ("all://127.0.0.1", "all://[::1]", "all://localhost")
@@ -261,8 +262,10 @@ def _unpacked(answer: httpx.Response, most: int, where: str) -> Iterator[bytes]:
 
 
 def cause(error: httpx.HTTPError) -> str:
-    """What it says, in words: the number that the system gives it says nothing that they do not."""
-    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
+    """What it says, in words: the number that the system gives it says nothing that they do not. No more than
+    MAX_CAUSE characters, for it may quote whoever answered.
+    """
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(error))[:MAX_CAUSE] or type(error).__name__
 
 
 def _whole_tile(raw: bytes | None, width: int, where: str) -> bytes:

@@ -74,11 +74,10 @@ def check_role(path: Path, engine: Engine, face: str, right: str) -> None:
     """
     try:
         with engine.connect() as connection:
-            may = connection.scalar(text("SELECT has_table_privilege('public.queued', :right)"), {"right": right})
+            asked = text("SELECT current_user, has_table_privilege('public.queued', :right)")
+            role, may = connection.execute(asked, {"right": right}).one()
     except UNAVAILABLE:
         return
     if not may:
         do = f"give the one that `psephos schema queue` was told for --{face}"
-        raise ConfigError(
-            path, [f"key `database`: {engine.url.username} is not {face}'s role, it may not {right}: {do}"]
-        )
+        raise ConfigError(path, [f"key `database`: {role} is not {face}'s role, it may not {right}: {do}"])

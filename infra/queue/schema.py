@@ -9,8 +9,6 @@ are public as soon as they are recorded, how many are waiting, and through which
 
 from __future__ import annotations
 
-import re
-
 from sqlalchemy import CheckConstraint, Column, Connection, LargeBinary, MetaData, Table, Text, text
 
 from infra.migrations import Schema, Step
@@ -123,11 +121,8 @@ def install(
     `egress` may DELETE, and SELECT all but whose a row is. It takes nothing more once it holds `most` rows, and of
     one intake no more than `share`.
 
-    Running it again changes nothing. ValueError if a role has no plain role name; as `Schema.bring`.
+    Running it again changes nothing. As `Schema.bring`.
     """
-    for role in (ingress, egress):
-        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", role):
-            raise ValueError(f"{role!r} is not the name of a role")
     versions = SCHEMA.bring(connection, to)
     quote = connection.dialect.identifier_preparer.quote
     connection.execute(text(f"REVOKE ALL ON queued FROM PUBLIC, {quote(ingress)}, {quote(egress)}"))

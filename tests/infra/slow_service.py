@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import sys
 import threading
 from contextlib import nullcontext
+from pathlib import Path
 
 from fastapi import Request, Response
 
@@ -34,6 +36,11 @@ def main(listen: str, bound: float, how: str) -> None:
 
 
 def never_ends(how: str) -> None:
+    if how == "hangs-without-a-thread-to-spare":
+        # No memory for a stack, nor one that is left from a thread before.
+        threading.stack_size(1 << 26)
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 20), used + (1 << 20)))
     with log._writing if how == "hangs-in-the-log" else nullcontext():
         threading.Event().wait()
 

@@ -77,10 +77,9 @@ def test_connections_are_bounded(engines: tuple[Engine, Engine], monkeypatch: py
         pass
 
 
-@pytest.mark.parametrize("role", ["", "a b", 'a"; DROP TABLE kept; --', "A", "x" * 64])
-def test_what_names_no_role_is_refused(engines: tuple[Engine, Engine], role: str) -> None:
-    with engines[0].begin() as connection, pytest.raises(ValueError, match="is not the name of a role"):
-        create_insert_only(connection, metadata, role)
+def test_the_name_of_a_role_is_no_more_than_that(engines: tuple[Engine, Engine]) -> None:
+    with engines[0].connect() as connection, pytest.raises(ProgrammingError, match="does not exist"):
+        create_insert_only(connection, metadata, 'a"; DROP TABLE kept; --')
 
 
 @pytest.mark.parametrize(
@@ -90,6 +89,7 @@ def test_what_names_no_role_is_refused(engines: tuple[Engine, Engine], role: str
         ("postgresql://role@/db", "must start with"),
         ("sqlite:///db", "must start with"),
         ("postgresql+psycopg://role:hush@/db", "must not hold a password"),
+        ("postgresql+psycopg://role@/db?host=/run&options=-c%20lock_timeout%3D1", "must not hold `options`"),
     ],
 )
 def test_a_url_of_another_kind_is_refused_without_repeating_it(url: str, fault: str) -> None:

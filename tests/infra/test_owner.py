@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from typer.testing import CliRunner
 
 from infra import commands, database
-from infra.owner import WrongRole
-from infra.postgres import Cluster
+from infra.owner import WrongRole, as_owner
+from infra.postgres import ADMIN, Cluster
 
 _numbers = itertools.count()
 ROOMS = ["intake", "tally", "custodian"]
@@ -72,9 +73,35 @@ def test_the_owner_is_no_services_role(place: Place) -> None:
     assert place.tables() == 0
 
 
-def test_what_is_no_name_of_a_role_is_refused(place: Place) -> None:
-    with pytest.raises(WrongRole, match="'x y' is not the name of a role"):
-        place.schema("custodian", "x y")
+@pytest.mark.parametrize("name", ["", "x y", 'x"; DROP DATABASE x; --'])
+def test_what_is_no_plain_name_is_quoted_for_who_makes_the_role(place: Place, name: str) -> None:
+    quoted = '"' + name.replace('"', '""') + '"'
+    with pytest.raises(WrongRole, match=re.escape(f"CREATE ROLE {quoted} LOGIN")):
+        place.schema("custodian", name)
+
+
+@pytest.mark.parametrize("room", [*ROOMS, "queue"])
+def test_a_role_may_have_any_name(place: Place, cluster: Cluster, room: str) -> None:
+    roles = [f"{place.name}-service", f"{place.name} Other"][: 2 if room == "queue" else 1]
+    admin = database.engine(cluster.url(ADMIN, place.name), cluster.passfile(ADMIN), name="tests", owner=True)
+    with admin.begin() as connection:
+        for role in roles:
+            connection.execute(text(f'CREATE ROLE "{role}"'))
+    admin.dispose()
+    place.schema(room, *roles)
+    assert place.tables()
+
+
+def test_who_is_named_by_the_system_alone_is_named(
+    place: Place, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGUSER", place.service)
+    nameless = make_url(cluster.url(place.service, place.name)).set(username=None)
+    with (
+        pytest.raises(WrongRole, match=f"^{place.service} may not make these tables"),
+        as_owner(nameless.render_as_string(), cluster.passfile(place.service)) as connection,
+    ):
+        connection.execute(text("CREATE TABLE public.made (number int)"))
 
 
 def test_the_queues_two_sides_have_a_role_each(place: Place) -> None:

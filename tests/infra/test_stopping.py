@@ -108,7 +108,7 @@ def test_who_goes_on_sending_byte_by_byte_is_cut_off() -> None:
             thread.join()
 
 
-@pytest.mark.parametrize("how", ["hangs", "hangs-in-the-log"])
+@pytest.mark.parametrize("how", ["hangs", "hangs-in-the-log", "hangs-without-a-thread-to-spare"])
 def test_what_does_not_end_by_itself_is_ended(how: str) -> None:
     with slow(1, how) as service:
         service.process.send_signal(signal.SIGTERM)

@@ -210,6 +210,18 @@ class Dripper:
         self._socket.close()
 
 
+def test_what_a_stranger_says_is_not_quoted_at_length() -> None:
+    server = Dripper(b"y" * 60_000 + b"\r\n\r\n")
+    reader = HttpReader(server.url)
+    try:
+        with pytest.raises(ReadError, match="cannot be reached: .*yyyy") as error:
+            reader.checkpoint()
+        assert len(error.value.detail) < 250
+    finally:
+        reader.close()
+        server.close()
+
+
 @pytest.mark.parametrize("head", sorted(HEADS))
 def test_a_file_that_drips_is_given_up(head: str) -> None:
     server = Dripper(HEADS[head])
