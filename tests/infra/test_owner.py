@@ -96,7 +96,7 @@ def test_who_is_named_by_the_system_alone_is_named(
     place: Place, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGUSER", place.service)
-    nameless = make_url(cluster.url(place.service, place.name)).set(username=None)
+    nameless = make_url(cluster.url(place.service, place.name))._replace(username=None)
     with (
         pytest.raises(WrongRole, match=f"^{place.service} may not make these tables"),
         as_owner(nameless.render_as_string(), cluster.passfile(place.service)) as connection,

@@ -36,7 +36,7 @@ def test_a_role_that_the_system_alone_names_is_named(queue: Queue, monkeypatch: 
     given = queue.settings["egress"]
     url = make_url(given["database"])
     monkeypatch.setenv("PGUSER", str(url.username))
-    engine = database.engine(url.set(username=None).render_as_string(), Path(given["passfile"]), name="tests")
+    engine = database.engine(url._replace(username=None).render_as_string(), Path(given["passfile"]), name="tests")
     with pytest.raises(ConfigError, match=f"{url.username} is not ingress's role"):
         check_role(Path("toml"), engine, "ingress", "INSERT")
     engine.dispose()
