@@ -33,7 +33,7 @@ from audit.record.manifest import Manifest
 from audit.record.restart import Restart
 from infra import failpoints, log
 from tally.sequencer.courier import Fork
-from tally.sequencer.custodian import Custodian
+from tally.sequencer.custodian import Custodian, Rejected, Unavailable
 from tally.sequencer.joining import own_note
 from tally.sequencer.ledger import PAGE, Ledger, Stage, Transaction
 from tally.sequencer.log_keys import MissingKey
@@ -118,10 +118,11 @@ def adopt_any(
     ledger is an old copy. `awaits` is told who shows more than it gives, if that is why nothing is adopted; `forked`,
     who shows what the log's keys should not have signed.
 
-    What the rules refuse, or W custodians' word contradicts, is not the log's, whoever signed it. The log's signatures
-    say which entries are meant, so nobody need be believed: one that gives others is passed over. Fork if two show
-    trees that do not continue each other, and W custodians have not decided which is the log's; or if it is the ledger
-    itself that is not what they show.
+    What the rules refuse, or W custodians' word contradicts, is not the log's, whoever signed it; where W others hold
+    nothing and it is not published, the ledger is gone on with as it is. The log's signatures say which entries are
+    meant, so nobody need be believed: one that gives others is passed over. Fork if two show trees that do not continue
+    each other, and W custodians have not decided which is the log's; or if it is the ledger itself that is not what
+    they show.
     """
     fork: Fork | None = None
     dead, claiming = set[Custodian](), set[Custodian]()
@@ -156,6 +157,16 @@ def adopt_any(
             _log.error("not-adopted", custodian=label, kind=log.word(type(error).__name__))
     if fork is not None:
         raise fork
+    speak = len(word.without) + sum(not one.left_out for one in showing)
+    if (
+        len(manifest.log.custodians) - speak >= manifest.log.W
+        and ledger.newest().size >= word.least
+        and all(one.custodian in dead and _publishes_nothing(one.custodian) for one in showing)
+    ):
+        # W others hold nothing, so nothing can have been published: as if these held nothing, too.
+        for one in showing:
+            forked(one.custodian.label, one.note, one.head.size)
+        return True
     awaits(claiming)
     return False
 
@@ -223,7 +234,7 @@ def adopt(
                     # It is no fault of who is asked.
                     raise Fork(f"{text} than the ledger has: {START_EMPTY}")
                 raise Contradicted(text)
-        _check_shown(made, [other for other in showing if not other.left_out], published, whole)
+        _check_shown(made, one, [other for other in showing if not other.left_out], published, whole)
         if not made.stages:
             return
         # The keys that count over this tree the entries under it have told.
@@ -237,6 +248,17 @@ def adopt(
                 transaction.sign(stage.size, note_over)
     failpoints.at("sequencer.adopted")
     _log.info("adopted", size=head.size)
+
+
+def _publishes_nothing(custodian: Custodian) -> bool:
+    """Whether it says so, which no answer does not."""
+    try:
+        custodian.published()
+    except Rejected as error:
+        return error.status == 404
+    except Unavailable:
+        pass
+    return False
 
 
 def _expect_wrong_copy(made: _Adoption, one: Showing, signed: Stage) -> None:
@@ -289,7 +311,9 @@ def _note_root(made: _Adoption) -> None:
         made.roots[made.election.size] = made.election.head.root()
 
 
-def _check_shown(made: _Adoption, showing: Sequence[Showing], published: Sequence[Checkpoint], whole: bool) -> None:
+def _check_shown(
+    made: _Adoption, one: Showing, showing: Sequence[Showing], published: Sequence[Checkpoint], whole: bool
+) -> None:
     """What these show is a beginning of the tree that is adopted, by the keys that count there, or W of them decide
     against it: they hold the adopted tree up to there, or, of a longer one that nobody has given, do not hold it and
     the ledger was `whole`. What only keys have signed that an entry of this tree has replaced does not matter: who has
@@ -311,11 +335,14 @@ def _check_shown(made: _Adoption, showing: Sequence[Showing], published: Sequenc
         label, size = other.custodian.label, other.head.size
         if size > election.size and not spared:
             raise Claimed(other.custodian, size)
-        backed = sum(one.head.size >= size for one in begins) >= policy.W or any(p.size >= size for p in published)
+        backed = sum(begun.head.size >= size for begun in begins) >= policy.W or any(p.size >= size for p in published)
         if size <= election.size and not backed and (made.stages or not spared):
             # Unless it is the ledger that is not as the log has signed it.
             if size > made.held or signed_root(made.ledger, election.manifest, size) == made.roots[size]:
                 made.forked(label, other.note, size)
+            if size > made.held:
+                # Nobody knows which of the two is the log's.
+                made.forked(one.custodian.label, one.note, one.head.size)
             raise Fork(f"{label} shows another tree of {size} entries, signed by this log's keys")
         made.forked(label, other.note, size)
 

@@ -142,8 +142,6 @@ class Sequencer:
         checked = self._next()
         self._push.check()
         if not checked.rows:
-            # What another has staged it may have left to be pushed: that waits for nothing that comes.
-            self._expect_alone(self.election.size)
             return False
         decision, stage = self._stage(checked)
         if self._ahead is not None:
@@ -172,6 +170,10 @@ class Sequencer:
             ms=round(1000 * seconds),
         )
         return True
+
+    def is_overtaken(self) -> bool:
+        """Whether another sequencer has continued the log; `open` goes on from there."""
+        return self._ledger.newest().size != self.election.size
 
     def stage(self, rows: Sequence[Row]) -> Decision:
         """Checks the rows, decides on them and commits the decision. Overtaken if another sequencer has continued the

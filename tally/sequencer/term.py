@@ -229,13 +229,17 @@ def turn(leading: Leading, push: Push, stop: threading.Event, threads: Threads =
 
 
 def sequence(sequencer: Sequencer, stop: Stop, report: Callable[[Sequencer], None]) -> None:
-    """Opens and steps until stopped. While the database or the queue is away it waits; all else ends it."""
+    """Opens and steps until stopped. While the database or the queue is away it waits, and begins anew if another has
+    continued the log while it was idle; all else ends it.
+    """
     while not stop.is_set():
         try:
             while not stop.is_set() and sequencer.follow() is not None:
                 pass
             sequencer.open()
             _rounds(sequencer, stop, report)
+            # By then, one whose turn another has knows it.
+            stop.wait(RETRY_SECONDS)
         except WAITED_OUT as error:
             _tell(error)
             stop.wait(RETRY_SECONDS)
@@ -245,6 +249,9 @@ def _rounds(sequencer: Sequencer, stop: Stop, report: Callable[[Sequencer], None
     while not stop.is_set():
         try:
             wait = 0.0 if sequencer.step() else POLL_SECONDS
+            if wait and sequencer.is_overtaken():
+                # What another has staged it may have left to be pushed: that waits for nothing that comes.
+                return
         except QueueUnavailable as error:
             if _silent.due(str(error)):
                 _log.warning("queue-unavailable", kind=log.word(str(error)))

@@ -215,6 +215,14 @@ def test_each_of_two_trees_that_nobody_has_published_is_evidence_of_the_other(
     assert told(replace(open_house, ledger=other_ledger)) == {shown(open_house, i) for i in (1, 2)}
 
 
+def test_of_two_such_trees_the_longer_is_evidence_too(open_house: House, other_ledger: Ledger, tmp_path: Path) -> None:
+    true = [entry.raw for entry in open_house.vault.entries()]
+    signed_and_sent_to_one(open_house, open_house.ballot(0))
+    longer = [*true, open_house.ballot(1), open_house.ballot(2)]
+    made_up(open_house, tmp_path, longer, open_house.meeting.parties.log, 1)
+    assert told(replace(open_house, ledger=other_ledger)) == {shown(open_house, i) for i in (1, 2)}
+
+
 def test_of_two_trees_that_nobody_has_published_neither_is_gone_on_with(
     open_house: House, other_ledger: Ledger, tmp_path: Path
 ) -> None:

@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from audit.log.tiles import frame
+from audit.record.restart import Restart
 from tally.sequencer import adopt
 from tally.sequencer.courier import LedgerBehind
-from tally.sequencer.custodian import Rejected, Unavailable
-from tally.sequencer.ledger import Ledger
+from tally.sequencer.custodian import NOTHING_HELD, Rejected, Unavailable
+from tally.sequencer.ledger import EMPTY, Ledger
 from tally.sequencer.reading import in_time
+from tally.sequencer.survey import NOBODY
 from tests.loopback import wait_until
-from tests.sequencer.house import House
+from tests.sequencer.house import House, Liar
+from tests.sequencer.test_forks import shown, told
 from tests.sequencer.test_recovery import signed_and_sent_to_one
 from tests.sequencer.test_rekeying import made_up
 from tests.sequencer.test_staged import by_a_stranger, without_proofs
@@ -52,6 +55,34 @@ def test_a_lost_ledger_is_read_back_without_it(poisoned: House, other_ledger: Le
     with replace(poisoned, ledger=other_ledger).sequencer() as sequencer:
         sequencer.open()
     assert list(other_ledger.all_entries()) == before
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_where_all_others_hold_nothing_the_log_begins_beside_it(house: House, tmp_path: Path, marked: bool) -> None:
+    if marked:
+        house.mark.of(house.ledger).set(EMPTY)
+    made_up(house, tmp_path, [*house.meeting.entries[:1], without_proofs(house)], house.meeting.parties.log)
+    assert told(house) == {shown(house, 2)}
+    house.sequence(*house.meeting.entries)
+    assert house.replay(0).phase == "open"
+
+
+@pytest.mark.parametrize("known", ["published", "silent", "least"])
+def test_it_does_not_where_something_may_have_been_published(poisoned: House, other_ledger: Ledger, known: str) -> None:
+    """The two others have lost what they held."""
+    vault, word = poisoned.vault, NOBODY
+    served = vault.reader(0).checkpoint() or b""
+    for i in (0, 1):
+        vault.lies(i, NOTHING_HELD, where="/held", exactly=True)
+    if known == "published":
+        vault.apps[2] = Liar(vault.apps[2], 200, [served], where="/checkpoint", exactly=True)
+    elif known == "silent":
+        vault.down(1)
+        word = Restart(frozenset({"custodian-b"}), 0, 1_800_000_000)
+    else:
+        word = Restart(frozenset(), 1, 1_800_000_000)
+    with pytest.raises(TimeoutError), replace(poisoned, ledger=other_ledger).sequencer(word=word):
+        pass
 
 
 def test_what_w_custodians_have_cosigned_is_believed(
