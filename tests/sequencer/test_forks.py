@@ -13,10 +13,11 @@ import pytest
 from audit.log.keys import Signer
 from audit.log.notes import Note, parse_note
 from audit.log.treehead import Checkpoint
+from tally.sequencer import push
 from tally.sequencer.courier import Fork, LedgerBehind
 from tally.sequencer.custodian import Custodian, Rejected, Wire, label_of
 from tally.sequencer.ledger import Ledger
-from tests.loopback import wait_until
+from tests.loopback import PATIENCE, wait_until
 from tests.sequencer.house import TOKEN, HostDisk, House, Liar, until_it_ends
 from tests.sequencer.test_recovery import signed_and_sent_to_one
 from tests.sequencer.test_rekeying import made_up
@@ -111,7 +112,10 @@ def test_another_tree_that_w_custodians_have_cosigned_ends_it(
         until_it_ends(sequencer)
 
 
-def test_a_claim_that_nothing_shows_is_no_news_to_a_host_with_a_mark_alone(open_house: House) -> None:
+def test_a_claim_that_nothing_shows_is_no_news_to_a_host_with_a_mark_alone(
+    open_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push, "HEAR_SECONDS", PATIENCE)
     shows(open_house, 2, another(open_house, open_house.ledger.newest().size + 1))
     unmarked = replace(open_house, mark=HostDisk())
     with pytest.raises(LedgerBehind, match="claims"), unmarked.opened():

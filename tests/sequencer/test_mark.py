@@ -159,8 +159,11 @@ def test_a_host_without_a_mark_has_one_when_all_are_heard(open_house: House) -> 
         assert open_house.mark.text == open_house.ledger.newest().checkpoint(open_house.meeting.origin).text
 
 
-def test_without_a_mark_none_is_set_before_all_are_heard(open_house: House, other_ledger: Ledger) -> None:
+def test_without_a_mark_none_is_set_before_all_are_heard(
+    open_house: House, other_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An old copy on a new host, while the one that is ahead gives none of its entries."""
+    monkeypatch.setattr(push, "HEAR_SECONDS", PATIENCE)
     copy = replace(open_house, ledger=other_ledger, mark=HostDisk())
     copy.record()
     signed_and_sent_to_one(open_house, open_house.ballot(0))
