@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from tally.sequencer import push
 from tally.sequencer.courier import Fork, LedgerBehind
 from tally.sequencer.ledger import Ledger
-from tests.loopback import wait_until
+from tests.loopback import PATIENCE, wait_until
 from tests.sequencer.house import HostDisk, House
 from tests.sequencer.test_rekeying import made_up
 from tests.sequencer.test_staged import stage_by_hand
 
 
 @pytest.fixture
-def apart(open_house: House, tmp_path: Path) -> House:
+def apart(open_house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
     """A ballot is staged; custodian 2 holds another in its place, signed with the log's keys."""
+    monkeypatch.setattr(push, "HEAR_SECONDS", PATIENCE)
     with open_house.opened():
         pass
     before = list(open_house.ledger.all_entries())
