@@ -13,7 +13,7 @@ import httpx
 
 from audit.log.export import check_tiles
 from audit.log.merkle import CompactRange
-from audit.log.notes import parse_note
+from audit.log.notes import Note, parse_note
 from audit.log.reader import HttpReader, ReadError, open_head, read_entries
 from audit.log.tiles import frame
 from audit.log.treehead import parse_checkpoint
@@ -48,9 +48,11 @@ class Client:
         self._lock = threading.Lock()
 
     def found(self) -> None:
-        """Has the log begin: its entry 0 through the queue, until it is published."""
+        """Has the log begin: its entry 0 through the queue, until it is published, and all intakes know it."""
         self.put([self.zones.meeting.entries[0]])
         self.wait(lambda: all(self.size(name) >= 1 for name in self.zones.custodians if self.zones.zones[name].alive))
+        intakes = [name for name in self.zones.intakes if self.zones.zones[name].alive]
+        self.wait(lambda: all(self.zones.said(name, "log-read") for name in intakes))
 
     def entries(self, count: int) -> list[bytes]:
         """So many notices, each another."""
@@ -140,10 +142,19 @@ class Client:
             return 0
 
     def held(self, name: str) -> int:
-        """How many entries a custodian has cosigned, published or not, as it says to the log itself."""
+        """How many entries a custodian has stored, published or not, as it says to the log itself."""
+        note = self._held(name)
+        return 0 if note is None else parse_checkpoint(note.text).size
+
+    def cosigns(self, name: str) -> bool:
+        """Whether a custodian signs what it has stored."""
+        note = self._held(name)
+        return note is not None and any(signature.name == name for signature in note.signatures)
+
+    def _held(self, name: str) -> Note | None:
         url = f"{self.zones.url(name)}/{self.zones.meeting.origin}/held"
         answer = httpx.get(url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=PATIENT, trust_env=False)
-        return 0 if answer.status_code == 204 else parse_checkpoint(parse_note(answer.content).text).size
+        return None if answer.status_code == 204 else parse_note(answer.content)
 
     def grows(self, name: str = "custodian-0", by: int = 1, patience: float = PATIENCE) -> None:
         """Returns once a custodian serves so many entries more than now."""
