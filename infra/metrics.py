@@ -27,7 +27,7 @@ from prometheus_client import (
 
 from infra import log
 from infra.database import tell
-from infra.patient import Patient
+from infra.waiting_for import WaitingFor
 
 PREFIX = "psephos_"
 OTHER = "other"
@@ -116,7 +116,7 @@ class Metrics:
         self._pause, self._step, self._clock = pause, step, clock
         self._coarse: set[str] = set()
         self._looks: list[tuple[Callable[[], None], Sequence[Level]]] = []
-        self._looked, self._seen = Patient(self._look, LOOK_SECONDS), 0
+        self._looked, self._seen = WaitingFor(self._look, LOOK_SECONDS), 0
         self._lock = threading.Lock()
         self._text: tuple[float, bytes] | None = None
         lines = "Log lines that were too many, or could not be written, since the start."

@@ -24,8 +24,8 @@ from infra.connections import BoundedProtocol
 from infra.database import UNAVAILABLE, tell
 from infra.http import Message, Problem, Server, application, parse_listen, refused_with, server_config
 from infra.metrics import MEDIA_TYPE, OTHER, Metrics
-from infra.patient import Patient
 from infra.reasons import REASONS
+from infra.waiting_for import WaitingFor
 
 MAX_CONNECTIONS = 16
 READY_SECONDS = 1.0
@@ -113,7 +113,7 @@ class Recent:
     def __init__(self, ready: Ready, clock: Callable[[], float] = time.monotonic) -> None:
         self._ready, self._clock = ready, clock
         self._last = -math.inf, ""
-        self._asked = Patient(self._ask, PATIENCE_SECONDS)
+        self._asked = WaitingFor(self._ask, PATIENCE_SECONDS)
 
     def __call__(self) -> str:
         return self._last[1] if self._asked() else "too-slow"

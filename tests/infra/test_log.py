@@ -170,8 +170,6 @@ def reader_stopped() -> Iterator[TextIO]:
 def test_a_line_that_cannot_be_written_is_counted_and_changes_nothing(
     stands_for: Any, lines: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log, "_declared", log.Room())
-    monkeypatch.setattr(log, "_unforeseen", log.Room())
     tally = Log("tally", sequenced=("size",))
     with monkeypatch.context() as patched, stands_for() as stream:
         patched.setattr(sys, "stderr", stream)
@@ -237,8 +235,7 @@ def test_what_comes_from_one_place_again_and_again_leaves_room_for_others() -> N
     assert room.dropped == 3000 - 2 * part - log.MOST_LINES * log.PART + 20_000 - written
 
 
-def test_no_flood_of_what_nobody_foresaw_hides_an_alarm(lines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log, "_unforeseen", log.Room())
+def test_no_flood_of_what_nobody_foresaw_hides_an_alarm(lines: Any) -> None:
     before = log.dropped()
     for number in range(2 * log.MOST_AT_ONCE):
         failing = {"__name__": f"module-{number % 50}"}

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from infra.metrics import Metrics
-from infra.patient import Patient
 from infra.private import Recent
+from infra.waiting_for import WaitingFor
 from tally.sequencer.status import Report
 from tests.loopback import PATIENCE, wait_until
 
@@ -65,8 +65,8 @@ def test_one_asks_and_those_who_come_meanwhile_wait_no_longer_than_for_it() -> N
         asked.append(1)
         there.wait(PATIENCE)
 
-    patient = Patient(ask, 0.2)
-    assert [patient(), patient()] == [False, False]
+    waiting = WaitingFor(ask, 0.2)
+    assert [waiting(), waiting()] == [False, False]
     there.set()
-    wait_until(patient)
+    wait_until(waiting)
     assert len(asked) <= 2

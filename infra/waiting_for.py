@@ -9,7 +9,7 @@ from collections.abc import Callable
 from infra.log import failure
 
 
-class Patient:
+class WaitingFor:
     """Has `ask` called by a thread of its own, once at a time, and waits `seconds` for it; then it goes on, but those
     who come while it does wait no longer. `ask` raises nothing. Threads may share it.
     """
